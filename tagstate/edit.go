@@ -1,0 +1,136 @@
+package tagstate
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+)
+
+// Change is what to say of a tag.
+type Change struct {
+	Tag     string
+	State   State  // Good, Bad or BadFwd; None takes away whatever the file says
+	Comment string // "" leaves the comment that stands there
+}
+
+// Apply returns the contents of a tagstate file with changes made, data itself being left alone.
+// Every byte that a change does not concern stays as it is, line ends and comments among them.
+//
+// A tag that has entries is changed in the last of them, the one that counts, so that a change of
+// mind stays where it was written; another tag is added at the end, in the file's own style of line
+// ends. To clear a tag removes every line of it. Of several changes to one tag the last counts.
+// Comments are made harmless: one line, no control characters, UTF-8. It is an error if valid
+// refuses a tag, or a state is not one that can be written, and then nothing is changed.
+func Apply(data []byte, changes []Change, valid func(name string) error) ([]byte, error) {
+	todo := make(map[string]Change)
+	var order []string
+	for _, c := range changes {
+		if err := c.check(valid); err != nil {
+			return nil, err
+		}
+		if _, again := todo[c.Tag]; !again {
+			order = append(order, c.Tag)
+		}
+		todo[c.Tag] = c
+	}
+
+	last := make(map[string]int) // the line that counts, by tag
+	for l := range spans(data) {
+		if c, concerned := todo[l.tag(data)]; concerned {
+			last[c.Tag] = l.number
+		}
+	}
+	out := rewrite(data, todo, last)
+	for _, tag := range order {
+		if c := todo[tag]; c.State != None && last[tag] == 0 {
+			out = appendLine(out, c, newline(data))
+		}
+	}
+	return out, nil
+}
+
+func (c Change) check(valid func(name string) error) error {
+	if err := check(c.Tag, valid); err != nil {
+		return fmt.Errorf("mark a tag: %w", err)
+	}
+	switch c.State {
+	case None, Good, Bad, BadFwd:
+		return nil
+	}
+	return fmt.Errorf("mark %s: %q is not a state that can be set", c.Tag, c.State)
+}
+
+// tag is the tag that a line says something about, if it is one. Whether the name is valid does not
+// matter here, because only valid ones are ever looked for.
+func (l lineSpan) tag(data []byte) string {
+	if !l.says() {
+		return ""
+	}
+	return tagName(string(l.key.of(data)))
+}
+
+// rewrite makes those changes that concern lines of data.
+func rewrite(data []byte, todo map[string]Change, last map[string]int) []byte {
+	out := make([]byte, 0, len(data)+len(data)/8)
+	kept := 0 // data up to here is in out, or meant not to be
+	for l := range spans(data) {
+		c, concerned := todo[l.tag(data)]
+		switch {
+		case !concerned:
+		case c.State == None:
+			out = append(out, data[kept:l.all.start]...)
+			kept = l.all.end
+		case last[c.Tag] == l.number:
+			out = append(out, data[kept:l.all.start]...)
+			out = appendChanged(out, data, l, c)
+			kept = l.all.end
+		}
+	}
+	return append(out, data[kept:]...)
+}
+
+// appendChanged adds line l to out with another state and, if the change has one, another comment.
+func appendChanged(out, data []byte, l lineSpan, c Change) []byte {
+	between := func(blank span, word string) {
+		if blank.empty() {
+			out = append(out, ' ')
+		}
+		out = append(append(out, blank.of(data)...), word...)
+	}
+	comment, end := string(l.rest.of(data)), l.rest.end
+	if text := clean(c.Comment); text != "" {
+		comment = text
+	}
+	out = append(out, data[l.all.start:l.key.end]...)
+	between(span{l.key.end, l.value.start}, string(c.State))
+	if comment != "" {
+		between(span{l.value.end, l.rest.start}, comment)
+	}
+	return append(out, data[end:l.all.end]...)
+}
+
+// appendLine adds an entry for a tag that has none, after finishing a last line that is cut short.
+func appendLine(out []byte, c Change, newline string) []byte {
+	text := bytes.TrimPrefix(out, []byte(string(byteOrderMark)))
+	if n := len(text); n > 0 && text[n-1] != '\n' && text[n-1] != '\r' {
+		out = append(out, newline...)
+	}
+	out = fmt.Appendf(out, "%s %s", c.Tag, c.State)
+	if text := clean(c.Comment); text != "" {
+		out = append(append(out, ' '), text...)
+	}
+	return append(out, newline...)
+}
+
+// newline is the style of line ends of a file: that of its first one, but a lone carriage return
+// only if there is nothing else.
+func newline(data []byte) string {
+	i := slices.Index(data, '\n')
+	switch {
+	case i > 0 && data[i-1] == '\r':
+		return "\r\n"
+	case i < 0 && slices.Contains(data, '\r'):
+		return "\r"
+	}
+	return "\n"
+}

@@ -1,0 +1,46 @@
+package tagstate_test
+
+import (
+	"fmt"
+	"regexp"
+
+	"pgregory.net/rapid"
+)
+
+var hourly = regexp.MustCompile(`^etchautotag-[0-9]{8}-[0-2][0-9]00$`)
+
+// valid stands for what the caller knows of names and cadence.
+func valid(name string) error {
+	if !hourly.MatchString(name) {
+		return fmt.Errorf("%q is not the name of an hourly tag", name)
+	}
+	return nil
+}
+
+// tag is the tag of an hour of one day.
+func tag(hour int) string { return fmt.Sprintf("etchautotag-20261122-%02d00", hour) }
+
+// drawFile draws the contents of a file: lines that mean something, broken ones, and plain bytes,
+// with all kinds of white space and line ends between them.
+func drawFile(t *rapid.T, label string) []byte {
+	word := rapid.OneOf(
+		rapid.Map(rapid.IntRange(0, 5), tag),
+		rapid.Map(rapid.IntRange(0, 5), func(h int) string { return "tags/" + tag(h) }),
+		rapid.SampledFrom([]string{"good", "bad", "badfwd", "BAD", "#", "#bad", "tags/", "comment", "\xff\xfe", "é"}),
+		rapid.Map(rapid.SliceOfN(rapid.Byte(), 0, 4), func(b []byte) string { return string(b) }),
+	)
+	gap := rapid.SampledFrom([]string{" ", "\t", "\u00a0", "\u2003", "\uFEFF", "\u0085", "  ", "\x00", ""})
+	end := rapid.SampledFrom([]string{"\n", "\n", "\r\n", "\r", "\n\n", ""})
+	line := rapid.Custom(func(t *rapid.T) string {
+		s := ""
+		for range rapid.IntRange(0, 4).Draw(t, "words") {
+			s += gap.Draw(t, "gap") + word.Draw(t, "word") + rapid.SampledFrom([]string{" ", "\t", ""}).Draw(t, "after")
+		}
+		return s + end.Draw(t, "end")
+	})
+	data := rapid.SampledFrom([]string{"", "\uFEFF"}).Draw(t, "mark")
+	for _, l := range rapid.SliceOfN(line, 0, 12).Draw(t, label) {
+		data += l
+	}
+	return []byte(data)
+}
