@@ -39,14 +39,17 @@ func TestParseSpecRefuses(t *testing.T) {
 		" TZ=":                           "UTC",
 	} {
 		err := schedule.ParseSpec(spec)
-		if err == nil || !strings.Contains(err.Error(), why) || !strings.HasPrefix(err.Error(), `cron expression "`+spec+`"`) {
+		named := `cron expression "` + spec + `": `
+		if err == nil || !strings.Contains(err.Error(), why) || !strings.HasPrefix(err.Error(), named) {
 			t.Errorf("%q: got %v", spec, err)
 		}
 	}
 }
 
 func FuzzParseSpec(f *testing.F) {
-	for _, seed := range []string{"0 * * * *", "*/5 0-6 1,15 JAN mon", "@every 1h", "TZ=", "*-* */9 ? ? ?", "@", "1/2/3 - , / *"} {
+	for _, seed := range []string{
+		"0 * * * *", "*/5 0-6 1,15 JAN mon", "@every 1h", "TZ=", "*-* */9 ? ? ?", "@", "1/2/3 - , / *",
+	} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, spec string) {

@@ -18,7 +18,7 @@ type runner struct {
 	waiting kind   // the queue: one place, since a snapshot makes an update needless
 	why     Reason // of waiting
 	check   Reason // if not "", ask whether a tag is missing before anything is started
-	failed  bool   // the last snapshot did
+	failed  bool   // the last snapshot did, and its tag may be missing
 }
 
 func newRunner(ctx context.Context, s *Scheduler) *runner {
@@ -79,10 +79,14 @@ func (r *runner) startNext() {
 	if r.running != nothing {
 		return
 	}
-	if r.check != "" && r.waiting != snapshot && r.missing() {
-		r.queue(snapshot, r.check)
+	if r.check != "" {
+		if r.missing() {
+			r.queue(snapshot, r.check)
+		} else {
+			r.failed = false // whatever failed, there is nothing to try again
+		}
+		r.check = ""
 	}
-	r.check = ""
 	if r.waiting == nothing {
 		return
 	}

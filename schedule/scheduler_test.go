@@ -293,7 +293,8 @@ func TestAJobThatEndsItsGoroutineIsAFailure(t *testing.T) {
 		}
 		s.start()
 		s.pass(2 * time.Hour)
-		s.want("01:00 snapshot", "01:00 snapshot the job called runtime.Goexit (due, from 01:00, 0s)", "02:00 snapshot")
+		s.want("01:00 snapshot", "01:00 snapshot the job called runtime.Goexit (due, from 01:00, 0s)",
+			"02:00 snapshot")
 	})
 }
 
@@ -367,8 +368,67 @@ func TestASnapshotThatFailedButMadeItsTagIsNotTriedAgain(t *testing.T) {
 		}
 		s.start()
 		s.pass(85 * time.Minute)
-		s.want("00:20 update", "00:40 update", "01:00 snapshot", "01:00 snapshot stale (due, from 01:00, 0s)", "01:20 update")
+		s.want("00:20 update", "00:40 update", "01:00 snapshot", "01:00 snapshot stale (due, from 01:00, 0s)",
+			"01:20 update")
 	})
+}
+
+func TestUpdatesStayUpdatesUnlessASnapshotFailed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t)
+		s.snapshot, s.updates = "30 * * * *", "*/20 * * * *" // the tag of 01:00 is missing for half an hour
+		s.behave = func(_ context.Context, job string) error {
+			if job == "update" {
+				return errors.New("offline")
+			}
+			return nil
+		}
+		s.start()
+		s.pass(50 * time.Minute)
+		s.forget()
+		s.pass(40 * time.Minute)
+		s.want("01:00 update", "01:00 update offline (due, from 01:00, 0s)",
+			"01:20 update", "01:20 update offline (due, from 01:20, 0s)", "01:30 snapshot")
+	})
+}
+
+func TestASnapshotIsTriedAgainOnlyUntilItsTagIsThere(t *testing.T) {
+	for name, when := range map[string]struct {
+		fails int // times
+		made  bool
+		want  []string
+	}{
+		"it succeeds": {1, false, []string{
+			"01:20 snapshot", "01:20 snapshot done (retry, from 01:20, 0s)", "02:20 update", "03:20 update",
+		}},
+		"somebody made it": {9, true, []string{"01:20 update", "02:20 update", "03:20 update"}},
+		"it fails once again": {2, false, []string{
+			"01:20 snapshot", "01:20 snapshot disk full (retry, from 01:20, 0s)",
+			"02:20 snapshot", "02:20 snapshot done (retry, from 02:20, 0s)", "03:20 update",
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newServer(t)
+				s.snapshot, s.updates = "0 1 * * *", "20 * * * *"
+				s.behave = func(_ context.Context, job string) error {
+					if when.fails--; job == "snapshot" && when.fails >= 0 {
+						return errors.New("disk full")
+					}
+					return nil
+				}
+				s.step(30 * time.Minute)
+				s.start()
+				s.pass(40 * time.Minute)
+				if when.made {
+					s.tags[s.hour()] = true
+				}
+				s.forget()
+				s.pass(2*time.Hour + 20*time.Minute)
+				s.want(when.want...)
+			})
+		})
+	}
 }
 
 func TestAClockSetForwardMakesThePresentTag(t *testing.T) {
@@ -403,8 +463,8 @@ func TestAClockSetBackIsFollowedAtOnce(t *testing.T) {
 		s.pass(30*time.Minute + time.Second)
 		s.step(-2 * time.Hour) // to an hour whose tag was never made
 		s.pass(90 * time.Minute)
-		s.want("12:30 update", "10:31 clock set by -2h0m0s", "10:31 snapshot", "10:31 snapshot done (clock step, from 10:31, 0s)",
-			"11:00 snapshot", "11:30 update", "12:00 snapshot")
+		s.want("12:30 update", "10:31 clock set by -2h0m0s", "10:31 snapshot",
+			"10:31 snapshot done (clock step, from 10:31, 0s)", "11:00 snapshot", "11:30 update", "12:00 snapshot")
 	})
 }
 
@@ -513,6 +573,23 @@ func TestTheEndBetweenJobsIsAtOnce(t *testing.T) {
 	})
 }
 
+func TestAfterTheEndNothingStarts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t)
+		plan := s.plan()
+		plan.Missing = func(time.Time) bool { t.Error("it asked for work"); return true }
+		scheduler, err := schedule.New(plan, schedule.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		stop()
+		if err := scheduler.Run(ctx); err != nil || s.log != nil {
+			t.Errorf("%v, %q", err, s.log)
+		}
+	})
+}
+
 func TestAbortCutsShortTheJobThatIsFinishing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t)
@@ -579,6 +656,22 @@ func TestReloadNeitherLosesNorOverlapsTheJobInHand(t *testing.T) {
 	})
 }
 
+func TestReloadAtTheVeryMomentLosesNoJob(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t)
+		s.start()
+		s.pass(time.Hour - time.Second)
+		s.step(2 * time.Second) // the scheduler still sleeps
+		plan := s.plan()
+		plan.Missing = nil
+		if err := s.scheduler.Reload(plan); err != nil {
+			t.Fatal(err)
+		}
+		s.pass(time.Minute)
+		s.want("01:00:01 snapshot")
+	})
+}
+
 func TestReloadDropsAJobThatWaitsAndIsOffNow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t)
@@ -639,7 +732,8 @@ func TestReloadBeforeRunIsThePlanToBeginWith(t *testing.T) {
 func TestNewRefusesAnInvalidExpression(t *testing.T) {
 	plan := schedule.Plan{Snapshot: schedule.Job{Name: "snapshot", Spec: "0 0 30 2 *"}}
 	s, err := schedule.New(plan, schedule.Options{})
-	if want := `schedule snapshot: cron expression "0 0 30 2 *": that time never comes`; s != nil || err == nil || err.Error() != want {
+	want := `schedule snapshot: cron expression "0 0 30 2 *": that time never comes`
+	if s != nil || err == nil || err.Error() != want {
 		t.Errorf("got %v, %v", s, err)
 	}
 }

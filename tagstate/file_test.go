@@ -25,26 +25,41 @@ func TestParse(t *testing.T) {
 	entry := func(hour int, s tagstate.State, word, comment string, line int) tagstate.Entry {
 		return tagstate.Entry{Tag: tag(hour), State: s, Word: word, Comment: comment, Position: at(line)}
 	}
+	one := func(s tagstate.State, word, comment string, line int) []tagstate.Entry {
+		return []tagstate.Entry{entry(1, s, word, comment, line)}
+	}
+	noState := func(word string) []string {
+		return []string{fmt.Sprintf("tagstate:1: %q is not a state (good, bad or badfwd, in lower case), "+
+			"so %s is not acceptable", word, tag(1))}
+	}
+	noTag := func(name string) []string {
+		return []string{fmt.Sprintf("tagstate:1: %q is not the name of an hourly tag", name)}
+	}
 	tests := map[string]struct {
 		data     string
 		want     []tagstate.Entry
 		warnings []string
 	}{
-		"nothing":            {"", nil, nil},
-		"the three states":   {tag(1) + " good\n" + tag(2) + " bad\n" + tag(3) + " badfwd\n", []tagstate.Entry{entry(1, good, "good", "", 1), entry(2, bad, "bad", "", 2), entry(3, badfwd, "badfwd", "", 3)}, nil},
-		"below tags":         {"tags/" + tag(1) + " bad", []tagstate.Entry{entry(1, bad, "bad", "", 1)}, nil},
-		"comment":            {tag(1) + "\tbad  ticket 7,  see log\r\n", []tagstate.Entry{entry(1, bad, "bad", "ticket 7,  see log", 1)}, nil},
-		"comment of bytes":   {tag(1) + " bad caf\xe9\x1b[2J\tx", []tagstate.Entry{entry(1, bad, "bad", "caf\uFFFD [2J x", 1)}, nil},
-		"the last one wins":  {tag(1) + " bad\n\n" + tag(1) + " good why\n", []tagstate.Entry{entry(1, good, "good", "why", 3)}, nil},
-		"after a lone CR":    {"# comment\r" + tag(1) + " bad\n", []tagstate.Entry{entry(1, bad, "bad", "", 2)}, nil},
-		"upper case":         {tag(1) + " BAD\n", []tagstate.Entry{entry(1, unrecognised, "BAD", "", 1)}, []string{`tagstate:1: "BAD" is not a state (good, bad or badfwd, in lower case), so ` + tag(1) + ` is not acceptable`}},
-		"word of ours":       {tag(1) + " unrecognised\n", []tagstate.Entry{entry(1, unrecognised, "unrecognised", "", 1)}, []string{`tagstate:1: "unrecognised" is not a state (good, bad or badfwd, in lower case), so ` + tag(1) + ` is not acceptable`}},
-		"no state":           {"\n" + tag(1) + "\n", []tagstate.Entry{entry(1, unrecognised, "", "", 2)}, []string{`tagstate:2: ` + tag(1) + ` has no state (good, bad or badfwd), so it is not acceptable`}},
-		"a word, taken back": {tag(1) + " oops\n" + tag(1) + " good\n", []tagstate.Entry{entry(1, good, "good", "", 2)}, []string{`tagstate:1: "oops" is not a state (good, bad or badfwd, in lower case), so ` + tag(1) + ` is not acceptable`}},
-		"not a tag":          {"all bad\n", nil, []string{`tagstate:1: "all" is not the name of an hourly tag`}},
-		"not aligned":        {"etchautotag-20261122-0930 bad\n", nil, []string{`tagstate:1: "etchautotag-20261122-0930" is not the name of an hourly tag`}},
-		"tags twice":         {"tags/tags/" + tag(1) + " bad\n", nil, []string{`tagstate:1: "tags/` + tag(1) + `" is not the name of an hourly tag`}},
-		"Latin-1 blank":      {tag(1) + "\xa0bad\n", nil, []string{`tagstate:1: "` + tag(1) + `\xa0bad" is not the name of an hourly tag`}},
+		"nothing": {"", nil, nil},
+		"the three states": {
+			tag(1) + " good\n" + tag(2) + " bad\n" + tag(3) + " badfwd\n",
+			append(one(good, "good", "", 1), entry(2, bad, "bad", "", 2), entry(3, badfwd, "badfwd", "", 3)),
+			nil,
+		},
+		"below tags":        {"tags/" + tag(1) + " bad", one(bad, "bad", "", 1), nil},
+		"comment":           {tag(1) + "\tbad  ticket 7,  see log\r\n", one(bad, "bad", "ticket 7,  see log", 1), nil},
+		"comment of bytes":  {tag(1) + " bad caf\xe9\x1b[2J\tx", one(bad, "bad", "caf\uFFFD [2J x", 1), nil},
+		"the last one wins": {tag(1) + " bad\n\n" + tag(1) + " good why\n", one(good, "good", "why", 3), nil},
+		"after a lone CR":   {"# comment\r" + tag(1) + " bad\n", one(bad, "bad", "", 2), nil},
+		"upper case":        {tag(1) + " BAD\n", one(unrecognised, "BAD", "", 1), noState("BAD")},
+		"word of ours":      {tag(1) + " unrecognised\n", one(unrecognised, "unrecognised", "", 1), noState("unrecognised")},
+		"no state": {"\n" + tag(1) + "\n", one(unrecognised, "", "", 2), []string{
+			"tagstate:2: " + tag(1) + " has no state (good, bad or badfwd), so it is not acceptable"}},
+		"a word, taken back": {tag(1) + " oops\n" + tag(1) + " good\n", one(good, "good", "", 2), noState("oops")},
+		"not a tag":          {"all bad\n", nil, noTag("all")},
+		"not aligned":        {"etchautotag-20261122-0930 bad\n", nil, noTag("etchautotag-20261122-0930")},
+		"tags twice":         {"tags/tags/" + tag(1) + " bad\n", nil, noTag("tags/" + tag(1))},
+		"Latin-1 blank":      {tag(1) + "\xa0bad\n", nil, noTag(tag(1) + "\xa0bad")},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -19,14 +19,16 @@ func TestLines(t *testing.T) {
 		data string
 		want []line
 	}{
-		"nothing":                   {"", nil},
-		"blank lines only":          {"\n \t\n\r\n\r", nil},
-		"one word":                  {"a", []line{{1, "a", "", ""}}},
-		"two words":                 {"a b\n", []line{{1, "a", "b", ""}}},
-		"comment keeps its blanks":  {"a b  c \t d  \n", []line{{1, "a", "b", "c \t d"}}},
-		"comment lines":             {"#a b\n  # c d\n#\na b", []line{{4, "a", "b", ""}}},
-		"a comment needs a line":    {"a b#c #d", []line{{1, "a", "b#c", "#d"}}},
-		"line ends":                 {"a b\r\nc d\re f\n\r\ng h", []line{{1, "a", "b", ""}, {2, "c", "d", ""}, {3, "e", "f", ""}, {5, "g", "h", ""}}},
+		"nothing":                  {"", nil},
+		"blank lines only":         {"\n \t\n\r\n\r", nil},
+		"one word":                 {"a", []line{{1, "a", "", ""}}},
+		"two words":                {"a b\n", []line{{1, "a", "b", ""}}},
+		"comment keeps its blanks": {"a b  c \t d  \n", []line{{1, "a", "b", "c \t d"}}},
+		"comment lines":            {"#a b\n  # c d\n#\na b", []line{{4, "a", "b", ""}}},
+		"a comment needs a line":   {"a b#c #d", []line{{1, "a", "b#c", "#d"}}},
+		"line ends": {"a b\r\nc d\re f\n\r\ng h", []line{
+			{1, "a", "b", ""}, {2, "c", "d", ""}, {3, "e", "f", ""}, {5, "g", "h", ""},
+		}},
 		"carriage returns twice":    {"a b\r\r\nc d", []line{{1, "a", "b", ""}, {3, "c", "d", ""}}},
 		"byte-order mark":           {"\uFEFFa b\n", []line{{1, "a", "b", ""}}},
 		"mark before a comment":     {"\uFEFF# a b\nc d", []line{{2, "c", "d", ""}}},

@@ -165,7 +165,8 @@ func TestEditWritesNothingIfNothingChanges(t *testing.T) {
 			before, _ := os.Stat(e.Path)
 			var steps []string
 			e.Step = func(label string) error { steps = append(steps, label); return nil }
-			if err := e.Edit(t.Context(), func(old []byte) ([]byte, error) { return slices.Clone(old), nil }); err != nil {
+			err := e.Edit(t.Context(), func(old []byte) ([]byte, error) { return slices.Clone(old), nil })
+			if err != nil {
 				t.Fatal(err)
 			}
 			if after, _ := os.Stat(e.Path); (old != nil) != (after != nil) || old != nil && !os.SameFile(before, after) {

@@ -66,7 +66,8 @@ func TestSetTellsWhichFilesMarkATag(t *testing.T) {
 	if diff := cmp.Diff([]tagstate.Entry{a.Entries[tag(1)], b.Entries[tag(1)]}, s.From(tag(1))); diff != "" {
 		t.Errorf("From (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]tagstate.Entry{a.Entries[tag(1)], b.Entries[tag(2)], a.Entries[tag(3)]}, s.Entries()); diff != "" {
+	all := []tagstate.Entry{a.Entries[tag(1)], b.Entries[tag(2)], a.Entries[tag(3)]}
+	if diff := cmp.Diff(all, s.Entries()); diff != "" {
 		t.Errorf("Entries (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff([]tagstate.Warning{a.Warnings[0], b.Warnings[0]}, s.Warnings()); diff != "" {
