@@ -1,0 +1,26 @@
+package inventory
+
+import (
+	"fmt"
+	"path/filepath"
+)
+
+// Fault is a mistake in a file that an inventory is read from.
+type Fault struct {
+	File    string // the file's path, or its name below the tree that CompileTo was given
+	Line    int    // counted from 1
+	Problem string
+}
+
+// Error is in the form "file:line: problem".
+func (f *Fault) Error() string { return fmt.Sprintf("%s:%d: %s", f.File, f.Line, f.Problem) }
+
+// below returns the fault with its file's path below the directory dir.
+func (f *Fault) below(dir string) *Fault {
+	return &Fault{File: filepath.Join(dir, f.File), Line: f.Line, Problem: f.Problem}
+}
+
+// faultf makes a Fault.
+func faultf(file string, line int, format string, args ...any) *Fault {
+	return &Fault{File: file, Line: line, Problem: fmt.Sprintf(format, args...)}
+}

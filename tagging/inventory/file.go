@@ -1,0 +1,190 @@
+package inventory
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// File is the inventory that is one YAML file, a mapping HOST: {groups: [...], tag: PATH}. Both keys may
+// be left out; a single group needs no list; a tag that is empty is no pin. A host without a value is
+// known and in no group.
+//
+// Names of hosts compare in lower case. One that is spelled in two ways has the groups of both; two
+// different pins for it are a mistake, since neither could be preferred. A file that is not there is an
+// error: it has been asked for by name.
+type File struct {
+	path string
+}
+
+// NewFile returns the inventory in the file at path, which is read anew for each Lookup or Hosts.
+func NewFile(path string) *File { return &File{path: path} }
+
+// Name implements Inventory.
+func (f *File) Name() string { return "file " + f.path }
+
+// Lookup implements Inventory.
+func (f *File) Lookup(ctx context.Context, host string) (Answer, error) {
+	content, err := f.read(ctx)
+	if err != nil {
+		return Answer{}, err
+	}
+	return content.answer(host), nil
+}
+
+// Hosts implements Lister.
+func (f *File) Hosts(ctx context.Context, yield func(host string, a Answer) bool) error {
+	content, err := f.read(ctx)
+	if err != nil {
+		return err
+	}
+	for _, host := range slices.Sorted(maps.Keys(content.hosts)) {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if !yield(host, content.answer(host)) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// read reads the file.
+func (f *File) read(ctx context.Context) (*fileContent, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	text, err := readText(f.path)
+	if err != nil {
+		return nil, err
+	}
+	return parseFile(f.path, text)
+}
+
+// fileContent is what a file says of all hosts.
+type fileContent struct {
+	path   string
+	hosts  map[string]fileHost // by the name in lower case
+	lists  *lists
+	lineOf map[string]int // by the name as it is written
+}
+
+// fileHost is what a file says of one host.
+type fileHost struct {
+	groups  []int32 // indices into fileContent.lists.all
+	pin     string
+	pinLine int
+}
+
+// parseFile reads the text of the file at path.
+func parseFile(path, text string) (*fileContent, error) {
+	var c *fileContent
+	err := eachEntry(path, text, func() visitor {
+		c = &fileContent{path: path, hosts: map[string]fileHost{}, lists: newLists(), lineOf: map[string]int{}}
+		return c.addHost
+	})
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// answer returns what the file says of one host.
+func (c *fileContent) answer(host string) Answer {
+	h, known := c.hosts[host]
+	if !known {
+		return Answer{}
+	}
+	a := Answer{Known: true, Groups: c.lists.union(h.groups...), Pin: h.pin}
+	if h.pin != "" {
+		a.PinFrom = fmt.Sprintf("%s:%d", c.path, h.pinLine)
+	}
+	return a
+}
+
+// addHost adds what an entry says of one host.
+func (c *fileContent) addHost(key, value *yaml.Node) error {
+	name, err := keyText(c.path, key)
+	if err != nil {
+		return err
+	}
+	if first, found := c.lineOf[name]; found {
+		return faultf(c.path, key.Line, "%q stands here a second time; the first is in line %d", name, first)
+	}
+	c.lineOf[name] = key.Line
+	host, err := hostName(c.path, key.Line, name)
+	if err != nil {
+		return err
+	}
+	h := c.hosts[host]
+	if err := c.addKeys(&h, name, value); err != nil {
+		return err
+	}
+	c.hosts[host] = h
+	return nil
+}
+
+// addKeys adds the keys of an entry to h.
+func (c *fileContent) addKeys(h *fileHost, host string, value *yaml.Node) error {
+	entry := target(value)
+	if isNull(entry) {
+		return nil
+	}
+	if entry.Kind != yaml.MappingNode {
+		return faultf(c.path, value.Line, "host %q: a mapping with groups and tag is expected, not %s",
+			host, kindOf(entry))
+	}
+	seen := make(map[string]bool, 2)
+	for i := 0; i < len(entry.Content); i += 2 {
+		key, value := entry.Content[i], entry.Content[i+1]
+		name, err := keyText(c.path, key)
+		if err != nil {
+			return err
+		}
+		if seen[name] {
+			return faultf(c.path, key.Line, "host %q: key %q stands here a second time", host, name)
+		}
+		seen[name] = true
+		switch name {
+		case "groups":
+			err = c.addGroups(h, value)
+		case "tag":
+			err = c.addPin(h, host, value)
+		default:
+			err = faultf(c.path, key.Line, "host %q: unknown key %q; groups and tag are possible", host, name)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addGroups adds a list of groups to h.
+func (c *fileContent) addGroups(h *fileHost, value *yaml.Node) error {
+	list, err := c.lists.addNode(c.path, value)
+	h.groups = append(h.groups, list)
+	return err
+}
+
+// addPin adds a pin to h.
+func (c *fileContent) addPin(h *fileHost, host string, value *yaml.Node) error {
+	n := target(value)
+	if n.Kind != yaml.ScalarNode {
+		return faultf(c.path, value.Line, "host %q: the tag must be a path, not %s", host, kindOf(n))
+	}
+	if isNull(n) || n.Value == "" {
+		return nil
+	}
+	if h.pin != "" && h.pin != n.Value {
+		return faultf(c.path, value.Line, "host %q is pinned to %q here and to %q in line %d",
+			host, n.Value, h.pin, h.pinLine)
+	}
+	if h.pin == "" {
+		h.pin, h.pinLine = n.Value, value.Line
+	}
+	return nil
+}

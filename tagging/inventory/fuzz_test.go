@@ -1,0 +1,233 @@
+package inventory
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// yamlSeeds are documents at the border between the quick reader and the full one.
+func yamlSeeds() []string {
+	return []string{
+		"", "---\n", "# c\n---\na:\n- x\n- y\nb:\n  - z # c\n\n  # c\nc: [x, y]\n", "a: x\nb:\nc: ~\n",
+		"a: {groups: [x, y], tag: trunk}\nb:\n  groups:\n  - x\n  tag: tags/x\nc: {}\n",
+		"a: &l [x]\nb: *l\n", "a: x\n  y\n", "a:\n- x\n y\n", "a: 'it''s'\nb: \"x\\ty\"\n", "a: [x,\n y]\n",
+		"a: x#y\nb: x #y\n", "a : x\n", "a:x\n", "- a\n", "a: [x]]\n", "a: [x,]\n", "a: [,]\n", "a: {b: {c: d}}\n",
+		"10: no\n1.5: 2026-11-22\n0x1f: 1e3\n", "a:\n    - x\n  - y\n", "a:\n  b:\n    c: d\n", "\ta: x\n", "a: x\r\n",
+		"a: \"b\": c\n", "'a': x\n\"b\": y\n", "a: - x\n", "a:\n- - x\n", "a:\n-\n- x\n", "a: null\nb: NULL\nNull: x\n",
+		"a: [x]\n---\nb: [y]\n", "...\n", "%YAML 1.1\n---\na: x\n", "? a\n: b\n", "a: |\n  x\n", "<<: {a: x}\n", "a: b: c\n",
+		"a: [x: y]\n", "a: {x}\n", "a: {x: }\n", "a: {x: ,}\n", "a: {x: y z}\n", "a: x y\n", "a: .5\n", "a: [a/b, c+d, e@f]\n",
+		"a: '#x'\n", "a: ''\n", "a: [[x]]\n", "a: [x] # c\n", "a: [x]# c\n", "a: 'x'# c\n", "a:  # c\n  - x\n",
+		"a:\n  - x\n  b: y\n", "a:\n  b: x\n  - y\n", " a: x\n", "a: x\n b: y\n", "a:\n- x: y\n", "a: *b\n", "a: !t x\n",
+	}
+}
+
+// keepEntries collects the entries of a mapping in a form that can be compared: everything that may
+// follow from them.
+func keepEntries(into *[]string) visitor {
+	var describe func(n *yaml.Node) string
+	describe = func(n *yaml.Node) string {
+		text := fmt.Sprintf("%d %v %q", n.Kind, isNull(n), n.Value)
+		if !isNull(n) {
+			text += fmt.Sprintf(" line %d", n.Line)
+		}
+		for _, child := range n.Content {
+			text += " (" + describe(child) + ")"
+		}
+		return text
+	}
+	return func(key, value *yaml.Node) error {
+		*into = append(*into, describe(key)+": "+describe(value))
+		return nil
+	}
+}
+
+// FuzzPlainYAML holds that the quick reader of YAML either gives up or agrees with the full one.
+func FuzzPlainYAML(f *testing.F) {
+	for _, seed := range yamlSeeds() {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		var plain, full []string
+		if !eachPlainEntry(text, keepEntries(&plain)) {
+			return
+		}
+		if err := eachYAMLEntry("f", text, keepEntries(&full)); err != nil {
+			t.Fatalf("the quick reader takes what is not YAML: %v", err)
+		}
+		if got, want := strings.Join(plain, "\n"), strings.Join(full, "\n"); got != want {
+			t.Errorf("the quick reader has\n%s\nthe full one\n%s", got, want)
+		}
+	})
+}
+
+// checkParsed fails the test unless a parser has either found a mistake, with its place, or not.
+func checkParsed(t *testing.T, text string, err error) {
+	t.Helper()
+	if err == nil {
+		return
+	}
+	fault, ok := errors.AsType[*Fault](err)
+	if !ok || fault.File != "f" || fault.Line < 1 || fault.Line > 1+countBreaks(text) || fault.Problem == "" {
+		t.Errorf("not a fault with a line of the file: %#v", err)
+	}
+}
+
+// compiled returns the fleet that the rosters make, after a round through a table.
+func checkCompiled(t *testing.T, nodes, groups *roster) {
+	t.Helper()
+	f, err := newFleet(nodes, groups)
+	if err != nil {
+		return
+	}
+	b := tableBuilder{setAt: map[string]uint32{}}
+	if err := b.addFleet(f); err != nil {
+		t.Fatal(err)
+	}
+	var data bytes.Buffer
+	if err := b.writeTo(&data, tableHosts); err != nil {
+		t.Fatal(err)
+	}
+	table, err := newTable(bytes.NewReader(data.Bytes()), int64(data.Len()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range f.nodes.rows {
+		slow, _ := f.lookup(r.name)
+		quick, known, err := table.lookup(r.name)
+		if err != nil || !known || strings.Join(quick, "\n") != strings.Join(slow, "\n") {
+			t.Fatalf("host %q: table %q %v %v, files %q", r.name, quick, known, err, slow)
+		}
+	}
+}
+
+func FuzzNodesYAML(f *testing.F) {
+	for _, seed := range yamlSeeds() {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		nodes, err := parseYAMLRoster("f", text)
+		checkParsed(t, text, err)
+		if err == nil {
+			checkCompiled(t, nodes, newRoster(""))
+		}
+	})
+}
+
+func FuzzNodeGroupsYAML(f *testing.F) {
+	for _, seed := range append(yamlSeeds(), "b: [h]\nc: [b]\nh: [c]\n") {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		groups, err := parseYAMLRoster("f", text)
+		checkParsed(t, text, err)
+		if err == nil {
+			nodes := newRoster("")
+			nodes.add("h", nodes.lists.add([]string{"h", "x", "a"}), 1)
+			checkCompiled(t, nodes, groups)
+		}
+	})
+}
+
+func FuzzNodesXML(f *testing.F) {
+	for _, seed := range []string{
+		"<nodes/>", "<!DOCTYPE nodes SYSTEM \"nodes.dtd\">\n<nodes><node name=\"a\"><group>x</group></node></nodes>\n",
+		"<nodes><node name='a'><group>&b;</group></node></nodes>", "<nodes><node></nodes>", "\uFEFF<nodes/>",
+		"<?xml version=\"1.0\" encoding=\"latin1\"?><nodes><node name=\"\xe4\"/></nodes>", "<nodes><![CDATA[x]]></nodes>",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		nodes, err := parseXMLRoster("f", text, nodesForm())
+		checkParsed(t, text, err)
+		if err == nil {
+			checkCompiled(t, nodes, newRoster(""))
+		}
+	})
+}
+
+func FuzzNodeGroupsXML(f *testing.F) {
+	for _, seed := range []string{
+		"<nodegroups/>", "<nodegroups><nodegroup name=\"a\"><child>x</child><child>a</child></nodegroup></nodegroups>",
+		"<nodegroups><nodegroup name=\"h\"><child>y</child></nodegroup><nodegroup name=\"y\"><child>h</child></nodegroup></nodegroups>",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		groups, err := parseXMLRoster("f", text, form{stem: "nodegroups", element: "nodegroup", member: "child"})
+		checkParsed(t, text, err)
+		if err == nil {
+			nodes := newRoster("")
+			nodes.add("h", nodes.lists.add([]string{"h", "x"}), 1)
+			checkCompiled(t, nodes, groups)
+		}
+	})
+}
+
+func FuzzFile(f *testing.F) {
+	for _, seed := range yamlSeeds() {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		content, err := parseFile("f", text)
+		checkParsed(t, text, err)
+		if err != nil {
+			return
+		}
+		for host, h := range content.hosts {
+			a := content.answer(host)
+			if !a.Known || a.Pin != h.pin || (a.Pin == "") != (a.PinFrom == "") {
+				t.Errorf("host %q: %+v", host, a)
+			}
+		}
+	})
+}
+
+// reseal makes the checksums of a table right, so that what lies behind them is read.
+func reseal(data []byte) {
+	for i := 0; (i+1)*tableBlock <= len(data); i++ {
+		sealBlock((*[tableBlock]byte)(blocksOf(data, i)), uint64(i))
+	}
+}
+
+// FuzzTable reads tables with any content whose checksums are right: it must neither panic nor go on for ever.
+func FuzzTable(f *testing.F) {
+	for _, text := range []string{"", "h: [a]\n", "a: [x, y]\nb: [x]\nh:\n", "["} {
+		var table bytes.Buffer
+		nodes, err := parseYAMLRoster("nodes.yml", text)
+		if fault, ok := errors.AsType[*Fault](err); ok {
+			err = writeFault(&table, fault)
+		} else if err == nil {
+			b := tableBuilder{setAt: map[string]uint32{}}
+			fleet, _ := newFleet(nodes, newRoster(""))
+			err = errors.Join(b.addFleet(fleet), b.writeTo(&table, tableHosts))
+		}
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(table.Bytes())
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		data = bytes.Clone(data)
+		reseal(data)
+		if len(data) > 3*tableBlock {
+			at := 2 * tableBlock
+			length := min(uint64(binary.LittleEndian.Uint32(data[at:])), uint64(len(data)-at-setHeadLength))
+			body := data[at+setHeadLength:][:length]
+			binary.LittleEndian.PutUint32(data[at+4:], setSum(0, body))
+		}
+		table, err := newTable(bytes.NewReader(data), int64(len(data)))
+		if err != nil {
+			return
+		}
+		if _, known, err := table.lookup("h"); known && err != nil {
+			t.Errorf("known, and an error: %v", err)
+		}
+		_ = table.hosts(func(string, []string) bool { return true })
+	})
+}

@@ -1,0 +1,65 @@
+package inventory
+
+import (
+	"encoding/binary"
+	"slices"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// lists keeps lists of names. Most stand in a file many times, so equal ones are kept once, and what
+// several aliases stand for is read once.
+type lists struct {
+	all     [][]string
+	index   map[string]int32     // by the list's names, each with its length before it
+	aliased map[*yaml.Node]int32 // by what an alias stands for
+	key     []byte               // for reuse
+	names   []string             // for reuse
+}
+
+func newLists() *lists {
+	return &lists{index: map[string]int32{}, aliased: map[*yaml.Node]int32{}}
+}
+
+// add returns the index of a list with these names.
+func (l *lists) add(names []string) int32 {
+	l.key = l.key[:0]
+	for _, name := range names {
+		l.key = append(binary.AppendUvarint(l.key, uint64(len(name))), name...)
+	}
+	list, found := l.index[string(l.key)]
+	if !found {
+		list = int32(len(l.all))
+		l.all = append(l.all, slices.Clone(names))
+		l.index[string(l.key)] = list
+	}
+	return list
+}
+
+// addNode returns the index of the list that value is.
+func (l *lists) addNode(file string, value *yaml.Node) (int32, error) {
+	if value.Kind == yaml.AliasNode {
+		if list, found := l.aliased[value.Alias]; found {
+			return list, nil
+		}
+	}
+	names, err := appendNames(l.names[:0], file, value)
+	if err != nil {
+		return 0, err
+	}
+	l.names = names
+	list := l.add(names)
+	if value.Kind == yaml.AliasNode {
+		l.aliased[value.Alias] = list
+	}
+	return list, nil
+}
+
+// union returns the names of several lists, sorted and without repetition.
+func (l *lists) union(indices ...int32) []string {
+	var names []string
+	for _, i := range indices {
+		names = append(names, l.all[i]...)
+	}
+	return sortedSet(names)
+}

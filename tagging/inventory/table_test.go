@@ -1,0 +1,255 @@
+package inventory
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+func TestTableAgreesWithTheFilesItWasCompiledFrom(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		fleet := genFleet(400).Draw(t, "fleet")
+		dir := tempDir(t)
+		fleet.writeYAML(t, dir)
+		inv := NewEtch(trees(Tree{Dir: dir, Table: compileTable(t, dir)}))
+		checkFleet(t, inv, fleet)
+		for host := range fleet.answers() {
+			if a := mustLookup(t, inv, host); len(a.Notes) > 0 {
+				t.Fatalf("the table was not used: %q", a.Notes)
+			}
+		}
+	})
+}
+
+// bigTree writes a tree with enough hosts for several blocks, and one with a set longer than one read.
+func bigTree(t testing.TB, hosts int) string {
+	var nodes strings.Builder
+	fmt.Fprintf(&nodes, "big: [%s]\n", strings.Repeat("x", 5000))
+	for i := range hosts {
+		fmt.Fprintf(&nodes, "host%d.example.com: [web, dc%d]\n", i, i%7)
+	}
+	dir := t.TempDir()
+	writeFile(t, filepath.Join(dir, "nodes.yml"), nodes.String())
+	writeFile(t, filepath.Join(dir, "nodegroups.yml"), "all: [web]\nsite: [dc1, dc2]\n")
+	return dir
+}
+
+func TestTableIsTheSameForTheSameFiles(t *testing.T) {
+	one, two := treeOf(t, "nodes.yml", "b: [y, x]\na: [x]\n", "nodegroups.yml", "q: [x]\np: [x, y]\n"),
+		treeOf(t, "nodes.yml", "a: [x]\nb: [x, y]\n", "nodegroups.yml", "p: [y, x]\nq: [x]\n")
+	var first, again, other bytes.Buffer
+	if err := errors.Join(CompileTo(&first, one), CompileTo(&again, one), CompileTo(&other, two)); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(first.Bytes(), again.Bytes()) {
+		t.Error("compiling twice gives different bytes")
+	}
+	if !bytes.Equal(blocksOf(first.Bytes(), 0), blocksOf(other.Bytes(), 0)) || first.Len() != other.Len() {
+		t.Error("the order of entries shows in the size of the table")
+	}
+}
+
+// blocksOf returns block i of a table.
+func blocksOf(table []byte, i int) []byte { return table[i*tableBlock : (i+1)*tableBlock] }
+
+func TestTableKeepsEqualSetsOnce(t *testing.T) {
+	few, many := compileTable(t, bigTree(t, 7)), compileTable(t, bigTree(t, 700))
+	size := func(path string) int64 {
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.Size()
+	}
+	if grown := size(many) - size(few); grown%tableBlock != 0 {
+		t.Errorf("700 hosts in the groups of 7 take %d bytes more, not a number of blocks", grown)
+	}
+}
+
+// tableHostsOf is what every lookup in tests of damage is compared with.
+func lookups(t testing.TB, inv Inventory) map[string]Answer {
+	t.Helper()
+	all := map[string]Answer{}
+	for _, host := range []string{"big", "host0.example.com", "host150.example.com", "host299.example.com", "aaa", "host", "zzz"} {
+		a := mustLookup(t, inv, host)
+		a.Notes = nil
+		all[host] = a
+	}
+	return all
+}
+
+// checkDamaged fails the test unless the table of the tree in dir, replaced by data, leads to right answers;
+// noticed says whether every lookup must have a note.
+func checkDamaged(t *testing.T, dir string, data []byte, noticed bool, want map[string]Answer) {
+	t.Helper()
+	path := filepath.Join(dir, "damaged")
+	if err := os.WriteFile(path, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	inv := NewEtch(trees(Tree{Label: "tag", Dir: dir, Table: path}))
+	for host, w := range want {
+		a := mustLookup(t, inv, host)
+		if a.Known != w.Known || !reflect.DeepEqual(a.Groups, w.Groups) {
+			t.Fatalf("host %q: %+v, want %+v", host, a, w)
+		}
+		if noticed && (len(a.Notes) != 1 || !strings.HasPrefix(a.Notes[0], "the table of tag is not used (")) {
+			t.Fatalf("host %q: notes %q", host, a.Notes)
+		}
+	}
+}
+
+func TestDamagedTableNeverGivesAWrongAnswer(t *testing.T) {
+	dir := bigTree(t, 300)
+	path := compileTable(t, dir)
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := lookups(t, NewEtch(trees(Tree{Dir: dir, Table: path})))
+	if slow := lookups(t, openTree(dir)); !reflect.DeepEqual(want, slow) {
+		t.Fatalf("table: %+v\nfiles: %+v", want, slow)
+	}
+	t.Run("a changed byte", func(t *testing.T) {
+		for i := range good {
+			table, err := newTable(bytes.NewReader(flipped(good, i)), int64(len(good)))
+			checkTable(t, fmt.Sprintf("byte %d", i), table, err, want)
+		}
+	})
+	t.Run("cut off", func(t *testing.T) {
+		for n := range good {
+			if _, err := newTable(bytes.NewReader(good[:n]), int64(n)); !errors.Is(err, errDamaged) {
+				t.Fatalf("cut off after %d bytes: %v", n, err)
+			}
+		}
+	})
+	t.Run("cut off while it is read", func(t *testing.T) {
+		for n := range good {
+			table, err := newTable(bytes.NewReader(good[:n]), int64(len(good)))
+			checkTable(t, fmt.Sprintf("after %d bytes", n), table, err, want)
+		}
+	})
+	t.Run("two blocks in each other's place", func(t *testing.T) {
+		swapped := bytes.Clone(good)
+		copy(blocksOf(swapped, 1), blocksOf(good, 2))
+		copy(blocksOf(swapped, 2), blocksOf(good, 1))
+		checkDamaged(t, dir, swapped, false, want)
+	})
+	t.Run("as files", func(t *testing.T) {
+		for _, i := range []int{0, 8, 12, 100, tableBlock - 1} {
+			checkDamaged(t, dir, flipped(good, i), true, want)
+		}
+		for _, n := range []int{0, 1, tableBlock - 1, tableBlock, len(good) - 1} {
+			checkDamaged(t, dir, good[:n], true, want)
+		}
+		checkDamaged(t, dir, append(bytes.Clone(good), 0), true, want)
+		checkDamaged(t, dir, []byte("a: [b]\n"), true, want)
+		checkDamaged(t, dir, make([]byte, len(good)), true, want)
+		checkDamaged(t, dir, flipped(good, tableBlock), false, want)
+	})
+}
+
+// flipped returns data with one bit of byte i changed.
+func flipped(data []byte, i int) []byte {
+	changed := bytes.Clone(data)
+	changed[i] ^= 1 << (i % 8)
+	return changed
+}
+
+// checkTable fails the test if a table that may be damaged gives a wrong answer.
+func checkTable(t *testing.T, damage string, table *table, err error, want map[string]Answer) {
+	t.Helper()
+	if err != nil {
+		if _, ok := errors.AsType[*Fault](err); ok {
+			t.Fatalf("%s: read as a fault of the files: %v", damage, err)
+		}
+		return
+	}
+	for host, w := range want {
+		groups, known, err := table.lookup(host)
+		if err == nil && (known != w.Known || !reflect.DeepEqual(groups, w.Groups)) {
+			t.Fatalf("%s: host %q: %v %q, want %+v", damage, host, known, groups, w)
+		}
+	}
+}
+
+func TestListingGoesOnInTheFilesIfTheTableIsDamagedHalfWay(t *testing.T) {
+	dir := bigTree(t, 300)
+	good, err := os.ReadFile(compileTable(t, dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := listAll(t, openTree(dir))
+	last := int(len(good)/tableBlock) - 1
+	for i := 1; i < last; i++ {
+		path := filepath.Join(t.TempDir(), "table")
+		if err := os.WriteFile(path, flipped(good, i*tableBlock+10), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		got := listAll(t, NewEtch(trees(Tree{Label: "tag", Dir: dir, Table: path})))
+		if len(got) != len(want) {
+			t.Errorf("block %d damaged: %d hosts, want %d", i, len(got), len(want))
+		}
+	}
+}
+
+func TestTableOfAnotherVersionIsNotUsed(t *testing.T) {
+	dir := treeOf(t, "nodes.yml", "h: [a]")
+	data, err := os.ReadFile(compileTable(t, dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[len(tableMagic)]++
+	reseal(data)
+	checkDamaged(t, dir, data, true, map[string]Answer{"h": {Known: true, Groups: []string{"a"}}})
+}
+
+func TestTableSaysThatTheFilesHaveAMistake(t *testing.T) {
+	broken, good := treeOf(t, "nodegroups.xml", "<nodegroups>\n<nodegroup/></nodegroups>"), treeOf(t, "nodes.yml", "h: [a]")
+	var table strings.Builder
+	err := CompileTo(&table, broken)
+	checkFault(t, err, "nodegroups.xml", 2, "needs one attribute")
+	path := filepath.Join(t.TempDir(), "table")
+	writeFile(t, path, table.String())
+	if err := os.Remove(filepath.Join(broken, "nodegroups.xml")); err != nil {
+		t.Fatal(err) // the files themselves are not read any more
+	}
+	_, err = NewEtch(trees(Tree{"T1", broken, path})).Lookup(t.Context(), "h")
+	checkFault(t, err, broken+"/nodegroups.xml", 2, "needs one attribute")
+	a := mustLookup(t, NewEtch(trees(Tree{"T1", broken, path}, Tree{"T2", good, compileTable(t, good)})), "h")
+	if !a.Known || len(a.Notes) != 2 || !strings.Contains(a.Notes[0], "nodegroups.xml:2: ") {
+		t.Errorf("got %+v", a)
+	}
+}
+
+// failingWriter takes so many bytes.
+type failingWriter struct{ room int }
+
+func (w *failingWriter) Write(p []byte) (int, error) {
+	n := min(len(p), w.room)
+	w.room -= n
+	if n < len(p) {
+		return n, io.ErrShortWrite
+	}
+	return n, nil
+}
+
+func TestCompileReportsAFullDisk(t *testing.T) {
+	good, broken := treeOf(t, "nodes.yml", "h: [a]"), treeOf(t, "nodes.yml", "[")
+	for _, dir := range []string{good, broken} {
+		var size bytes.Buffer
+		_ = CompileTo(&size, dir)
+		for room := range size.Len() {
+			if err := CompileTo(&failingWriter{room}, dir); !errors.Is(err, io.ErrShortWrite) {
+				t.Fatalf("with room for %d of %d bytes: %v", room, size.Len(), err)
+			}
+		}
+	}
+}
