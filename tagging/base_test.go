@@ -1,0 +1,82 @@
+package tagging_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/etch/etchtag/tagging"
+)
+
+// base is an etch server's base on disk.
+type base struct {
+	testing.TB
+	tagging.Layout
+}
+
+func newBase(t testing.TB) base {
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := base{t, tagging.Layout{Base: filepath.Join(dir, "etchserver")}}
+	b.mkdir("trunk")
+	b.mkdir("tags/.etchtag/manifests")
+	return b
+}
+
+func (b base) path(name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(b.Base, name)
+}
+
+func (b base) must(err error) {
+	b.Helper()
+	if err != nil {
+		b.Fatal(err)
+	}
+}
+
+func (b base) mkdir(name string) {
+	b.Helper()
+	b.must(os.MkdirAll(b.path(name), 0o755))
+}
+
+func (b base) write(name, contents string) {
+	b.Helper()
+	b.must(os.WriteFile(b.path(name), []byte(contents), 0o644))
+}
+
+func (b base) link(target, name string) {
+	b.Helper()
+	b.must(os.Symlink(target, b.path(name)))
+}
+
+// tag makes a tag with a manifest.
+func (b base) tag(name string, published time.Time, contents string) {
+	b.Helper()
+	b.mkdir("tags/" + name)
+	m := tagging.Manifest{Header: tagging.Header{Name: name, Published: published},
+		Entries: []tagging.ManifestEntry{entry('f', "file", contents)}}
+	b.write(b.Manifest(name), manifestText(b, &m))
+}
+
+func (b base) index() *tagging.Index {
+	b.Helper()
+	x, err := tagging.ReadIndex(b.Layout)
+	b.must(err)
+	return x
+}
+
+// closed takes all permissions away, or skips the test for a user whom that does not stop.
+func (b base) closed(name string) {
+	b.Helper()
+	if os.Geteuid() == 0 {
+		b.Skip("root may read everything")
+	}
+	b.must(os.Chmod(b.path(name), 0))
+	b.Cleanup(func() { b.must(os.Chmod(b.path(name), 0o755)) })
+}

@@ -1,0 +1,166 @@
+package tagging
+
+import (
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Header is what a manifest begins with. Decisions read nothing else of it.
+type Header struct {
+	Name      string
+	Revision  string    // as the source names it; may be empty
+	Tree      string    // SHA-256 of the entries in hex: the same for the same tree from whatever source
+	Source    string    // the kind of source: git, svn, cvs, dir
+	Layout    string    // "auto": files are 0644 or 0755; "hardlink": they are 0444 or 0555
+	Published time.Time // when the tag was made, whatever its name says
+	Files     int       // files and symbolic links
+	Bytes     int64     // their sizes
+	Stale     bool      // upstream could not be asked when the tag was made
+}
+
+const (
+	// headerMagic is the first line. Its number changes if programs that know the old one would
+	// misunderstand the new. A key that they do not know they skip.
+	headerMagic = "etchtag manifest 1"
+
+	// checkKey is the key of the last line: a checksum of all lines before it.
+	checkKey = "check"
+
+	// maxHeader is the size of the longest header that is read, in bytes.
+	maxHeader = 16 << 10
+)
+
+var errHeaderEnd = errors.New("the header has no end")
+
+// text is the header as it is written, with the empty line that ends it.
+func (h Header) text() ([]byte, error) {
+	var b strings.Builder
+	b.WriteString(headerMagic + "\n")
+	for _, line := range [...]struct{ key, value string }{
+		{"name", h.Name},
+		{"revision", h.Revision},
+		{"tree", h.Tree},
+		{"source", h.Source},
+		{"layout", h.Layout},
+		{"published", h.Published.UTC().Format(time.RFC3339Nano)},
+		{"files", strconv.Itoa(h.Files)},
+		{"bytes", strconv.FormatInt(h.Bytes, 10)},
+		{"stale", strconv.FormatBool(h.Stale)},
+	} {
+		if strings.Contains(line.value, "\n") {
+			return nil, fmt.Errorf("the %s %q has a line end", line.key, line.value)
+		}
+		b.WriteString(line.key + " " + line.value + "\n")
+	}
+	b.WriteString(checkKey + " " + checksum(b.String()) + "\n\n")
+	if b.Len() > maxHeader {
+		return nil, fmt.Errorf("the header would have more than %d bytes", maxHeader)
+	}
+	return []byte(b.String()), nil
+}
+
+func checksum(s string) string { return fmt.Sprintf("%08x", crc32.ChecksumIEEE([]byte(s))) }
+
+// cutHeader splits a manifest at the empty line, which belongs to neither part.
+func cutHeader(data string) (header, entries string, ok bool) {
+	header, entries, ok = strings.Cut(data, "\n\n")
+	return header, entries, ok
+}
+
+// parseHeader reads a header without the empty line and the line end before it.
+func parseHeader(text string) (Header, error) {
+	first, _, _ := strings.Cut(text, "\n")
+	if first != headerMagic {
+		return Header{}, fmt.Errorf("it begins with %s, not with %q", quote(first), headerMagic)
+	}
+	end := strings.LastIndexByte(text, '\n') + 1
+	if text[end:] != checkKey+" "+checksum(text[:end]) {
+		return Header{}, errors.New("the header is damaged: its checksum is another one")
+	}
+	var h Header
+	known := 0
+	for line := range strings.SplitSeq(text[len(first):end], "\n") {
+		key, value, _ := strings.Cut(line, " ")
+		ok, err := h.set(key, value)
+		if err != nil {
+			return Header{}, fmt.Errorf("the header's %s cannot be %s: %w", key, quote(value), err)
+		}
+		if ok {
+			known++
+		}
+	}
+	if known != headerKeys || h.Name == "" || h.Tree == "" {
+		return Header{}, errors.New("the header lacks a key, or has one twice")
+	}
+	return h, nil
+}
+
+// headerKeys is the number of keys that set knows, all of which a header must have.
+const headerKeys = 9
+
+// set takes one line of a header, and reports whether it knows the key.
+func (h *Header) set(key, value string) (known bool, err error) {
+	switch key {
+	case "name":
+		h.Name = value
+	case "revision":
+		h.Revision = value
+	case "tree":
+		h.Tree = value
+	case "source":
+		h.Source = value
+	case "layout":
+		h.Layout = value
+	case "published":
+		h.Published, err = time.Parse(time.RFC3339Nano, value)
+	case "files":
+		h.Files, err = strconv.Atoi(value)
+	case "bytes":
+		h.Bytes, err = strconv.ParseInt(value, 10, 64)
+	case "stale":
+		h.Stale, err = strconv.ParseBool(value)
+	default:
+		return false, nil
+	}
+	return true, err
+}
+
+// ReadHeader reads the header of the manifest at path, and nothing of its entries. The error matches
+// fs.ErrNotExist if there is no such file.
+func ReadHeader(path string) (Header, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return Header{}, err
+	}
+	defer f.Close()
+	h, err := readHeader(f)
+	if err != nil {
+		return Header{}, fmt.Errorf("read the manifest %s: %w", path, err)
+	}
+	return h, nil
+}
+
+func readHeader(r io.Reader) (Header, error) {
+	buf := make([]byte, 0, 1<<10) // one read does for any header that is not extraordinary
+	for {
+		n, err := r.Read(buf[len(buf):cap(buf)])
+		buf = buf[:len(buf)+n]
+		if header, _, ok := cutHeader(string(buf)); ok {
+			return parseHeader(header)
+		}
+		switch {
+		case err == io.EOF, len(buf) >= maxHeader:
+			return Header{}, errHeaderEnd
+		case err != nil:
+			return Header{}, err
+		case len(buf) == cap(buf):
+			buf = append(make([]byte, 0, 4*cap(buf)), buf...)
+		}
+	}
+}

@@ -1,0 +1,192 @@
+package tagging
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Killswitch is the file that makes the etch server refuse every client, and tell them its contents. It
+// needs no configuration and no lock, and works on a full disk.
+type Killswitch struct {
+	Path string // Layout.Killswitch
+
+	// Step, if not nil, is called before each operation that changes something, with a label such as
+	// "create killswitch". The operation fails with the error that it returns.
+	Step func(label string) error
+}
+
+// KillswitchState is what the etch server would see.
+type KillswitchState struct {
+	On      bool
+	Message string    // the contents without the last line end; of very long ones the beginning
+	Since   time.Time // when the file was last changed
+}
+
+// ErrKillswitchMessage is wrapped by the error of Killswitch.On if the killswitch is on, but not as it
+// should be: without its message, not readable, or not sure to be there after a power cut.
+var ErrKillswitchMessage = errors.New("the killswitch is on, but not all of it could be done")
+
+// maxMessage bounds what is read of a killswitch file, in bytes.
+const maxMessage = 64 << 10
+
+// Status says whether the killswitch is on. It is on if anything is at its path: the server refuses clients
+// also if that is empty, unreadable or a directory. A symbolic link that leads nowhere does not count. An
+// error with On set means that the message could not be read.
+func (k Killswitch) Status() (KillswitchState, error) {
+	info, err := os.Stat(k.Path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return KillswitchState{}, nil
+	}
+	if err != nil {
+		return KillswitchState{}, fmt.Errorf("look for the killswitch: %w", err)
+	}
+	s := KillswitchState{On: true, Since: info.ModTime()}
+	if !info.Mode().IsRegular() {
+		return s, nil // to open a fifo would wait for a writer
+	}
+	f, err := os.Open(k.Path)
+	if err != nil {
+		return s, fmt.Errorf("read the killswitch's message: %w", err)
+	}
+	defer f.Close()
+	message, err := io.ReadAll(io.LimitReader(f, maxMessage))
+	s.Message = strings.TrimSuffix(string(message), "\n")
+	if err != nil {
+		return s, fmt.Errorf("read the killswitch's message: %w", err)
+	}
+	return s, nil
+}
+
+// On makes the etch server refuse every client. It makes the file first and writes the message after: on a
+// full disk it is the message that fails. Of a killswitch that is on already a message replaces the old one,
+// at no moment without a file; without a message nothing changes.
+//
+// A symbolic link is replaced by a file, never followed: what it points to is not ours, and the server may
+// not be able to see it. A directory counts as on, and cannot have a message.
+//
+// If the killswitch is on after an error, that wraps ErrKillswitchMessage.
+func (k Killswitch) On(message string) error {
+	created, err := k.create()
+	if err != nil {
+		return fmt.Errorf("turn the killswitch on: %w", err)
+	}
+	var errs []error
+	if created {
+		errs = append(errs, k.do("chmod killswitch", func() error { return os.Chmod(k.Path, 0o644) }), k.sync())
+	}
+	if message != "" {
+		errs = append(errs, k.replace(strings.TrimSuffix(message, "\n")+"\n"))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("%w: %w", ErrKillswitchMessage, err)
+	}
+	return nil
+}
+
+// create makes an empty file unless the server sees something there already.
+func (k Killswitch) create() (created bool, err error) {
+	err = k.do("create killswitch", func() error {
+		f, err := os.OpenFile(k.Path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+		if err != nil {
+			return err
+		}
+		return f.Close()
+	})
+	if !errors.Is(err, fs.ErrExist) {
+		return err == nil, err
+	}
+	info, err := os.Lstat(k.Path)
+	if err == nil && info.Mode().Type() == fs.ModeSymlink {
+		err = k.replace("")
+	}
+	return false, err
+}
+
+// replace puts a file with these contents in the place of whatever is there, in one step.
+func (k Killswitch) replace(contents string) (err error) {
+	var temporary string
+	defer func() {
+		if err != nil && temporary != "" {
+			os.Remove(temporary)
+		}
+	}()
+	if err := k.do("write killswitch message", func() (err error) {
+		temporary, err = k.writeTemporary(contents)
+		return err
+	}); err != nil {
+		return err
+	}
+	if err := k.do("rename killswitch message", func() error { return os.Rename(temporary, k.Path) }); err != nil {
+		return err
+	}
+	return k.sync()
+}
+
+// temporaryPattern is the name of a message that is not in its place yet.
+const temporaryPattern = ".killswitch-*"
+
+// writeTemporary writes a new file that everybody may read, and returns its name also if it fails.
+func (k Killswitch) writeTemporary(contents string) (name string, err error) {
+	f, err := os.CreateTemp(filepath.Dir(k.Path), temporaryPattern)
+	if err != nil {
+		return "", err
+	}
+	_, err = f.WriteString(contents)
+	return f.Name(), errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
+}
+
+// Off lets the etch server serve again. It removes the file and what dead runs left of its messages. If it
+// was off already, that is no error.
+func (k Killswitch) Off() error {
+	err := k.do("remove killswitch", func() error {
+		err := syscall.Unlink(k.Path) // os.Remove would remove an empty directory
+		if errors.Is(err, syscall.EISDIR) {
+			return fmt.Errorf("%s is a directory: as long as it is there the etch server refuses every client; "+
+				"look what is in it, and remove it by hand", k.Path)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return &fs.PathError{Op: "unlink", Path: k.Path, Err: err}
+		}
+		return nil
+	})
+	if err == nil {
+		err = k.sync()
+	}
+	if err != nil {
+		return fmt.Errorf("turn the killswitch off: %w", err)
+	}
+	left, _ := filepath.Glob(filepath.Join(filepath.Dir(k.Path), temporaryPattern))
+	for _, name := range left {
+		os.Remove(name)
+	}
+	return nil
+}
+
+// sync makes the killswitch's name, or its absence, survive a power cut.
+func (k Killswitch) sync() error {
+	return k.do("sync base", func() error {
+		dir, err := os.Open(filepath.Dir(k.Path))
+		if err != nil {
+			return err
+		}
+		defer dir.Close()
+		return dir.Sync()
+	})
+}
+
+// do runs one operation that changes something.
+func (k Killswitch) do(label string, operation func() error) error {
+	if k.Step != nil {
+		if err := k.Step(label); err != nil {
+			return fmt.Errorf("%s: %w", label, err)
+		}
+	}
+	return operation()
+}

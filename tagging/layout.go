@@ -1,0 +1,63 @@
+package tagging
+
+import "path/filepath"
+
+// Layout says where things stand below an etch server's configuration base.
+type Layout struct {
+	Base        string // an absolute path
+	WorkingCopy string // relative to Base; empty means "trunk"
+}
+
+// Tags is the directory of the tags. It may be a symbolic link.
+func (l Layout) Tags() string { return filepath.Join(l.Base, "tags") }
+
+// Dir is the directory of a tag.
+func (l Layout) Dir(name string) string { return filepath.Join(l.Tags(), name) }
+
+// workDir is the name of our own directory among the tags.
+const workDir = ".etchtag"
+
+// Work is our own directory, on the same file system as the tags.
+func (l Layout) Work() string { return l.Dir(workDir) }
+
+func (l Layout) work(name string) string { return filepath.Join(l.Work(), name) }
+
+// Manifest is the file that records a tag.
+func (l Layout) Manifest(name string) string { return filepath.Join(l.work("manifests"), name) }
+
+// Table is the file in which a tag's inventory stands compiled.
+func (l Layout) Table(name string) string { return filepath.Join(l.work("tables"), name) }
+
+// Stage is the directory in which tags are prepared.
+func (l Layout) Stage() string { return l.work("stage") }
+
+// Trash is the directory from which removed tags are deleted.
+func (l Layout) Trash() string { return l.work("trash") }
+
+// Discarded is the directory in which local changes of the working copy are set aside.
+func (l Layout) Discarded() string { return l.work("discarded") }
+
+// SnapshotLock is the lock of whoever makes or removes tags or updates the working copy.
+func (l Layout) SnapshotLock() string { return l.work("snapshot.lock") }
+
+// TagstateLock is the lock of whoever edits tagstate, pins or the list of kept tags.
+func (l Layout) TagstateLock() string { return l.work("tagstate.lock") }
+
+// Pins is the file of pins, "HOST PATH" a line.
+func (l Layout) Pins() string { return filepath.Join(l.Base, "pins") }
+
+// Kept is the file of tags that are never pruned.
+func (l Layout) Kept() string { return filepath.Join(l.Base, "kept") }
+
+// Killswitch is the file that makes the etch server refuse every client.
+func (l Layout) Killswitch() string { return filepath.Join(l.Base, "killswitch") }
+
+// Trunk is the working copy. It may be a symbolic link.
+func (l Layout) Trunk() string { return filepath.Join(l.Base, l.workingCopy()) }
+
+func (l Layout) workingCopy() string {
+	if l.WorkingCopy == "" {
+		return "trunk"
+	}
+	return l.WorkingCopy
+}

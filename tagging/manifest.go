@@ -1,0 +1,209 @@
+package tagging
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// The modes of manifest entries.
+const (
+	ModeFile       byte = 'f'
+	ModeExecutable byte = 'x'
+	ModeSymlink    byte = 'l'
+	ModeEmptyDir   byte = 'd' // only directories in which nothing else stands have an entry
+)
+
+// ManifestEntry records one file of a tag.
+type ManifestEntry struct {
+	Path string            // relative to the tag, with slashes; any bytes but NUL
+	Mode byte              // ModeFile, ModeExecutable, ModeSymlink or ModeEmptyDir
+	Size int64             // in bytes, of a symbolic link that of its target; 0 for a directory
+	Hash [sha256.Size]byte // SHA-256 of the contents, or of a symbolic link's target; zero for a directory
+}
+
+// Manifest records a tag, so that it can be verified, and so that tags with the same content are known.
+//
+// It is a text file: the header, an empty line, and then a line for each entry,
+//
+//	MODE SIZE SHA-256 PATH
+//
+// in the order of the paths. A path that a reader of lines could mistake stands in Go's quotes.
+type Manifest struct {
+	Header
+	Entries []ManifestEntry // sorted by path
+}
+
+// WriteManifest writes m. It sorts the entries, and sets Tree, Files and Bytes from them. It fails, and
+// writes nothing, if m could not be read again: if a path is no clean relative path or stands in two
+// entries, or if there is a line end in the header.
+func WriteManifest(w io.Writer, m *Manifest) error {
+	text, err := m.text()
+	if err == nil {
+		_, err = w.Write(text)
+	}
+	if err != nil {
+		return fmt.Errorf("write the manifest of %s: %w", m.Name, err)
+	}
+	return nil
+}
+
+func (m *Manifest) text() ([]byte, error) {
+	slices.SortFunc(m.Entries, func(a, b ManifestEntry) int { return strings.Compare(a.Path, b.Path) })
+	entries := make([]byte, 0, 128*len(m.Entries))
+	m.Files, m.Bytes = 0, 0
+	for i, e := range m.Entries {
+		if err := m.check(i); err != nil {
+			return nil, err
+		}
+		m.count(e)
+		entries = e.appendTo(entries)
+	}
+	m.Tree = hashHex(entries)
+	header, err := m.Header.text()
+	return append(header, entries...), err
+}
+
+func hashHex(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}
+
+// check says what is wrong with entry i, all before it being right.
+func (m *Manifest) check(i int) error {
+	e := m.Entries[i]
+	switch e.Mode {
+	case ModeFile, ModeExecutable, ModeSymlink, ModeEmptyDir:
+	default:
+		return fmt.Errorf("%q has the unknown mode %q", e.Path, e.Mode)
+	}
+	if e.Size < 0 || e.Mode == ModeEmptyDir && (e.Size != 0 || e.Hash != [sha256.Size]byte{}) {
+		return fmt.Errorf("%q cannot have %d bytes, or the hash %x", e.Path, e.Size, e.Hash)
+	}
+	if e.Path == "" || e.Path == "." || e.Path == ".." || strings.HasPrefix(e.Path, "../") ||
+		path.IsAbs(e.Path) || path.Clean(e.Path) != e.Path || strings.Contains(e.Path, "\x00") {
+		return fmt.Errorf("%q is not a path below a tag", e.Path)
+	}
+	if i > 0 && m.Entries[i-1].Path >= e.Path {
+		return fmt.Errorf("%q does not come after %q", e.Path, m.Entries[i-1].Path)
+	}
+	return nil
+}
+
+func (m *Manifest) count(e ManifestEntry) {
+	if e.Mode != ModeEmptyDir {
+		m.Files++
+		m.Bytes += e.Size
+	}
+}
+
+// appendTo appends the entry's line to b.
+func (e ManifestEntry) appendTo(b []byte) []byte {
+	b = append(b, e.Mode, ' ')
+	b = strconv.AppendInt(b, e.Size, 10)
+	b = append(b, ' ')
+	if e.Mode == ModeEmptyDir {
+		b = append(b, '-')
+	} else {
+		b = hex.AppendEncode(b, e.Hash[:])
+	}
+	b = append(b, ' ')
+	if needsQuotes(e.Path) {
+		b = strconv.AppendQuote(b, e.Path)
+	} else {
+		b = append(b, e.Path...)
+	}
+	return append(b, '\n')
+}
+
+// needsQuotes reports whether a path would break a line, look like a quoted one, or make tools such as grep
+// take the manifest for binary.
+func needsQuotes(path string) bool {
+	return path[0] == '"' || !utf8.ValidString(path) || strings.ContainsFunc(path, unicode.IsControl)
+}
+
+// parseEntry reads one line without its end.
+func parseEntry(line string) (e ManifestEntry, err error) {
+	mode, rest, _ := strings.Cut(line, " ")
+	size, rest, _ := strings.Cut(rest, " ")
+	hash, name, _ := strings.Cut(rest, " ")
+	if len(mode) != 1 || name == "" || len(hash) > 2*sha256.Size {
+		return e, fmt.Errorf("%s is not an entry", quote(line))
+	}
+	e.Mode, e.Path = mode[0], name
+	if e.Size, err = strconv.ParseInt(size, 10, 64); err != nil {
+		return e, fmt.Errorf("%s is not an entry: %w", quote(line), err)
+	}
+	if e.Mode != ModeEmptyDir {
+		if _, err := hex.Decode(e.Hash[:], []byte(hash)); err != nil {
+			return e, fmt.Errorf("%s is not an entry: %w", quote(line), err)
+		}
+	}
+	if name[0] == '"' {
+		if e.Path, err = strconv.Unquote(name); err != nil {
+			return e, fmt.Errorf("%s is not an entry: its path is not well quoted", quote(line))
+		}
+	}
+	return e, nil
+}
+
+// ReadManifest reads the manifest at path and proves that it is whole and as it was written.
+func ReadManifest(path string) (*Manifest, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	m, err := parseManifest(string(data))
+	if err != nil {
+		return nil, fmt.Errorf("read the manifest %s: %w", path, err)
+	}
+	return m, nil
+}
+
+func parseManifest(data string) (*Manifest, error) {
+	text, entries, ok := cutHeader(data)
+	if !ok {
+		return nil, errHeaderEnd
+	}
+	header, err := parseHeader(text)
+	if err != nil {
+		return nil, err
+	}
+	if tree := hashHex([]byte(entries)); tree != header.Tree {
+		return nil, errors.New("the entries are damaged or not all there: their hash is another one")
+	}
+	m := &Manifest{Entries: make([]ManifestEntry, 0, strings.Count(entries, "\n"))}
+	var again []byte
+	for i := 0; entries != ""; i++ {
+		line, rest, _ := strings.Cut(entries, "\n")
+		e, err := parseEntry(line)
+		if err != nil {
+			return nil, err
+		}
+		m.Entries = append(m.Entries, e)
+		if err := m.check(i); err != nil {
+			return nil, err
+		}
+		// There is one way to write an entry, so that equal trees have equal hashes.
+		if again = e.appendTo(again[:0]); string(again) != entries[:len(entries)-len(rest)] {
+			return nil, fmt.Errorf("%s is not written as entries are", quote(line))
+		}
+		m.count(e)
+		entries = rest
+	}
+	if m.Files != header.Files || m.Bytes != header.Bytes {
+		return nil, fmt.Errorf("%d files of %d bytes are announced, but there are %d of %d",
+			header.Files, header.Bytes, m.Files, m.Bytes)
+	}
+	m.Header = header
+	return m, nil
+}

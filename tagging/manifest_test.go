@@ -1,0 +1,367 @@
+package tagging_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/etch/etchtag/tagging"
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+func entry(mode byte, path, contents string) tagging.ManifestEntry {
+	e := tagging.ManifestEntry{Path: path, Mode: mode}
+	if mode != tagging.ModeEmptyDir {
+		e.Size, e.Hash = int64(len(contents)), sha256.Sum256([]byte(contents))
+	}
+	return e
+}
+
+func sample() *tagging.Manifest {
+	return &tagging.Manifest{
+		Header: tagging.Header{Name: "etchautotag-20261122-0900", Revision: "4b825dc642cb6eb9a060e54bf8d69288fbee4904",
+			Source: "git", Layout: "auto", Published: time.Date(2026, 11, 22, 9, 0, 4, 250e6, time.UTC)},
+		Entries: []tagging.ManifestEntry{
+			entry('l', "link", "a b"),
+			entry('f', "new\nline", "hello\n"),
+			entry('f', "a b", "hello\n"),
+			entry('d', "empty", ""),
+			entry('f', "\xff", "hello\n"),
+			entry('x', "bin/run", "hello\n"),
+		},
+	}
+}
+
+const sampleText = `etchtag manifest 1
+name etchautotag-20261122-0900
+revision 4b825dc642cb6eb9a060e54bf8d69288fbee4904
+tree e73af91bb2a34041ac0f25d0f66e656f44d75a321994c3f857e9ce64a46f9a67
+source git
+layout auto
+published 2026-11-22T09:00:04.25Z
+files 5
+bytes 27
+stale false
+check a3f924b0
+
+f 6 5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03 a b
+x 6 5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03 bin/run
+d 0 - empty
+l 3 c8687a08aa5d6ed2044328fa6a697ab8e96dc34291e8c2034ae8c38e6fcc6d65 link
+f 6 5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03 "new\nline"
+f 6 5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03 "\xff"
+`
+
+func manifestText(t fataler, m *tagging.Manifest) string {
+	var b bytes.Buffer
+	if err := tagging.WriteManifest(&b, m); err != nil {
+		t.Fatalf("%v", err)
+	}
+	return b.String()
+}
+
+// manifestFile is a file whose contents change.
+type manifestFile string
+
+func newManifestFile(t testing.TB) manifestFile {
+	return manifestFile(filepath.Join(t.TempDir(), "manifest"))
+}
+
+func (f manifestFile) write(t fataler, text string) {
+	if err := os.WriteFile(string(f), []byte(text), 0o644); err != nil {
+		t.Fatalf("%v", err)
+	}
+}
+
+func TestManifestText(t *testing.T) {
+	m := sample()
+	text := manifestText(t, m)
+	if diff := cmp.Diff(sampleText, text); diff != "" {
+		t.Errorf("manifest (-want +got):\n%s", diff)
+	}
+	f := newManifestFile(t)
+	f.write(t, text)
+	got, err := tagging.ReadManifest(string(f))
+	if diff := cmp.Diff(m, got); err != nil || diff != "" {
+		t.Errorf("read again: %v (-want +got):\n%s", err, diff)
+	}
+	header, err := tagging.ReadHeader(string(f))
+	if diff := cmp.Diff(m.Header, header); err != nil || diff != "" {
+		t.Errorf("header: %v (-want +got):\n%s", err, diff)
+	}
+}
+
+var drawnPath = rapid.Custom(func(t *rapid.T) string {
+	part := rapid.OneOf(rapid.StringMatching(`[a-c]{1,2}`), rapid.SampledFrom([]string{
+		" ", "a ", "\n", "\"", "\"a\"", "\\", "\xff\xfe", "...", "é", "e\u0301", "\u202e", "\ufeff", "-", "\r", "\t", "\u0085",
+	}), rapid.Map(rapid.SliceOfN(rapid.Byte(), 1, 8), func(b []byte) string {
+		return strings.NewReplacer("/", "_", "\x00", "_", ".", "_").Replace(string(b))
+	}))
+	return strings.Join(rapid.SliceOfN(part, 1, 4).Draw(t, "parts"), "/")
+})
+
+var drawnEntry = rapid.Custom(func(t *rapid.T) tagging.ManifestEntry {
+	e := entry(rapid.SampledFrom([]byte("fxld")).Draw(t, "mode"), drawnPath.Draw(t, "path"), "")
+	if e.Mode != tagging.ModeEmptyDir {
+		e.Size = rapid.Int64Range(0, 1<<40).Draw(t, "size")
+		copy(e.Hash[:], rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(t, "hash"))
+	}
+	return e
+})
+
+func drawManifest(t *rapid.T) *tagging.Manifest {
+	word := rapid.StringMatching(`[^\n]{0,20}`)
+	return &tagging.Manifest{
+		Header: tagging.Header{
+			Name:      "etchautotag-20261122-0900",
+			Revision:  word.Draw(t, "revision"),
+			Source:    word.Draw(t, "source"),
+			Layout:    rapid.SampledFrom([]string{"auto", "hardlink"}).Draw(t, "layout"),
+			Published: time.Unix(rapid.Int64Range(0, 1e11).Draw(t, "s"), rapid.Int64Range(0, 999999999).Draw(t, "ns")).UTC(),
+			Stale:     rapid.Bool().Draw(t, "stale"),
+		},
+		Entries: rapid.SliceOfDistinct(drawnEntry, func(e tagging.ManifestEntry) string { return e.Path }).Draw(t, "entries"),
+	}
+}
+
+func TestManifestsAreReadAsTheyWereWritten(t *testing.T) {
+	f := newManifestFile(t)
+	rapid.Check(t, func(t *rapid.T) {
+		m := drawManifest(t)
+		f.write(t, manifestText(t, m))
+		got, err := tagging.ReadManifest(string(f))
+		if diff := cmp.Diff(m, got); err != nil || diff != "" {
+			t.Fatalf("%v (-want +got):\n%s", err, diff)
+		}
+		header, err := tagging.ReadHeader(string(f))
+		if diff := cmp.Diff(m.Header, header); err != nil || diff != "" {
+			t.Fatalf("header: %v (-want +got):\n%s", err, diff)
+		}
+	})
+}
+
+func TestTheTreeDependsOnTheEntriesAlone(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a, b := drawManifest(t), drawManifest(t)
+		same := &tagging.Manifest{Header: b.Header, Entries: rapid.Permutation(a.Entries).Draw(t, "order")}
+		manifestText(t, a)
+		manifestText(t, b)
+		manifestText(t, same)
+		if a.Tree != same.Tree || cmp.Equal(a.Entries, b.Entries) != (a.Tree == b.Tree) {
+			t.Fatalf("trees %s, %s and %s", a.Tree, same.Tree, b.Tree)
+		}
+	})
+}
+
+func TestAManifestThatIsNotWholeIsNoticed(t *testing.T) {
+	f := newManifestFile(t)
+	for n := range len(sampleText) {
+		f.write(t, sampleText[:n])
+		if _, err := tagging.ReadManifest(string(f)); err == nil {
+			t.Fatalf("the first %d bytes pass for the whole", n)
+		}
+		_, err := tagging.ReadHeader(string(f))
+		if whole := n >= strings.Index(sampleText, "\n\n")+2; (err == nil) != whole {
+			t.Fatalf("the header in the first %d bytes: %v", n, err)
+		}
+	}
+}
+
+func TestAManifestThatIsDamagedIsNoticed(t *testing.T) {
+	f := newManifestFile(t)
+	for i := range len(sampleText) {
+		damaged := []byte(sampleText)
+		damaged[i] ^= 1 << (i % 8)
+		f.write(t, string(damaged))
+		if _, err := tagging.ReadManifest(string(f)); err == nil {
+			t.Fatalf("damage at byte %d is not noticed:\n%s", i, damaged)
+		}
+		_, err := tagging.ReadHeader(string(f))
+		if outside := i >= strings.Index(sampleText, "\n\n")+2; (err == nil) != outside {
+			t.Fatalf("with damage at byte %d, the header: %v", i, err)
+		}
+	}
+}
+
+func TestReadHeaderReadsOnlyTheHeader(t *testing.T) {
+	f := newManifestFile(t)
+	header, _, _ := strings.Cut(sampleText, "\n\n")
+	f.write(t, header+"\n\n"+strings.Repeat("no entry at all\n", 1<<16))
+	if h, err := tagging.ReadHeader(string(f)); err != nil || h.Files != 5 {
+		t.Errorf("%+v, %v", h, err)
+	}
+	if _, err := tagging.ReadManifest(string(f)); err == nil {
+		t.Error("the whole is read without an error")
+	}
+}
+
+func TestHeadersHaveRoomForLongRevisionsAndUnknownKeys(t *testing.T) {
+	m := sample()
+	m.Revision = strings.Repeat("r", 10<<10)
+	f := newManifestFile(t)
+	f.write(t, manifestText(t, m))
+	if h, err := tagging.ReadHeader(string(f)); err != nil || h != m.Header {
+		t.Errorf("%+.200v, %v", h, err)
+	}
+	m.Revision = strings.Repeat("r", 20<<10)
+	if err := tagging.WriteManifest(&bytes.Buffer{}, m); err == nil {
+		t.Error("a header that would not be read again is written")
+	}
+	f.write(t, strings.Repeat("a line without end ", 1<<16))
+	if _, err := tagging.ReadHeader(string(f)); err == nil {
+		t.Error("a header without end is read")
+	}
+	lines, _, _ := strings.Cut(sampleText, "check ")
+	lines += "colour blue\n"
+	f.write(t, fmt.Sprintf("%scheck %08x\n\n", lines, crc32.ChecksumIEEE([]byte(lines))))
+	if _, err := tagging.ReadHeader(string(f)); err != nil {
+		t.Errorf("with an unknown key: %v", err)
+	}
+}
+
+func TestAHeaderThatCannotBeIsAnError(t *testing.T) {
+	f := newManifestFile(t)
+	for _, change := range [][2]string{
+		{"etchtag manifest 1", "etchtag manifest 2"},
+		{sampleText, "etchtag manifest 1\n"},
+		{sampleText, ""},
+		{"name etchautotag-20261122-0900", "name"},
+		{"tree e7", "tee e7"},
+		{"published 2026-11-22T", "published 2026-11-31T"},
+		{"published 2026-11-22T09:00:04.25Z\n", ""},
+		{"files 5", "files five"},
+		{"bytes 27", "bytes 99999999999999999999"},
+		{"stale false", "stale perhaps"},
+	} {
+		lines, _, _ := strings.Cut(strings.Replace(sampleText, change[0], change[1], 1), "check ")
+		f.write(t, fmt.Sprintf("%scheck %08x\n\n", lines, crc32.ChecksumIEEE([]byte(lines))))
+		if h, err := tagging.ReadHeader(string(f)); err == nil || !strings.Contains(err.Error(), string(f)) {
+			t.Errorf("with %q: %+v, %v", change[1], h, err)
+		}
+	}
+}
+
+func TestWriteManifestRefusesWhatCouldNotBeReadAgain(t *testing.T) {
+	for name, spoil := range map[string]func(*tagging.Manifest){
+		"empty path":     func(m *tagging.Manifest) { m.Entries[0].Path = "" },
+		"dot":            func(m *tagging.Manifest) { m.Entries[0].Path = "." },
+		"absolute":       func(m *tagging.Manifest) { m.Entries[0].Path = "/etc/passwd" },
+		"climbs":         func(m *tagging.Manifest) { m.Entries[0].Path = "../x" },
+		"parent":         func(m *tagging.Manifest) { m.Entries[0].Path = ".." },
+		"not clean":      func(m *tagging.Manifest) { m.Entries[0].Path = "a//b" },
+		"slash at end":   func(m *tagging.Manifest) { m.Entries[0].Path = "a/" },
+		"inner dots":     func(m *tagging.Manifest) { m.Entries[0].Path = "a/../b" },
+		"NUL":            func(m *tagging.Manifest) { m.Entries[0].Path = "a\x00b" },
+		"twice":          func(m *tagging.Manifest) { m.Entries[0].Path = m.Entries[1].Path },
+		"mode":           func(m *tagging.Manifest) { m.Entries[0].Mode = 's' },
+		"no mode":        func(m *tagging.Manifest) { m.Entries[0].Mode = 0 },
+		"negative size":  func(m *tagging.Manifest) { m.Entries[0].Size = -1 },
+		"directory size": func(m *tagging.Manifest) { m.Entries[0].Mode = 'd' },
+		"revision":       func(m *tagging.Manifest) { m.Revision = "1\nstale true" },
+	} {
+		m := sample()
+		spoil(m)
+		var b bytes.Buffer
+		if err := tagging.WriteManifest(&b, m); err == nil || b.Len() > 0 {
+			t.Errorf("%s: error %v, and %d bytes written", name, err, b.Len())
+		}
+	}
+}
+
+func TestAManifestIsSmall(t *testing.T) {
+	m := large(1000)
+	if n := len(manifestText(t, m)); n > 1000*130 {
+		t.Errorf("1000 paths of %d bytes take %d bytes", len(m.Entries[0].Path), n)
+	}
+}
+
+// large is a manifest of n files with paths of 50 bytes.
+func large(n int) *tagging.Manifest {
+	m := sample()
+	m.Entries = nil
+	for i := range n {
+		m.Entries = append(m.Entries, entry('f', fmt.Sprintf("source/etc/some/long/directory/name/config-%06d.yml", i), "contents"))
+	}
+	return m
+}
+
+func TestAManifestThatIsAbsent(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "absent")
+	if _, err := tagging.ReadManifest(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("ReadManifest: %v", err)
+	}
+	if _, err := tagging.ReadHeader(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("ReadHeader: %v", err)
+	}
+}
+
+func FuzzReadManifest(f *testing.F) {
+	f.Add(sampleText)
+	f.Add(strings.Replace(sampleText, "f 6", "f 06", 1))
+	f.Add("etchtag manifest 1\n\n")
+	f.Add("")
+	f.Fuzz(func(t *testing.T, text string) {
+		// Hashes are what chance does not hit: they are put right, so that what is behind them is reached.
+		if head, entries, ok := strings.Cut(text, "\n\n"); ok {
+			lines, _, _ := strings.Cut(head, "\ncheck ")
+			before, after, _ := strings.Cut(lines, "\ntree ")
+			_, after, _ = strings.Cut(after, "\n")
+			lines = fmt.Sprintf("%s\ntree %x\n%s\n", before, sha256.Sum256([]byte(entries)), after)
+			text = fmt.Sprintf("%scheck %08x\n\n%s", lines, crc32.ChecksumIEEE([]byte(lines)), entries)
+		}
+		file := newManifestFile(t)
+		file.write(t, text)
+		m, err := tagging.ReadManifest(string(file))
+		if err != nil {
+			return
+		}
+		header, err := tagging.ReadHeader(string(file))
+		if err != nil || header != m.Header {
+			t.Fatalf("the header alone is %+v, %v", header, err)
+		}
+		again := *m
+		_, entries, _ := strings.Cut(text, "\n\n")
+		if _, rewritten, _ := strings.Cut(manifestText(t, &again), "\n\n"); rewritten != entries || again.Header != m.Header {
+			t.Fatalf("read %q, and wrote %q", text, rewritten)
+		}
+	})
+}
+
+func BenchmarkWriteManifest(b *testing.B) {
+	m := large(10000)
+	for b.Loop() {
+		if err := tagging.WriteManifest(io.Discard, m); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkReadManifest(b *testing.B) {
+	f := newManifestFile(b)
+	f.write(b, manifestText(b, large(10000)))
+	for b.Loop() {
+		if _, err := tagging.ReadManifest(string(f)); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkReadHeader(b *testing.B) {
+	f := newManifestFile(b)
+	f.write(b, manifestText(b, large(10000)))
+	for b.Loop() {
+		if _, err := tagging.ReadHeader(string(f)); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

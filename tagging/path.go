@@ -1,0 +1,88 @@
+package tagging
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"unicode"
+)
+
+// CheckPath returns an error that says why the etch server must not be sent to path, a pin's or the working
+// copy's: it must be a directory, relative to the base, and lie below the base when all symbolic links are
+// followed. The directory of the tags and the working copy may themselves be links to somewhere else: then
+// it may lie below what they point to. Our own directory among the tags is out of bounds.
+func (l Layout) CheckPath(path string) error {
+	switch {
+	case path == "":
+		return errors.New("it has no path")
+	case strings.TrimSpace(path) != path, strings.ContainsFunc(path, unicode.IsControl):
+		return errors.New("the etch server reads one line as it stands: there can be no control characters in it, " +
+			"nor blanks at its ends")
+	case filepath.IsAbs(path):
+		return errors.New("it is an absolute path; it must be relative to the base")
+	case !filepath.IsLocal(path):
+		return errors.New("it climbs out of the base")
+	}
+	full := l.Base + "/" + path // Join would resolve ".." without regard to links
+	info, err := os.Stat(full)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("there is no such directory below %s", l.Base)
+	}
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return errors.New("it is not a directory")
+	}
+	return l.checkReal(full)
+}
+
+// checkReal says whether a directory that exists lies where it may.
+func (l Layout) checkReal(dir string) error {
+	dir, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return err
+	}
+	if work, err := filepath.EvalSymlinks(l.Work()); err == nil && below(dir, work) {
+		return fmt.Errorf("it leads into %s, where unfinished tags are", l.Work())
+	}
+	for _, root := range []string{l.Base, l.Tags(), l.Trunk()} {
+		if root, err := filepath.EvalSymlinks(root); err == nil && below(dir, root) {
+			return nil
+		}
+	}
+	return fmt.Errorf("a symbolic link on it leads out of the base, to %q", dir)
+}
+
+// below reports whether dir is root or lies below it, both being real.
+func below(dir, root string) bool {
+	rel, err := filepath.Rel(root, dir)
+	return err == nil && filepath.IsLocal(rel)
+}
+
+// TagOf returns the name of the tag in which path lies, once symbolic links are followed, or "" if it is
+// none. A path that is not absolute, such as a pin, is taken from the base. Of one that does not exist its
+// words decide.
+func (l Layout) TagOf(path string) string {
+	if !filepath.IsAbs(path) {
+		path = l.Base + "/" + path // Join would resolve ".." without regard to links
+	}
+	tags, real := l.Tags(), filepath.Clean(path)
+	if to, err := filepath.EvalSymlinks(path); err == nil {
+		if dir, err := filepath.EvalSymlinks(tags); err == nil {
+			tags, real = dir, to
+		}
+	}
+	rel, err := filepath.Rel(tags, real)
+	if err != nil {
+		return ""
+	}
+	name, _, _ := strings.Cut(rel, "/")
+	if _, err := ParseName(name); err != nil {
+		return ""
+	}
+	return name
+}

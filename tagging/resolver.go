@@ -1,0 +1,194 @@
+package tagging
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/etch/etchtag/tagging/inventory"
+	"github.com/etch/etchtag/tagstate"
+)
+
+// Resolver decides. It is made from what was read at one moment, and then answers for any host and time. Its
+// fields must not change once it was asked; then it may be asked from several goroutines.
+type Resolver struct {
+	Layout      Layout
+	Cadence     Cadence
+	Rings       Rings
+	States      *tagstate.Set
+	Index       *Index
+	Pins        *Pins
+	Inventories []inventory.Inventory // in order: groups are united, the first pin wins
+
+	once  sync.Once
+	marks marks
+}
+
+// Decide says what a host gets at now: what it is pinned to, or else the tag of its ring. A host whose name
+// cannot be one, an inventory that fails, and a pin that cannot be followed are failures of the decision.
+func (r *Resolver) Decide(ctx context.Context, host string, now time.Time) Decision {
+	d := Decision{Host: strings.ToLower(host), At: now}
+	if err := ValidateHost(host); err != nil {
+		d.fail(err)
+		return d
+	}
+	if len(r.Rings) == 0 {
+		d.fail(errors.New("there are no rings"))
+		return d
+	}
+	known, err := inventory.Merge(ctx, r.Inventories, d.Host)
+	if err != nil {
+		d.fail(err)
+		return d
+	}
+	d.Groups, d.Notes = known.Groups, known.Notes
+	if len(r.Inventories) > 0 && !known.Known {
+		d.note("no inventory knows the host")
+	}
+	ring, why := r.Rings.Match(d.Host, d.Groups)
+	d.RingWhy = why
+	r.enter(&d, ring)
+	if !r.pinned(&d, known.Pins) {
+		r.resolve(&d, ring)
+	}
+	return d
+}
+
+// RingTag says what a ring gets at now, whatever single hosts are pinned to.
+func (r *Resolver) RingTag(ring Ring, now time.Time) Decision {
+	d := Decision{At: now}
+	r.enter(&d, ring)
+	r.resolve(&d, ring)
+	return d
+}
+
+// State returns a tag's state, its own or the one that it inherits, and where it comes from: the line that
+// says so, or the tag that it is inherited from. If the tag's manifest cannot be read, what it inherits is
+// not known, and the state is None.
+func (r *Resolver) State(t *Tag) (state tagstate.State, from string) {
+	j := r.judge(t)
+	return j.state, j.from
+}
+
+// enter puts a decision's ring down.
+func (r *Resolver) enter(d *Decision, ring Ring) {
+	d.Ring, d.Delay = ring.Name, ring.Delay
+	d.Nominal = Name(r.nominal(ring, d.At))
+}
+
+func (r *Resolver) nominal(ring Ring, now time.Time) time.Time {
+	return r.Cadence.Floor(now.Add(-ring.Delay))
+}
+
+// pinned decides by the host's pins, and reports whether one of them decides. The pins file comes before
+// the inventories. A bump that does not hold means nothing.
+func (r *Resolver) pinned(d *Decision, more []inventory.Pin) bool {
+	var pins []Pin
+	if pin, ok := r.Pins.Get(d.Host); ok {
+		pins = append(pins, pin)
+	}
+	for _, pin := range more {
+		pins = append(pins, Pin{Host: d.Host, Path: pin.Path, From: pin.From})
+	}
+	for _, pin := range pins {
+		if !pin.IsBump() {
+			d.Direction = Pinned
+			r.follow(d, pin, pin.Path)
+			return true
+		}
+		holds, why, err := pin.bumped(d.At, d.Delay)
+		switch {
+		case err != nil:
+			d.Direction = Bumped
+			d.fail(fmt.Errorf("the pin %q of %s (%s) cannot be followed: %w", pin.Path, pin.Host, pin.From, err))
+			return true
+		case holds:
+			d.Direction = Bumped
+			r.follow(d, pin, r.Layout.workingCopy())
+			return true
+		}
+		d.note(fmt.Sprintf("the bump %s (%s) %s, so it means nothing", pin.Path, pin.From, why))
+	}
+	return false
+}
+
+// follow decides for the path that a pin means.
+func (r *Resolver) follow(d *Decision, pin Pin, path string) {
+	if err := r.Layout.CheckPath(path); err != nil {
+		d.fail(fmt.Errorf("the pin %q of %s (%s) cannot be followed: %w", pin.Path, pin.Host, pin.From, err))
+		return
+	}
+	d.Path = path
+	d.note(fmt.Sprintf("the host is pinned to %s (%s)", pin.Path, pin.From))
+}
+
+// resolve decides for a tag.
+func (r *Resolver) resolve(d *Decision, ring Ring) {
+	marks := r.know()
+	d.Notes = append(d.Notes, marks.notes...)
+	nominal := r.nominal(ring, d.At)
+	base := r.baseTag(nominal)
+	candidates := slices.Backward(marks.tagsUpTo(nominal))
+	d.Direction, d.BaseTag = Back, base.name
+	if base.state == tagstate.BadFwd {
+		d.Direction = Forward
+		candidates = slices.All(marks.tagsBetween(base.time, d.At))
+	}
+	if base.err != nil {
+		d.note(fmt.Sprintf("whether the base tag inherits badfwd is not known: %v", base.err))
+	}
+	for _, t := range candidates {
+		step := r.try(t, ring, d.Direction, d.At)
+		d.Steps = append(d.Steps, step)
+		if step.Accepted {
+			d.Path = "tags/" + t.Name
+			return
+		}
+	}
+	d.fail(d.noTag())
+}
+
+// noTag says why none of the candidates was taken.
+func (d *Decision) noTag() error {
+	which := "up to the nominal one, " + d.Nominal
+	if d.Direction == Forward {
+		which = "after the base tag, " + d.BaseTag + ", which is badfwd"
+	}
+	switch n := len(d.Steps); n {
+	case 0:
+		return fmt.Errorf("%w for ring %s: there is none %s", ErrNoTag, d.Ring, which)
+	case 1:
+		return fmt.Errorf("%w for ring %s: the only one %s, is %s: %s", ErrNoTag, d.Ring, which,
+			d.Steps[0].Tag, d.Steps[0].Why)
+	default:
+		return fmt.Errorf("%w for ring %s: there are %d %s, and the first to be tried is %s: %s", ErrNoTag, d.Ring,
+			n, which, d.Steps[0].Tag, d.Steps[0].Why)
+	}
+}
+
+// baseTag is the newest aligned tag not after the nominal time that exists or has a state.
+type baseTag struct {
+	name  string // empty if there is none
+	time  time.Time
+	state tagstate.State // its own, or the one that it inherits
+	err   error          // why it is not known what it inherits
+}
+
+func (r *Resolver) baseTag(nominal time.Time) (base baseTag) {
+	if marks := r.know().upTo(nominal); len(marks) > 0 {
+		m := marks[len(marks)-1]
+		base = baseTag{name: m.Tag, time: m.time, state: m.State}
+	}
+	if tags := r.know().tagsUpTo(nominal); len(tags) > 0 {
+		t := tags[len(tags)-1]
+		if base.name == "" || t.Time.After(base.time) {
+			j := r.judge(t)
+			base = baseTag{name: t.Name, time: t.Time, state: j.state, err: j.err}
+		}
+	}
+	return base
+}

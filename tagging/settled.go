@@ -1,0 +1,61 @@
+package tagging
+
+import (
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/etch/etchtag/tagging/inventory"
+)
+
+// SettledTrees returns the trees from which the fleet's groups are read at now, in order: a tree that cannot
+// be read is passed over for the next. Which ring a host is in must not change for the whole fleet at once
+// because of one commit, so they begin with the tag that the last ring gets, and go on with older ones that
+// it could get. While it gets none, they are all tags of which nothing bad is known, newest first; if
+// there is no such tag either, the working copy.
+//
+// To find them takes no inventory, since the last ring takes hosts without asking.
+func (r *Resolver) SettledTrees(now time.Time) iter.Seq[inventory.Tree] {
+	return func(yield func(inventory.Tree) bool) {
+		found := false
+		for t := range r.settled(now) {
+			found = true
+			if !yield(r.Layout.tree(t)) {
+				return
+			}
+		}
+		if !found {
+			r.Layout.WorkingTrees()(yield)
+		}
+	}
+}
+
+// WorkingTrees returns the working copy as the only tree, for sites that want changes of groups at once.
+func (l Layout) WorkingTrees() iter.Seq[inventory.Tree] {
+	return slices.Values([]inventory.Tree{{Label: l.workingCopy(), Dir: l.Trunk()}})
+}
+
+func (l Layout) tree(t *Tag) inventory.Tree {
+	return inventory.Tree{Label: t.Name, Dir: l.Dir(t.Name), Table: l.Table(t.Name)}
+}
+
+func (r *Resolver) settled(now time.Time) iter.Seq[*Tag] {
+	return func(yield func(*Tag) bool) {
+		// Any ring, going forward: the tag's state alone decides.
+		ring, direction, newest := Ring{}, Forward, now
+		if len(r.Rings) > 0 {
+			last := r.Rings[len(r.Rings)-1]
+			if t := r.Index.Find(r.RingTag(last, now).Tag()); t != nil {
+				if !yield(t) {
+					return
+				}
+				ring, direction, newest = last, Back, t.Time.Add(-1)
+			}
+		}
+		for _, t := range slices.Backward(r.know().tagsUpTo(newest)) {
+			if r.try(t, ring, direction, now).Accepted && !yield(t) {
+				return
+			}
+		}
+	}
+}
