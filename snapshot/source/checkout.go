@@ -1,0 +1,225 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// temporaryDir is the directory in the git directory in which files are written before they are
+	// renamed to their places.
+	temporaryDir = "etchtag-tmp"
+	// filesPerWriter is how many files make one more writer worth its memory.
+	filesPerWriter = 64
+	maxWriters     = 4
+)
+
+// checkout writes files of the target to their places, each atomically.
+type checkout struct {
+	root       int
+	gitDir     string
+	common     string   // where the objects are
+	tmp        *os.File // nil: write beside the file that is to be replaced
+	conversion map[string]conversion
+	step       func(label string) error
+	progress   func(done, total int)
+
+	mu    sync.Mutex
+	done  int
+	total int
+}
+
+// newCheckout prepares to write below root. What earlier runs left half written is removed.
+func newCheckout(root int, common string, w *worktree) (*checkout, error) {
+	c := &checkout{root: root, gitDir: w.gitDir, common: common, progress: w.progress}
+	if w.step != nil {
+		c.step = func(label string) error {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			return w.step(label)
+		}
+	}
+	dir := filepath.Join(w.gitDir, temporaryDir)
+	if err := os.RemoveAll(dir); err != nil {
+		return nil, fmt.Errorf("removing half written files: %w", err)
+	}
+	if err := takeStep(c.step, "make temporary directory"); err != nil {
+		return nil, fmt.Errorf("making a temporary directory: %w", err)
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("making a temporary directory: %w", err)
+	}
+	tmp, err := os.Open(dir)
+	if err != nil {
+		return nil, fmt.Errorf("making a temporary directory: %w", err)
+	}
+	c.tmp = tmp
+	return c, nil
+}
+
+func (c *checkout) close() error {
+	return errors.Join(c.tmp.Close(), os.RemoveAll(filepath.Join(c.gitDir, temporaryDir)))
+}
+
+// write writes what the actions want. stat of each action's path is returned in the order of actions.
+func (c *checkout) write(ctx context.Context, actions []*action) ([]unix.Stat_t, error) {
+	c.total = len(actions)
+	stats := make([]unix.Stat_t, len(actions))
+	writers := max(1, min(runtime.GOMAXPROCS(0), maxWriters, len(actions)/filesPerWriter))
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var wg sync.WaitGroup
+	for i := range writers {
+		from, to := i*len(actions)/writers, (i+1)*len(actions)/writers
+		wg.Go(func() {
+			if err := c.writeSome(ctx, i, actions[from:to], stats[from:to]); err != nil {
+				cancel(err) // the first one counts
+			}
+		})
+	}
+	wg.Wait()
+	return stats, context.Cause(ctx)
+}
+
+// writeSome is the work of one writer, in one goroutine.
+func (c *checkout) writeSome(ctx context.Context, id int, actions []*action, stats []unix.Stat_t) error {
+	if len(actions) == 0 {
+		return nil
+	}
+	o, err := openObjects(c.common)
+	if err != nil {
+		return err
+	}
+	defer o.Close()
+	w := &fileWriter{
+		checkout: c, objects: o, tmp: int(c.tmp.Fd()),
+		tmpName: fmt.Sprintf("%s-%d", temporaryName, id),
+		dirs:    &dirs{root: c.root, step: c.step, mode: dirMode},
+	}
+	defer w.dirs.close()
+	for i, a := range actions {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := w.write(a, &stats[i]); err != nil {
+			return fmt.Errorf("writing %s in the working copy: %w", quotePath(a.path), err)
+		}
+		c.mu.Lock()
+		c.done++
+		if c.progress != nil {
+			c.progress(c.done, c.total)
+		}
+		c.mu.Unlock()
+	}
+	return nil
+}
+
+// fileWriter writes one file after the other.
+type fileWriter struct {
+	*checkout
+	objects *objects
+	dirs    *dirs
+	tmp     int // the directory to write in, -1 for the file's own
+	tmpName string
+}
+
+// write puts the file that a wants in its place, and says what lstat says of it.
+func (w *fileWriter) write(a *action, st *unix.Stat_t) error {
+	dir, name := splitPath(a.path)
+	fd, err := w.dirs.make(dir)
+	if err != nil {
+		return err
+	}
+	if err := checkUnchanged(fd, name, a.have); err != nil {
+		return err
+	}
+	if w.tmp >= 0 {
+		err = w.writeVia(w.tmp, fd, name, a.want)
+		if errors.Is(err, unix.EXDEV) {
+			w.tmp = -1
+		}
+	}
+	if w.tmp < 0 {
+		err = w.writeVia(fd, fd, name, a.want)
+	}
+	if err != nil {
+		return err
+	}
+	return unix.Fstatat(fd, name, st, unix.AT_SYMLINK_NOFOLLOW)
+}
+
+// writeVia writes want to a temporary name in the directory tmp and renames it to name in dir.
+func (w *fileWriter) writeVia(tmp, dir int, name string, want *treeFile) (err error) {
+	if err := unix.Unlinkat(tmp, w.tmpName, 0); err != nil && !errors.Is(err, unix.ENOENT) {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = unix.Unlinkat(tmp, w.tmpName, 0)
+		}
+	}()
+	if want.mode == Symlink {
+		err = w.makeLink(tmp, want)
+	} else {
+		err = w.makeFile(tmp, want)
+	}
+	if err == nil {
+		err = takeStep(w.step, "rename file")
+	}
+	if err != nil {
+		return err
+	}
+	return unix.Renameat(tmp, w.tmpName, dir, name)
+}
+
+func (w *fileWriter) makeLink(tmp int, want *treeFile) error {
+	target, err := w.objects.blob(want.hash, maxPath)
+	if err == nil {
+		err = takeStep(w.step, "make link")
+	}
+	if err != nil {
+		return err
+	}
+	return unix.Symlinkat(string(target), tmp, w.tmpName)
+}
+
+func (w *fileWriter) makeFile(tmp int, want *treeFile) error {
+	if err := takeStep(w.step, "write file"); err != nil {
+		return err
+	}
+	fd, err := unix.Openat(tmp, w.tmpName, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return err
+	}
+	file := os.NewFile(uintptr(fd), w.tmpName)
+	err = writeConverted(file, w.objects, want.hash, w.conversion[want.path])
+	if err == nil {
+		err = unix.Fchmod(fd, permissions(want.mode))
+	}
+	return errors.Join(err, file.Close())
+}
+
+// checkUnchanged makes sure that name is still what was seen, nil for nothing, before it goes. Making or
+// removing another name of a file changes its ctime, which says nothing here therefore.
+func checkUnchanged(dir int, name string, seen *workFile) error {
+	var st unix.Stat_t
+	err := unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW)
+	if errors.Is(err, unix.ENOENT) {
+		return nil // gone, which loses nothing
+	}
+	if err != nil {
+		return err
+	}
+	if seen == nil || st.Ino != seen.stat.Ino || st.Dev != seen.stat.Dev || st.Mode != seen.stat.Mode ||
+		!seen.repository && (st.Size != seen.stat.Size || st.Mtim != seen.stat.Mtim) {
+		return errChangedMeanwhile
+	}
+	return nil
+}

@@ -1,0 +1,120 @@
+package source
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	dirMode  = 0o755
+	openDir  = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
+	openRead = unix.O_RDONLY | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_CLOEXEC
+)
+
+// dirs opens directories below a root one component after the other and follows no link, so that
+// nothing outside the root is ever reached. It keeps those open that lead to the last one, as paths
+// come sorted. It serves one goroutine.
+type dirs struct {
+	root int // not closed by us
+	step func(label string) error
+	mode uint32 // of directories that make makes
+	open []struct {
+		name string
+		fd   int
+	}
+}
+
+// at returns a descriptor of the directory path; the root is empty. It is valid until the next call.
+func (d *dirs) at(path string) (int, error) { return d.descend(path, false) }
+
+// make is at, and makes the directories that are not there.
+func (d *dirs) make(path string) (int, error) { return d.descend(path, true) }
+
+// close closes the directories that are kept open. It must be called before one of them is removed.
+func (d *dirs) close() { d.closeFrom(0) }
+
+func (d *dirs) closeFrom(n int) {
+	for _, o := range d.open[n:] {
+		unix.Close(o.fd)
+	}
+	d.open = d.open[:n]
+}
+
+func (d *dirs) descend(path string, create bool) (int, error) {
+	fd, depth := d.root, 0
+	for rest := path; rest != ""; depth++ {
+		var name string
+		name, rest, _ = strings.Cut(rest, "/")
+		if depth < len(d.open) {
+			if d.open[depth].name == name {
+				fd = d.open[depth].fd
+				continue
+			}
+			d.closeFrom(depth)
+		}
+		next, err := d.enter(fd, name, create)
+		if err != nil {
+			return -1, fmt.Errorf("opening directory %s: %w", quotePath(strings.TrimSuffix(path, rest)), err)
+		}
+		d.open = append(d.open, struct {
+			name string
+			fd   int
+		}{name, next})
+		fd = next
+	}
+	d.closeFrom(depth)
+	return fd, nil
+}
+
+// enter opens, and with create makes, one directory. Its mode does not depend on the umask.
+func (d *dirs) enter(parent int, name string, create bool) (int, error) {
+	fd, err := unix.Openat(parent, name, openDir, 0)
+	if !create || !errors.Is(err, unix.ENOENT) {
+		return fd, err
+	}
+	if err := takeStep(d.step, "make directory"); err != nil {
+		return -1, err
+	}
+	if err := unix.Mkdirat(parent, name, d.mode); err != nil && !errors.Is(err, unix.EEXIST) {
+		return -1, err
+	}
+	fd, err = unix.Openat(parent, name, openDir, 0)
+	if err != nil {
+		return -1, err
+	}
+	if err := unix.Fchmod(fd, d.mode); err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+// takeStep calls the hook before an operation that changes something.
+func takeStep(step func(string) error, label string) error {
+	if step == nil {
+		return nil
+	}
+	return step(label)
+}
+
+// openFileAt opens a file to read it, and follows no link.
+func openFileAt(dir int, name string) (*os.File, error) {
+	fd, err := unix.Openat(dir, name, openRead, 0)
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+// openDirAt opens a directory to list it, and follows no link.
+func openDirAt(dir int, name string) (*os.File, error) {
+	fd, err := unix.Openat(dir, name, openDir, 0)
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}

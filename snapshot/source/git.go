@@ -1,0 +1,395 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/go-git/go-git/v5/plumbing"
+)
+
+// GitOptions says where a git working copy is and how to reach its upstream.
+type GitOptions struct {
+	Dir     string        // the working copy, absolute; it may be a symbolic link
+	URL     string        // upstream; empty: the checkout's own remote
+	Branch  string        // upstream's branch; empty: the one that the checkout follows, else upstream's HEAD
+	Timeout time.Duration // what each network operation (connecting, listing, fetching) may take; 0: no limit
+	Auth    GitAuth
+	Discard string // the directory below which local edits and untracked files are set aside
+
+	// Progress is told how far a long operation is; nil means that nobody wants to know.
+	Progress ProgressFunc
+	// BeforeReplace is called before a locally edited or untracked file is set aside, with its contents
+	// as they were checked out, as they are, and as they will be; nil where there is no file.
+	BeforeReplace func(path string, base, local, upstream []byte) error
+	// Step is called before every operation that changes something on disk; an error fails it. May be nil.
+	Step func(label string) error
+	// Now is the clock that names what is set aside.
+	Now func() time.Time
+}
+
+// ProgressFunc is told that done of total units of a phase are finished. Phases are "fetch" (bytes),
+// "copy" (bytes) and "checkout" (files). total is -1 while it is not known.
+type ProgressFunc func(phase string, done, total int64)
+
+func (p ProgressFunc) report(phase string, done, total int64) {
+	if p != nil {
+		p(phase, done, total)
+	}
+}
+
+// Git is a git working copy and its upstream. It runs no git binary. Current, Resolve and Tree write
+// nothing; Update, Heal and Clone must not run side by side.
+type Git struct {
+	o GitOptions
+}
+
+var _ Source = (*Git)(nil)
+
+// NewGit returns the source for a working copy that need not exist yet.
+func NewGit(o GitOptions) *Git {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Git{o}
+}
+
+// Kind returns "git".
+func (g *Git) Kind() string { return "git" }
+
+// DamageError says that a part of a repository cannot be made sense of: its configuration, its HEAD
+// or the pointer to it. See also ObjectError and RefError.
+type DamageError struct {
+	Repository string
+	Err        error
+}
+
+func (e *DamageError) Error() string {
+	return fmt.Sprintf("the repository %q is damaged: %v", e.Repository, e.Err)
+}
+
+func (e *DamageError) Unwrap() error { return e.Err }
+
+// repository is an existing checkout's repository, as it was when it was opened.
+type repository struct {
+	gitLayout
+	root   string // the working copy, links resolved
+	config gitConfig
+	refs   gitRefs
+	branch string        // the full name of the local branch that is checked out; empty if HEAD is detached
+	commit plumbing.Hash // the commit that is checked out; zero if there is none
+}
+
+// open reads the state of the checkout. If the repository is damaged it returns what could be read, too.
+func (g *Git) open() (*repository, error) {
+	root, err := filepath.EvalSymlinks(g.o.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("opening the working copy: %w", err)
+	}
+	r := &repository{root: root}
+	r.gitLayout, err = findLayout(root)
+	if errors.Is(err, errNoCheckout) {
+		return nil, fmt.Errorf("opening the working copy %q: %w", g.o.Dir, err)
+	}
+	if err != nil {
+		return r, &DamageError{filepath.Join(root, ".git"), err}
+	}
+	r.refs = gitRefs{r.gitLayout, g.o.Step}
+	if err := r.readConfig(); err != nil {
+		return r, err
+	}
+	return r, r.readHead()
+}
+
+func (r *repository) readConfig() error {
+	file := filepath.Join(r.commonDir, "config")
+	data, err := os.ReadFile(file)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	r.config, err = parseGitConfig(data)
+	if err != nil {
+		return &DamageError{r.commonDir, fmt.Errorf("%s: %w", file, err)}
+	}
+	return checkFormat(r.commonDir, r.config)
+}
+
+func (r *repository) readHead() error {
+	last, h, err := r.refs.resolve("HEAD")
+	switch {
+	case errors.Is(err, errNoRef) && last == "HEAD":
+		return &DamageError{r.gitDir, errors.New("it has no HEAD")}
+	case err != nil && !errors.Is(err, errNoRef):
+		return err
+	}
+	if strings.HasPrefix(last, headsPrefix) {
+		r.branch = last
+	}
+	r.commit = h
+	return nil
+}
+
+// remote returns the name of the remote that the checkout follows.
+func (r *repository) remote() string {
+	if name := r.config.get("branch", r.localBranch(), "remote"); name != "" && name != "." {
+		return name
+	}
+	if names := r.config.remotes(); len(names) == 1 {
+		return names[0]
+	}
+	return "origin"
+}
+
+func (r *repository) localBranch() string { return strings.TrimPrefix(r.branch, headsPrefix) }
+
+// upstreamURL returns the URL to fetch from.
+func (g *Git) upstreamURL(r *repository) (string, error) {
+	if g.o.URL != "" {
+		return g.o.URL, nil
+	}
+	if u := r.config.first("remote", r.remote(), "url"); u != "" {
+		return u, nil
+	}
+	return "", fmt.Errorf("the working copy %q has no remote %q, and no URL is configured", g.o.Dir, r.remote())
+}
+
+// follow is the branch that a checkout follows.
+type follow struct {
+	upstream string // the branch's short name upstream
+	local    string // the full name of the local branch
+	tracking string // the full name of the ref that remembers upstream's
+	target   plumbing.Hash
+	before   plumbing.Hash // what upstream's branch was when we last asked; zero if that is not known
+}
+
+// choose finds the branch to follow among those that upstream has.
+func (g *Git) choose(r *repository, refs remoteRefs) (follow, error) {
+	local := r.localBranch()
+	merge, _ := strings.CutPrefix(r.config.get("branch", local, "merge"), headsPrefix)
+	name := g.o.Branch
+	if name == "" {
+		name = merge
+	}
+	if name == "" && local != "" {
+		if _, ok := refs.branches[local]; ok {
+			name = local
+		}
+	}
+	if name == "" {
+		name = refs.head
+	}
+	if len(refs.branches) == 0 {
+		return follow{}, errors.New("the repository is empty: it has no branches")
+	}
+	if name == "" {
+		return follow{}, fmt.Errorf("its HEAD is no branch: configure one of %s", branchNames(refs.branches))
+	}
+	target, ok := refs.branches[name]
+	if !ok {
+		return follow{}, fmt.Errorf("it has no branch %q (any more): it has %s", name, branchNames(refs.branches))
+	}
+	f := follow{upstream: name, local: r.branch, tracking: "refs/remotes/" + r.remote() + "/" + name, target: target}
+	if merge != name && local != name {
+		f.local = headsPrefix + name
+	}
+	for _, ref := range []string{f.local, f.tracking} {
+		if !validRef(ref) {
+			return follow{}, fmt.Errorf("the branch %q has a name that git does not allow", name)
+		}
+	}
+	return f, nil
+}
+
+// Update brings the working copy to upstream's newest revision, whatever was done to it locally and
+// to upstream's history. If the repository is damaged it is rebuilt from upstream.
+func (g *Git) Update(ctx context.Context) (out Outcome, err error) {
+	defer func() { err = g.redact(err) }()
+	return g.update(ctx, nil)
+}
+
+// redact keeps secrets out of errors.
+func (g *Git) redact(err error) error { return redactError(err) }
+
+// update is Update, for a repository that is known to be damaged if damage is not nil.
+func (g *Git) update(ctx context.Context, damage error) (Outcome, error) {
+	if err := g.sweep(); err != nil {
+		return Outcome{}, err
+	}
+	r, err := g.open()
+	if err != nil && (r == nil || !isDamage(err)) {
+		return Outcome{}, err
+	}
+	if err == nil {
+		if err = damage; err == nil {
+			err = r.incomplete()
+		}
+	}
+	if err == nil {
+		var out Outcome
+		if out, err = g.advance(ctx, r); !isDamage(err) {
+			return out, err
+		}
+	}
+	fresh, err := g.rebuild(ctx, r, err)
+	if err != nil {
+		return Outcome{}, err
+	}
+	out, err := g.apply(ctx, fresh.repository, fresh.follow)
+	out.Warnings = append(fresh.warnings, out.Warnings...)
+	out.Rewritten = out.Rewritten || fresh.rewritten
+	if !r.commit.IsZero() {
+		out.Previous = r.commit.String()
+	}
+	return out, err
+}
+
+// advance brings a sound repository and its working copy to upstream's newest revision.
+func (g *Git) advance(ctx context.Context, r *repository) (Outcome, error) {
+	f, err := g.fetch(ctx, r)
+	if err != nil {
+		return Outcome{}, err
+	}
+	return g.apply(ctx, r, f)
+}
+
+// apply brings the working copy to a revision that was fetched.
+func (g *Git) apply(ctx context.Context, r *repository, f follow) (Outcome, error) {
+	objs, err := openObjects(r.commonDir)
+	if err != nil {
+		return Outcome{}, err
+	}
+	defer objs.Close()
+	commit, err := objs.commit(f.target)
+	if err != nil {
+		return Outcome{}, err
+	}
+	out := Outcome{Revision: Revision{ID: f.target.String(), Time: commit.Committer.When.UTC()}}
+	if err := g.compareHistory(ctx, objs, r, f, &out); err != nil {
+		return Outcome{}, err
+	}
+	result, err := g.worktree(r).sync(ctx, f.target)
+	out.Changed, out.Discarded = result.Changed, result.Discarded
+	out.Warnings = append(out.Warnings, result.Warnings...)
+	if err != nil {
+		return out, err
+	}
+	return out, g.moveHead(r, f)
+}
+
+// fetch finds upstream's newest revision and brings its objects here. All that takes the network is in here.
+func (g *Git) fetch(ctx context.Context, r *repository) (follow, error) {
+	rawURL, err := g.upstreamURL(r)
+	if err != nil {
+		return follow{}, err
+	}
+	up, err := dialUpstream(ctx, &g.o, rawURL)
+	if err != nil {
+		return follow{}, upstreamError(rawURL, err)
+	}
+	defer up.Close()
+	f, err := g.choose(r, up.refs())
+	if err != nil {
+		return follow{}, upstreamError(rawURL, err)
+	}
+	_, tracked, err := r.refs.resolve(f.tracking)
+	if err != nil && !errors.Is(err, errNoRef) {
+		return follow{}, err
+	}
+	f.before = tracked
+	if tracked == f.target {
+		return f, nil
+	}
+	store := &objectStore{refs: r.refs, progress: g.o.Progress}
+	if err := up.fetch(ctx, f.target, store); err != nil {
+		return follow{}, upstreamError(rawURL, err)
+	}
+	if err := store.prove(ctx, f.target, tracked); err != nil {
+		return follow{}, err
+	}
+	return f, r.refs.write(f.tracking, f.target)
+}
+
+func upstreamError(rawURL string, err error) error {
+	return fmt.Errorf("upstream %s: %w", redact(rawURL), err)
+}
+
+func (g *Git) worktree(r *repository) *worktree {
+	return &worktree{
+		dir:           r.root,
+		gitDir:        r.gitDir,
+		discard:       g.o.Discard,
+		now:           g.o.Now,
+		beforeReplace: g.o.BeforeReplace,
+		step:          g.o.Step,
+		progress:      func(done, total int) { g.o.Progress.report("checkout", int64(done), int64(total)) },
+	}
+}
+
+// moveHead records that the working copy is at the target.
+func (g *Git) moveHead(r *repository, f follow) error {
+	_, h, err := r.refs.resolve(f.local)
+	if err != nil && !errors.Is(err, errNoRef) {
+		return err
+	}
+	if h != f.target {
+		if err := r.refs.write(f.local, f.target); err != nil {
+			return err
+		}
+	}
+	if r.branch != f.local {
+		if err := r.refs.point("HEAD", f.local); err != nil {
+			return err
+		}
+	}
+	_, h, err = r.refs.resolve(syncedRef)
+	if err != nil || h != f.target {
+		if err := r.refs.write(syncedRef, f.target); err != nil {
+			return err
+		}
+	}
+	return g.recordTracking(r, f)
+}
+
+// Current returns the revision that is checked out, if all that belongs to it is there.
+func (g *Git) Current(ctx context.Context) (rev Revision, err error) {
+	defer func() { err = g.redact(err) }()
+	r, err := g.open()
+	if err != nil {
+		return Revision{}, err
+	}
+	if r.commit.IsZero() {
+		return Revision{}, fmt.Errorf("the working copy %q: %w", g.o.Dir, ErrNoRevision)
+	}
+	return g.revision(ctx, r, r.commit)
+}
+
+// revision proves that a commit's tree can be listed.
+func (g *Git) revision(ctx context.Context, r *repository, h plumbing.Hash) (Revision, error) {
+	objs, err := openObjects(r.commonDir)
+	if err != nil {
+		return Revision{}, err
+	}
+	defer objs.Close()
+	commit, err := objs.commit(h)
+	if err != nil {
+		return Revision{}, err
+	}
+	if err := checkConnected(ctx, r.commonDir, h, plumbing.ZeroHash); err != nil {
+		return Revision{}, err
+	}
+	return Revision{ID: h.String(), Time: commit.Committer.When.UTC()}, nil
+}
+
+// Tree lists a revision as it is to be published.
+func (g *Git) Tree(ctx context.Context, rev Revision) (tree Tree, err error) {
+	defer func() { err = g.redact(err) }()
+	r, err := g.open()
+	if err != nil {
+		return nil, err
+	}
+	return newGitTree(ctx, r.commonDir, rev)
+}

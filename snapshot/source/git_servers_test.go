@@ -1,0 +1,388 @@
+package source
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/cgi"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// needProgram returns the path of a program that a test cannot do without.
+func needProgram(t *testing.T, names ...string) string {
+	t.Helper()
+	for _, name := range names {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	if os.Getenv("CI") == "true" {
+		t.Fatalf("%s is not installed", names[0])
+	}
+	t.Skipf("%s is not installed", names[0])
+	return ""
+}
+
+// gitEnv is an environment in which nobody's configuration and no clock plays a part.
+func gitEnv(extra ...string) []string {
+	return append([]string{
+		"PATH=" + os.Getenv("PATH"), "HOME=/nonexistent", "LC_ALL=C.UTF-8", "TZ=UTC",
+		"GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1", "GIT_TERMINAL_PROMPT=0",
+		"GIT_AUTHOR_NAME=A", "GIT_AUTHOR_EMAIL=a@example.com",
+		"GIT_COMMITTER_NAME=C", "GIT_COMMITTER_EMAIL=c@example.com",
+	}, extra...)
+}
+
+// testRepo is a repository that tests change by means of the git binary.
+type testRepo struct {
+	t     *testing.T
+	dir   string
+	ticks int // commits made: each is a minute after the one before
+}
+
+// newTestRepo makes a repository with a working tree and one commit on the branch main.
+func newTestRepo(t *testing.T) *testRepo {
+	t.Helper()
+	needProgram(t, "git")
+	r := &testRepo{t: t, dir: filepath.Join(t.TempDir(), "upstream")}
+	if err := os.Mkdir(r.dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	r.git("init", "-q", "-b", "main")
+	r.write("defaults.yml", "a: 1\n")
+	r.write("source/etc/motd", "hello\n")
+	r.commit("first")
+	return r
+}
+
+func (r *testRepo) git(args ...string) string {
+	r.t.Helper()
+	return runGit(r.t, r.dir, r.ticks, args...)
+}
+
+func runGit(t *testing.T, dir string, ticks int, args ...string) string {
+	t.Helper()
+	cmd := exec.Command("git", append([]string{"-C", dir, "-c", "safe.directory=*", "-c", "gc.auto=0"}, args...)...)
+	date := time.Date(2026, 11, 22, 8, 0, 0, 0, time.UTC).Add(time.Duration(ticks) * time.Minute).Format(time.RFC3339)
+	cmd.Env = gitEnv("GIT_AUTHOR_DATE="+date, "GIT_COMMITTER_DATE="+date)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("git %s: %v\n%s%s", strings.Join(args, " "), err, out, stderr.String())
+	}
+	return strings.TrimRight(string(out), "\n")
+}
+
+func (r *testRepo) write(name, content string) {
+	r.t.Helper()
+	writeTestFile(r.t, filepath.Join(r.dir, name), content)
+}
+
+func writeTestFile(t *testing.T, name, content string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// commit records all changes and returns the commit's hash.
+func (r *testRepo) commit(message string) string {
+	r.t.Helper()
+	r.ticks++
+	r.git("add", "-A")
+	r.git("commit", "-q", "--allow-empty", "-m", message)
+	return r.git("rev-parse", "HEAD")
+}
+
+// grow makes n commits that change a few files each.
+func (r *testRepo) grow(n int) {
+	r.t.Helper()
+	for range n {
+		r.write(fmt.Sprintf("source/etc/f%d", r.ticks%7), fmt.Sprintf("%d\n", r.ticks))
+		r.commit(fmt.Sprintf("commit %d", r.ticks))
+	}
+}
+
+// daemon serves the directory above the repository by git:// and returns the repository's URL.
+func (r *testRepo) daemon() string {
+	r.t.Helper()
+	needProgram(r.t, "git-daemon", "git")
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() { listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go r.serveDaemon(conn)
+		}
+	}()
+	return fmt.Sprintf("git://%s/%s", listener.Addr(), filepath.Base(r.dir))
+}
+
+// serveDaemon serves one connection, as inetd does: no port has to be guessed, nothing outlives the test.
+func (r *testRepo) serveDaemon(conn net.Conn) {
+	defer conn.Close()
+	file, err := conn.(*net.TCPConn).File()
+	if err != nil {
+		return
+	}
+	defer file.Close()
+	cmd := exec.CommandContext(r.t.Context(), "git", "-c", "safe.directory=*", "daemon", "--inetd", "--export-all",
+		"--base-path="+filepath.Dir(r.dir))
+	cmd.Env = gitEnv("GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=safe.directory", "GIT_CONFIG_VALUE_0=*")
+	cmd.Stdin, cmd.Stdout = file, file
+	_ = cmd.Run()
+}
+
+// webServer serves the directory above the repository by git's smart HTTP protocol; if a password
+// is given, only to the user "etch" with that password. It returns the repository's URL.
+func (r *testRepo) webServer(password string) string {
+	r.t.Helper()
+	server := httptest.NewServer(r.webHandler(password))
+	r.t.Cleanup(server.Close)
+	return server.URL + "/" + filepath.Base(r.dir)
+}
+
+func (r *testRepo) webHandler(password string) http.Handler {
+	r.t.Helper()
+	backend := &cgi.Handler{
+		Path: needProgram(r.t, "git-http-backend", "/usr/lib/git-core/git-http-backend"),
+		Env: gitEnv("GIT_PROJECT_ROOT="+filepath.Dir(r.dir), "GIT_HTTP_EXPORT_ALL=1",
+			"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=safe.directory", "GIT_CONFIG_VALUE_0=*"),
+		Stderr: new(bytes.Buffer),
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		if user, given, _ := q.BasicAuth(); password != "" && (user != "etch" || given != password) {
+			w.Header().Set("WWW-Authenticate", `Basic realm="git"`)
+			http.Error(w, "no", http.StatusUnauthorized)
+			return
+		}
+		backend.ServeHTTP(w, q)
+	})
+}
+
+// sshServer is an sshd on a loopback port, with keys of its own.
+type sshServer struct {
+	t    *testing.T
+	dir  string
+	port int
+	cmd  *exec.Cmd
+}
+
+// newSSHServer starts sshd with host keys of the types given, such as "ed25519".
+func newSSHServer(t *testing.T, keyTypes ...string) *sshServer {
+	t.Helper()
+	sshd := needProgram(t, "sshd", "/usr/sbin/sshd")
+	needProgram(t, "ssh-keygen")
+	s := &sshServer{t: t, dir: t.TempDir()}
+	if os.Getuid() == 0 {
+		if err := os.MkdirAll("/run/sshd", 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.keygen("ed25519", "user")
+	config := "StrictModes no\nUsePAM no\nPidFile none\nPasswordAuthentication no\nPermitRootLogin yes\nLogLevel ERROR\n" +
+		"AuthorizedKeysFile " + s.path("user.pub") + "\n"
+	for _, kind := range keyTypes {
+		s.keygen(kind, "host_"+kind)
+		config += "HostKey " + s.path("host_"+kind) + "\n"
+	}
+	writeTestFile(t, s.path("config"), config)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	s.port = listener.Addr().(*net.TCPAddr).Port
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go s.serve(sshd, conn)
+		}
+	}()
+	return s
+}
+
+// serve runs sshd for one connection, as inetd does.
+func (s *sshServer) serve(sshd string, conn net.Conn) {
+	defer conn.Close()
+	file, err := conn.(*net.TCPConn).File()
+	if err != nil {
+		return
+	}
+	defer file.Close()
+	cmd := exec.CommandContext(s.t.Context(), sshd, "-i", "-e", "-f", s.path("config"))
+	cmd.Env = gitEnv()
+	cmd.Stdin, cmd.Stdout = file, file
+	_ = cmd.Run()
+}
+
+func (s *sshServer) path(name string) string { return filepath.Join(s.dir, name) }
+
+func (s *sshServer) keygen(kind, name string) {
+	s.t.Helper()
+	out, err := exec.Command("ssh-keygen", "-q", "-t", kind, "-N", "", "-f", s.path(name)).CombinedOutput()
+	if err != nil {
+		s.t.Fatalf("ssh-keygen: %v\n%s", err, out)
+	}
+}
+
+// knownHosts writes a file that knows the server by the host key of the type given.
+func (s *sshServer) knownHosts(keyType string, hashed bool) string {
+	s.t.Helper()
+	pub, err := os.ReadFile(s.path("host_" + keyType + ".pub"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	file := filepath.Join(s.t.TempDir(), "known_hosts")
+	writeTestFile(s.t, file, fmt.Sprintf("[127.0.0.1]:%d %s", s.port, pub))
+	if hashed {
+		if out, err := exec.Command("ssh-keygen", "-q", "-H", "-f", file).CombinedOutput(); err != nil {
+			s.t.Fatalf("ssh-keygen -H: %v\n%s", err, out)
+		}
+	}
+	return file
+}
+
+// url returns the URL by which the server serves a repository.
+func (s *sshServer) url(dir string) string {
+	return fmt.Sprintf("ssh://%s@127.0.0.1:%d%s", currentUser(s.t), s.port, dir)
+}
+
+func currentUser(t *testing.T) string {
+	t.Helper()
+	out, err := exec.Command("id", "-un").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// hungServer accepts connections, says what it is given, and then nothing.
+func hungServer(t *testing.T, says string) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				_, _ = conn.Write([]byte(says))
+				_, _ = bufio.NewReader(conn).WriteTo(new(bytes.Buffer)) // until the client goes
+			}()
+		}
+	}()
+	return listener.Addr().String()
+}
+
+// workingCopy is a working copy under test, with its upstream.
+type workingCopy struct {
+	*Git
+	t   *testing.T
+	dir string
+}
+
+// newWorkingCopy returns a source for a working copy that does not exist yet.
+func newWorkingCopy(t *testing.T, url string, change ...func(*GitOptions)) *workingCopy {
+	t.Helper()
+	base := t.TempDir()
+	o := GitOptions{
+		Dir:     filepath.Join(base, "trunk"),
+		URL:     url,
+		Timeout: time.Minute,
+		Discard: filepath.Join(base, "discarded"),
+		Now:     func() time.Time { return time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC) },
+	}
+	for _, f := range change {
+		f(&o)
+	}
+	return &workingCopy{Git: NewGit(o), t: t, dir: o.Dir}
+}
+
+// cloned returns a working copy that was just cloned.
+func cloned(t *testing.T, url string, change ...func(*GitOptions)) *workingCopy {
+	t.Helper()
+	c := newWorkingCopy(t, url, change...)
+	if _, err := c.Clone(context.Background()); err != nil {
+		t.Fatalf("Clone: %v", err)
+	}
+	return c
+}
+
+// with returns the same working copy with other options.
+func (c *workingCopy) with(change func(*GitOptions)) *workingCopy {
+	o := c.o
+	change(&o)
+	return &workingCopy{Git: NewGit(o), t: c.t, dir: c.dir}
+}
+
+func (c *workingCopy) update() Outcome {
+	c.t.Helper()
+	out, err := c.Update(context.Background())
+	if err != nil {
+		c.t.Fatalf("Update: %v", err)
+	}
+	return out
+}
+
+// updateFails asserts that an update fails, and that its error says every one of the words.
+func (c *workingCopy) updateFails(words ...string) error {
+	c.t.Helper()
+	_, err := c.Update(context.Background())
+	if err == nil {
+		c.t.Fatal("Update succeeded")
+	}
+	for _, word := range words {
+		if !strings.Contains(err.Error(), word) {
+			c.t.Errorf("the error does not say %q: %v", word, err)
+		}
+	}
+	return err
+}
+
+// is asserts that the working copy is exactly what upstream's branch is, by git's own judgement.
+func (c *workingCopy) is(r *testRepo, branch string) {
+	c.t.Helper()
+	want := r.git("rev-parse", branch)
+	if got := runGit(c.t, c.dir, 0, "rev-parse", "HEAD"); got != want {
+		c.t.Errorf("HEAD is %s, upstream's %s is %s", got, branch, want)
+	}
+	if status := runGit(c.t, c.dir, 0, "status", "--porcelain", "--ignored"); status != "" {
+		c.t.Errorf("git status says:\n%s", status)
+	}
+	if got, want := runGit(c.t, c.dir, 0, "log", "--format=%H"), r.git("log", "--format=%H", branch); got != want {
+		c.t.Errorf("git log is\n%s\nwant\n%s", got, want)
+	}
+	runGit(c.t, c.dir, 0, "fsck", "--full", "--strict", "--no-dangling")
+	if left, _ := filepath.Glob(filepath.Join(c.dir, ".git", "objects", tempPrefix+"*")); len(left) > 0 {
+		c.t.Errorf("left over: %q", left)
+	}
+}

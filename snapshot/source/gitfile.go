@@ -1,0 +1,98 @@
+package source
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// labelled announces an operation that changes something and then does it, unless the hook objects.
+func labelled(hook func(label string) error, label string, do func() error) error {
+	if hook != nil {
+		if err := hook(label); err != nil {
+			return fmt.Errorf("%s: %w", label, err)
+		}
+	}
+	return do()
+}
+
+// replaceDurably writes a file in tempDir, which is on the same file system, makes it durable and renames
+// it into place.
+func replaceDurably(tempDir, name string, content []byte, mode os.FileMode, hook func(string) error) (err error) {
+	base := filepath.Base(name)
+	var f *os.File
+	err = labelled(hook, "create "+base, func() (err error) {
+		f, err = os.CreateTemp(tempDir, tempPrefix+"*")
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = os.Remove(f.Name())
+		}
+	}()
+	err = labelled(hook, "write "+base, func() error {
+		_, err := f.Write(content)
+		return err
+	})
+	if err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	err = labelled(hook, "rename "+base, func() error { return os.Rename(f.Name(), name) })
+	if err != nil {
+		return err
+	}
+	return fsyncDir(filepath.Dir(name))
+}
+
+// tempPrefix begins the names of all that we make in a repository for a while. No name that git
+// gives begins so; what a dead run left is swept by it.
+const tempPrefix = "tmp_etchtag-"
+
+// makeDirs makes a directory and its parents, with modes that the umask has no say in.
+func makeDirs(dir string) error {
+	err := os.Mkdir(dir, 0o755)
+	switch {
+	case errors.Is(err, os.ErrExist):
+		return nil
+	case errors.Is(err, os.ErrNotExist):
+		if err := makeDirs(filepath.Dir(dir)); err != nil {
+			return err
+		}
+		err = os.Mkdir(dir, 0o755)
+	}
+	if err != nil {
+		return err
+	}
+	return os.Chmod(dir, 0o755)
+}
+
+// fsyncDir makes the names in a directory durable.
+func fsyncDir(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// flushFS makes all that was written to the file system of dir durable.
+func flushFS(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := unix.Syncfs(int(f.Fd())); err != nil {
+		return fmt.Errorf("making the file system of %q durable: %w", dir, err)
+	}
+	return nil
+}
+
+func isNotDir(err error) bool { return errors.Is(err, syscall.ENOTDIR) }

@@ -1,0 +1,459 @@
+package source
+
+import (
+	"context"
+	"crypto/sha1" //nolint:gosec // git's checksums are SHA-1
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/filemode"
+)
+
+const (
+	// localAttempts is how often a local upstream is read again if it changes while it is read.
+	localAttempts = 4
+	// pickLimit is the number of missing objects up to which they are picked one by one. Beyond, all
+	// packs and files that we lack are copied as they are.
+	pickLimit = 2000
+)
+
+// local is an upstream on a file system that we can read. Its files are read directly.
+type local struct {
+	gitLayout
+	listed remoteRefs
+}
+
+// openLocal finds the repository that a path names, as git does, and lists its refs.
+func openLocal(path string) (*local, error) {
+	for _, dir := range []string{filepath.Join(path, ".git"), path, path + ".git", filepath.Join(path+".git", ".git")} {
+		layout, ok, err := repositoryAt(dir)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			l := &local{gitLayout: layout}
+			return l, l.list()
+		}
+	}
+	if _, err := os.Stat(path); err != nil {
+		return nil, err
+	}
+	return nil, errors.New("there is no git repository at this path")
+}
+
+// repositoryAt reports whether dir is a repository, or a file that leads to one.
+func repositoryAt(dir string) (layout gitLayout, ok bool, err error) {
+	info, err := os.Stat(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) || isNotDir(err):
+		return layout, false, nil
+	case err != nil:
+		return layout, false, err
+	case !info.IsDir():
+		if dir, err = readPathFile(dir, "gitdir:"); err != nil {
+			return layout, false, err
+		}
+	}
+	if layout, err = layoutOf(dir); err != nil {
+		return layout, false, err
+	}
+	for _, part := range []string{filepath.Join(layout.gitDir, "HEAD"), filepath.Join(layout.commonDir, "objects")} {
+		if _, err := os.Stat(part); err != nil {
+			if errors.Is(err, fs.ErrNotExist) {
+				err = nil
+			}
+			return layout, false, err
+		}
+	}
+	return layout, true, nil
+}
+
+func (l *local) refs() remoteRefs { return l.listed }
+
+func (l *local) Close() error { return nil }
+
+func (l *local) list() error {
+	data, err := os.ReadFile(filepath.Join(l.commonDir, "config"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	config, err := parseGitConfig(data)
+	if err != nil {
+		return fmt.Errorf("reading its configuration: %w", err)
+	}
+	if err := checkFormat(l.commonDir, config); err != nil {
+		return err
+	}
+	if _, err := os.Stat(filepath.Join(l.commonDir, "shallow")); err == nil {
+		return errShallowUpstream
+	}
+	refs := gitRefs{gitLayout: l.gitLayout}
+	branches, err := refs.list(headsPrefix)
+	if err != nil {
+		return theirs(err)
+	}
+	l.listed.branches = map[string]plumbing.Hash{}
+	for name, h := range branches {
+		l.listed.branches[strings.TrimPrefix(name, headsPrefix)] = h
+	}
+	head, _, err := refs.resolve("HEAD")
+	if err != nil && !errors.Is(err, errNoRef) {
+		return theirs(err)
+	}
+	l.listed.head, _ = strings.CutPrefix(head, headsPrefix)
+	return nil
+}
+
+// errShallowUpstream says that upstream itself lacks the history that we would need.
+var errShallowUpstream = errors.New("it is a shallow clone, without the history behind: use a complete repository")
+
+// theirs keeps damage of upstream's repository from being taken for damage of ours.
+func theirs(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &redactedError{text: err.Error()}
+}
+
+// fetch copies what we lack. Upstream may be written to or repacked meanwhile: then it is read again.
+func (l *local) fetch(ctx context.Context, want plumbing.Hash, into *objectStore) error {
+	tips, err := into.tips()
+	if err != nil {
+		return err
+	}
+	pick := len(tips) > 0
+	for attempt := 1; ; attempt++ {
+		err := l.attempt(ctx, want, into, pick)
+		var missing *ObjectError
+		if err == nil || attempt == localAttempts || !errors.As(err, &missing) && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		pick = false
+	}
+}
+
+func (l *local) attempt(ctx context.Context, want plumbing.Hash, into *objectStore, pick bool) error {
+	if pick {
+		err := l.pick(ctx, want, into)
+		if !errors.Is(err, errTooMany) {
+			return err
+		}
+	}
+	if err := l.copyAll(ctx, into); err != nil {
+		return err
+	}
+	return into.prove(ctx, want, plumbing.ZeroHash)
+}
+
+// errTooMany says that picking objects one by one would take too long.
+var errTooMany = errors.New("too many objects are missing")
+
+// pick copies the objects that a commit needs and that we lack.
+func (l *local) pick(ctx context.Context, want plumbing.Hash, into *objectStore) error {
+	ours, err := openNames(into.refs.commonDir)
+	if err != nil {
+		return err
+	}
+	src, err := openObjects(l.commonDir)
+	if err != nil {
+		return theirs(err)
+	}
+	defer src.Close()
+	p := &picker{ctx: ctx, ours: ours, src: src, seen: map[plumbing.Hash]bool{}}
+	if err := p.commits(want); err != nil {
+		return err
+	}
+	return into.addFrom(src, p.list)
+}
+
+// picker lists the objects that we lack, what an object needs before the object itself.
+type picker struct {
+	ctx  context.Context
+	ours *objectNames
+	src  *objects
+	seen map[plumbing.Hash]bool
+	list []pickedObject
+}
+
+type pickedObject struct {
+	hash plumbing.Hash
+	kind plumbing.ObjectType
+}
+
+// lacks reports whether an object is to be picked now.
+func (p *picker) lacks(h plumbing.Hash) bool {
+	if p.seen[h] || p.ours.has(h) {
+		return false
+	}
+	p.seen[h] = true
+	return true
+}
+
+func (p *picker) add(h plumbing.Hash, kind plumbing.ObjectType) error {
+	p.list = append(p.list, pickedObject{h, kind})
+	if len(p.list) > pickLimit {
+		return errTooMany
+	}
+	return p.ctx.Err()
+}
+
+// commits picks a commit and those before it that we lack, the oldest first.
+func (p *picker) commits(want plumbing.Hash) error {
+	var newestFirst []plumbing.Hash
+	trees := map[plumbing.Hash]plumbing.Hash{}
+	for next := []plumbing.Hash{want}; len(next) > 0; next = next[1:] {
+		if !p.lacks(next[0]) {
+			continue
+		}
+		c, err := p.src.commit(next[0])
+		if err != nil {
+			return err
+		}
+		newestFirst = append(newestFirst, c.Hash)
+		if len(newestFirst) > pickLimit {
+			return errTooMany
+		}
+		trees[c.Hash] = c.TreeHash
+		next = append(next, c.ParentHashes...)
+	}
+	for i := len(newestFirst) - 1; i >= 0; i-- {
+		if err := p.tree(trees[newestFirst[i]]); err != nil {
+			return err
+		}
+		if err := p.add(newestFirst[i], plumbing.CommitObject); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *picker) tree(h plumbing.Hash) error {
+	if !p.lacks(h) {
+		return nil
+	}
+	entries, err := p.src.tree(h)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		switch {
+		case e.Mode == filemode.Submodule:
+			continue
+		case e.Mode == filemode.Dir:
+			err = p.tree(e.Hash)
+		case p.lacks(e.Hash):
+			err = p.add(e.Hash, plumbing.BlobObject)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return p.add(h, plumbing.TreeObject)
+}
+
+// copyAll copies all packs and all objects with files of their own that we lack by name.
+func (l *local) copyAll(ctx context.Context, into *objectStore) error {
+	dirs, err := withAlternates(l.commonDir)
+	if err != nil {
+		return err
+	}
+	c := &objectCopy{ctx: ctx, into: into}
+	if c.dir, err = into.staging(); err != nil {
+		return err
+	}
+	defer os.RemoveAll(c.dir)
+	// Objects of their own first: if they are packed meanwhile, the pack is found afterwards.
+	for _, dir := range dirs {
+		if err := c.looseObjects(filepath.Join(dir, "objects")); err != nil {
+			return err
+		}
+	}
+	for _, dir := range dirs {
+		if err := c.packs(filepath.Join(dir, "objects", "pack")); err != nil {
+			return err
+		}
+	}
+	return c.commit()
+}
+
+// objectCopy copies objects of another repository.
+type objectCopy struct {
+	ctx    context.Context
+	into   *objectStore
+	dir    string // where they are until commit
+	loose  []string
+	packed []plumbing.Hash
+	copied int64 // bytes
+	buf    []byte
+}
+
+func (c *objectCopy) looseObjects(dir string) error {
+	fanOuts, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, fanOut := range fanOuts {
+		if len(fanOut.Name()) != 2 || !isHex(fanOut.Name()) {
+			continue
+		}
+		files, err := os.ReadDir(filepath.Join(dir, fanOut.Name()))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		for _, file := range files {
+			name := fanOut.Name() + file.Name()
+			if _, err := parseHash(name); err != nil {
+				continue
+			}
+			err := c.looseObject(filepath.Join(dir, fanOut.Name(), file.Name()), name)
+			if err != nil && !errors.Is(err, fs.ErrNotExist) { // packed meanwhile
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (c *objectCopy) looseObject(from, name string) error {
+	if _, err := os.Lstat(filepath.Join(c.into.dir(), name[:2], name[2:])); err == nil {
+		return nil
+	}
+	if err := c.file(from, filepath.Join(c.dir, name), nil); err != nil {
+		return err
+	}
+	c.loose = append(c.loose, name)
+	return nil
+}
+
+// packs copies the packs of a directory. Those of "git maintenance" have another prefix.
+func (c *objectCopy) packs(dir string) error {
+	files, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		stem, isPack := strings.CutSuffix(file.Name(), ".pack")
+		dash := strings.LastIndexByte(stem, '-')
+		if !isPack || dash < 0 {
+			continue
+		}
+		if _, err := parseHash(stem[dash+1:]); err != nil {
+			continue
+		}
+		if err := c.pack(filepath.Join(dir, stem), stem[dash+1:]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pack copies one pack and its index, and proves both by their checksums.
+func (c *objectCopy) pack(stem, name string) error {
+	have := filepath.Join(c.into.dir(), "pack", "pack-"+name)
+	if exists(have+".pack") && exists(have+".idx") {
+		return nil
+	}
+	to := filepath.Join(c.dir, "pack-"+name)
+	checksum := newTrailer()
+	if err := c.file(stem+".pack", to+".pack", &checksum); err != nil {
+		return err
+	}
+	if !checksum.holds() {
+		return fmt.Errorf("its pack %q is damaged: its checksum is not that of its contents", stem+".pack")
+	}
+	index := newTrailer()
+	if err := c.file(stem+".idx", to+".idx", &index); err != nil {
+		return err
+	}
+	if !index.holds() {
+		return fmt.Errorf("the index of its pack %q is damaged", stem+".pack")
+	}
+	h, err := parseHash(name)
+	c.packed = append(c.packed, h)
+	return err
+}
+
+func (c *objectCopy) file(from, to string, checksum io.Writer) error {
+	if err := c.ctx.Err(); err != nil {
+		return err
+	}
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	if checksum == nil {
+		_, err = io.Copy(out, in)
+		return errors.Join(err, out.Close())
+	}
+	if c.buf == nil {
+		c.buf = make([]byte, 1<<20)
+	}
+	err = c.into.step("copy pack", func() error {
+		w := &countingWriter{w: io.MultiWriter(out, checksum), report: func(n int64) {
+			c.into.progress.report("copy", c.copied+n, -1)
+		}}
+		n, err := io.CopyBuffer(w, onlyReader{in}, c.buf)
+		c.copied += n
+		return err
+	})
+	return errors.Join(err, out.Close())
+}
+
+// commit makes the copies durable and gives them their names.
+func (c *objectCopy) commit() error {
+	batch := &looseBatch{store: c.into, dir: c.dir, names: c.loose}
+	if err := batch.commit(); err != nil {
+		return err
+	}
+	for _, name := range c.packed {
+		if err := c.into.addPack(filepath.Join(c.dir, "pack-"+name.String()), name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// trailer checks that the last 20 bytes written to it are the SHA-1 of those before.
+type trailer struct {
+	digest hash.Hash
+	last   []byte
+}
+
+func newTrailer() trailer { return trailer{digest: sha1.New()} } //nolint:gosec // see above
+
+func (t *trailer) Write(p []byte) (int, error) {
+	t.last = append(t.last, p...)
+	cut := max(0, len(t.last)-sha1.Size)
+	t.digest.Write(t.last[:cut])
+	t.last = t.last[:copy(t.last, t.last[cut:])]
+	return len(p), nil
+}
+
+func (t *trailer) holds() bool { return string(t.digest.Sum(nil)) == string(t.last) }
+
+func (t *trailer) sum() (h plumbing.Hash) {
+	copy(h[:], t.last)
+	return h
+}
+
+func exists(name string) bool {
+	_, err := os.Lstat(name)
+	return err == nil
+}
+
+func isHex(s string) bool { return strings.Trim(s, "0123456789abcdef") == "" }

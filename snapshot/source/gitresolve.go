@@ -1,0 +1,116 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/go-git/go-git/v5/plumbing"
+)
+
+// minAbbreviation is the number of digits that the beginning of a hash must have.
+const minAbbreviation = 4
+
+// Resolve finds a commit by its hash or the beginning of one (at least 4 digits), by the name of a
+// branch or a tag that the repository has, or as HEAD. Its whole tree must be there.
+func (g *Git) Resolve(ctx context.Context, name string) (rev Revision, err error) {
+	defer func() { err = g.redact(err) }()
+	r, err := g.open()
+	if err != nil {
+		return Revision{}, err
+	}
+	objs, err := openObjects(r.commonDir)
+	if err != nil {
+		return Revision{}, err
+	}
+	defer objs.Close()
+	h, err := r.named(objs, name)
+	if err == nil {
+		h, err = objs.peel(h)
+	}
+	if err != nil {
+		return Revision{}, fmt.Errorf("finding the revision %q: %w", name, err)
+	}
+	return g.revision(ctx, r, h)
+}
+
+// named finds what a name stands for: a ref before a hash, as in git.
+func (r *repository) named(objs *objects, name string) (plumbing.Hash, error) {
+	if name == "HEAD" {
+		if r.commit.IsZero() {
+			return plumbing.ZeroHash, ErrNoRevision
+		}
+		return r.commit, nil
+	}
+	if h, err := parseHash(strings.ToLower(name)); err == nil {
+		return h, nil
+	}
+	found := map[plumbing.Hash]bool{}
+	for _, prefix := range []string{"", tagsPrefix, headsPrefix, "refs/remotes/", "refs/remotes/" + r.remote() + "/"} {
+		if !strings.HasPrefix(prefix+name, "refs/") || !validRef(prefix+name) {
+			continue
+		}
+		_, h, err := r.refs.resolve(prefix + name)
+		if err == nil {
+			found[h] = true
+		} else if !errors.Is(err, errNoRef) {
+			return plumbing.ZeroHash, err
+		}
+	}
+	if len(found) == 0 {
+		return r.abbreviated(objs, strings.ToLower(name))
+	}
+	return only(found)
+}
+
+// only returns the single member of a set.
+func only(found map[plumbing.Hash]bool) (h plumbing.Hash, err error) {
+	if len(found) > 1 {
+		return h, fmt.Errorf("it is ambiguous: %d objects match", len(found))
+	}
+	for h = range found {
+	}
+	return h, nil
+}
+
+// abbreviated finds the only commit whose hash begins with some digits.
+func (r *repository) abbreviated(objs *objects, digits string) (plumbing.Hash, error) {
+	if len(digits) < minAbbreviation || len(digits) > 2*nameSize || !isHex(digits) {
+		return plumbing.ZeroHash, fmt.Errorf("there is no such branch or tag, and it is no beginning of a hash "+
+			"(at least %d digits)", minAbbreviation)
+	}
+	names, err := openNames(r.commonDir)
+	if err != nil {
+		return plumbing.ZeroHash, err
+	}
+	found := map[plumbing.Hash]bool{}
+	for _, h := range names.withPrefix(digits) {
+		if commit, err := objs.peel(h); err == nil {
+			found[commit] = true
+		}
+	}
+	if len(found) == 0 {
+		return plumbing.ZeroHash, errors.New("no commit of that hash is here")
+	}
+	return only(found)
+}
+
+// peel returns the commit that an object is, or that an annotated tag stands for.
+func (o *objects) peel(h plumbing.Hash) (plumbing.Hash, error) {
+	for range maxSymrefs {
+		_, err := o.commit(h)
+		if err == nil {
+			return h, nil
+		}
+		data, tagErr := o.read(plumbing.TagObject, h, maxTreeObject)
+		if tagErr != nil {
+			return plumbing.ZeroHash, err
+		}
+		line, _, _ := strings.Cut(string(data), "\n")
+		if h, err = parseHash(strings.TrimPrefix(line, "object ")); err != nil {
+			return plumbing.ZeroHash, &ObjectError{h, fmt.Errorf("malformed tag: %w", err)}
+		}
+	}
+	return plumbing.ZeroHash, errors.New("it is a tag of a tag of a tag, without an end")
+}

@@ -1,0 +1,396 @@
+package source
+
+import (
+	"bufio"
+	"compress/zlib"
+	"context"
+	"crypto/sha1" //nolint:gosec // git's object names are SHA-1
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/go-git/go-billy/v5/osfs"
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/filemode"
+	"github.com/go-git/go-git/v5/plumbing/format/idxfile"
+	"github.com/go-git/go-git/v5/plumbing/format/packfile"
+	"github.com/go-git/go-git/v5/plumbing/object"
+)
+
+const (
+	// looseLimit is the number of objects from which on a pack is kept as it came. Smaller ones are
+	// unpacked, so that hourly updates do not pile up packs, each of which every lookup must ask.
+	looseLimit = 100
+	// looseBytes is the size in bytes up to which a small pack is unpacked.
+	looseBytes = 16 << 20
+	// maxHaves bounds the commits that a server is told we have.
+	maxHaves = 256
+)
+
+// objectStore adds objects to a repository so that a crash at any point leaves it whole: all is
+// written under temporary names and made durable before it gets the names that readers look for.
+type objectStore struct {
+	refs     gitRefs
+	progress ProgressFunc
+}
+
+func (s *objectStore) dir() string { return filepath.Join(s.refs.commonDir, "objects") }
+
+func (s *objectStore) step(label string, do func() error) error {
+	return labelled(s.refs.step, label, do)
+}
+
+// haves lists recent commits that we have with all that they need: those which refs lead to.
+func (s *objectStore) haves() ([]plumbing.Hash, error) {
+	objs, err := openObjects(s.refs.commonDir)
+	if err != nil {
+		return nil, err
+	}
+	defer objs.Close()
+	var haves []plumbing.Hash
+	seen := map[plumbing.Hash]bool{}
+	tips, err := s.tips()
+	if err != nil {
+		return nil, err
+	}
+	for next := tips; len(next) > 0 && len(haves) < maxHaves; next = next[1:] {
+		h := next[0]
+		if seen[h] {
+			continue
+		}
+		seen[h] = true
+		commit, err := objs.commit(h)
+		if err != nil {
+			continue // a ref to something else or to nothing: not one of ours
+		}
+		haves = append(haves, h)
+		next = append(next, commit.ParentHashes...)
+	}
+	return haves, nil
+}
+
+// tips returns what branches stand for, upstream's first.
+func (s *objectStore) tips() ([]plumbing.Hash, error) {
+	var tips []plumbing.Hash
+	for _, prefix := range []string{"refs/remotes/", headsPrefix} {
+		refs, err := s.refs.list(prefix)
+		if err != nil {
+			return nil, err
+		}
+		for _, h := range refs {
+			tips = append(tips, h)
+		}
+	}
+	return tips, nil
+}
+
+// incomingPack is a pack that is being received.
+type incomingPack struct {
+	store *objectStore
+	dir   string // a directory of its own below objects
+	file  *os.File
+	out   *bufio.Writer
+	size  int64
+	sum   trailer
+}
+
+// receive makes room for a pack.
+func (s *objectStore) receive() (*incomingPack, error) {
+	dir, err := s.staging()
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.Create(filepath.Join(dir, "pack.pack"))
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	return &incomingPack{store: s, dir: dir, file: f, out: bufio.NewWriterSize(f, 1<<20), sum: newTrailer()}, nil
+}
+
+// staging makes a directory for what has not got its name yet.
+func (s *objectStore) staging() (string, error) {
+	var dir string
+	err := s.step("create objects", func() (err error) {
+		dir, err = os.MkdirTemp(s.dir(), tempPrefix+"*")
+		return err
+	})
+	if err != nil {
+		return "", fmt.Errorf("making room for objects: %w", err)
+	}
+	return dir, nil
+}
+
+// Write takes the next bytes of the pack.
+func (p *incomingPack) Write(data []byte) (int, error) {
+	_, _ = p.sum.Write(data)
+	n, err := p.out.Write(data)
+	p.size += int64(n)
+	return n, err
+}
+
+// discard forgets a pack, or what is left of it after keep.
+func (p *incomingPack) discard() {
+	_ = p.file.Close()
+	_ = os.RemoveAll(p.dir)
+}
+
+// keep checks the pack and adds its objects to the repository.
+func (p *incomingPack) keep() error {
+	if err := p.store.step("write pack", p.out.Flush); err != nil {
+		return fmt.Errorf("writing the pack: %w", err)
+	}
+	if err := p.check(); err != nil {
+		return fmt.Errorf("the pack that upstream sent: %w", err)
+	}
+	index, err := indexPack(p.file, p.sum.sum())
+	if err != nil {
+		return fmt.Errorf("the pack that upstream sent: %w", err)
+	}
+	count, err := index.Count()
+	if err != nil || count == 0 {
+		return err
+	}
+	if count < looseLimit && p.size < looseBytes {
+		return p.unpack(index)
+	}
+	if err := writePackIndex(filepath.Join(p.dir, "pack.idx"), index); err != nil {
+		return fmt.Errorf("writing the index of a pack: %w", err)
+	}
+	return p.store.addPack(filepath.Join(p.dir, "pack"), p.sum.sum())
+}
+
+// check proves the pack's checksum.
+func (p *incomingPack) check() error {
+	var header [12]byte
+	if _, err := p.file.ReadAt(header[:], 0); err != nil || string(header[:4]) != "PACK" {
+		return errors.Join(errors.New("it is cut off or none"), err)
+	}
+	if !p.sum.holds() {
+		return errors.New("it is damaged: its checksum is not that of its contents")
+	}
+	return nil
+}
+
+func writePackIndex(name string, index *idxfile.MemoryIndex) error {
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	out := bufio.NewWriterSize(f, 1<<20)
+	_, err = idxfile.NewEncoder(out).Encode(index)
+	return errors.Join(err, out.Flush(), f.Close())
+}
+
+// addPack gives the files stem.pack and stem.idx their names. Readers look for the pack or for the
+// index first, and use neither without the other.
+func (s *objectStore) addPack(stem string, checksum plumbing.Hash) error {
+	packDir := filepath.Join(s.dir(), "pack")
+	if err := makeDirs(packDir); err != nil {
+		return err
+	}
+	kinds := []string{"idx", "pack"}
+	for _, kind := range kinds {
+		if err := os.Chmod(stem+"."+kind, 0o444); err != nil {
+			return err
+		}
+	}
+	if err := s.step("sync pack", func() error { return flushFS(packDir) }); err != nil {
+		return err
+	}
+	for _, kind := range kinds {
+		name := filepath.Join(packDir, "pack-"+checksum.String()+"."+kind)
+		err := s.step("rename "+kind, func() error { return os.Rename(stem+"."+kind, name) })
+		if err != nil {
+			return err
+		}
+	}
+	return fsyncDir(packDir)
+}
+
+// unpack writes the objects of a small pack as files of their own.
+func (p *incomingPack) unpack(index *idxfile.MemoryIndex) error {
+	f, err := osfs.New(p.dir, osfs.WithBoundOS()).Open("pack.pack")
+	if err != nil {
+		return err
+	}
+	pack := packfile.NewPackfile(index, nil, f, 0)
+	defer pack.Close()
+	entries, err := index.Entries()
+	if err != nil {
+		return err
+	}
+	batch := &looseBatch{store: p.store, dir: p.dir}
+	for {
+		entry, err := entries.Next()
+		if errors.Is(err, io.EOF) {
+			return batch.commit()
+		}
+		if err != nil {
+			return err
+		}
+		var obj plumbing.EncodedObject
+		err = guard(func() (err error) { obj, err = pack.Get(entry.Hash); return err })
+		if err == nil {
+			err = batch.add(entry.Hash, obj)
+		}
+		if err != nil {
+			return fmt.Errorf("unpacking the object %s: %w", entry.Hash, err)
+		}
+	}
+}
+
+// looseBatch is a number of objects that are written as files of their own.
+type looseBatch struct {
+	store *objectStore
+	dir   string // where they are until commit
+	names []string
+}
+
+// add writes one object and proves it.
+func (b *looseBatch) add(h plumbing.Hash, obj plumbing.EncodedObject) error {
+	r, err := obj.Reader()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	f, err := os.Create(filepath.Join(b.dir, h.String()))
+	if err != nil {
+		return err
+	}
+	digest := sha1.New() //nolint:gosec // git's object names are SHA-1
+	packed := zlib.NewWriter(f)
+	out := io.MultiWriter(digest, packed)
+	_, err = fmt.Fprintf(out, "%s %d\x00", obj.Type(), obj.Size())
+	if err == nil {
+		_, err = io.Copy(out, r)
+	}
+	err = errors.Join(err, packed.Close(), f.Chmod(0o444), f.Close())
+	if err == nil && plumbing.Hash(digest.Sum(nil)) != h {
+		err = &ObjectError{h, errors.New("corrupt: the contents have another hash")}
+	}
+	b.names = append(b.names, h.String())
+	return err
+}
+
+// commit makes the objects durable and gives them their names.
+func (b *looseBatch) commit() error {
+	if err := b.store.step("sync objects", func() error { return flushFS(b.dir) }); err != nil {
+		return err
+	}
+	for _, name := range b.names {
+		fanOut := filepath.Join(b.store.dir(), name[:2])
+		err := makeDirs(fanOut)
+		if err == nil {
+			err = b.store.step("rename object", func() error {
+				return os.Rename(filepath.Join(b.dir, name), filepath.Join(fanOut, name[2:]))
+			})
+		}
+		if err != nil {
+			return fmt.Errorf("adding the object %s: %w", name, err)
+		}
+	}
+	return b.store.step("sync object names", func() error { return flushFS(b.dir) })
+}
+
+// checkConnected proves that a commit's tree is whole, as far as it differs from that of a commit
+// that is known to be whole; the zero hash means that none is. Contents of files are not read.
+func checkConnected(ctx context.Context, gitDir string, target, known plumbing.Hash) error {
+	objs, err := openObjects(gitDir)
+	if err != nil {
+		return err
+	}
+	defer objs.Close()
+	names, err := openNames(gitDir)
+	if err != nil {
+		return err
+	}
+	commit, err := objs.commit(target)
+	if err != nil {
+		return err
+	}
+	c := connectivity{objs: objs, names: names, seen: map[plumbing.Hash]bool{}}
+	if known.IsZero() {
+		return c.tree(ctx, commit.TreeHash, plumbing.ZeroHash)
+	}
+	old, err := objs.commit(known)
+	if err != nil {
+		return err
+	}
+	return c.tree(ctx, commit.TreeHash, old.TreeHash)
+}
+
+type connectivity struct {
+	objs  *objects
+	names *objectNames
+	seen  map[plumbing.Hash]bool
+}
+
+func (c *connectivity) tree(ctx context.Context, h, known plumbing.Hash) error {
+	if h == known || c.seen[h] {
+		return nil
+	}
+	c.seen[h] = true
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	entries, err := c.objs.tree(h)
+	if err != nil {
+		return err
+	}
+	before := map[string]object.TreeEntry{}
+	if !known.IsZero() {
+		old, err := c.objs.tree(known)
+		if err != nil {
+			return err
+		}
+		for _, e := range old {
+			before[e.Name] = e
+		}
+	}
+	for _, e := range entries {
+		old := before[e.Name]
+		switch {
+		case e.Hash == old.Hash || e.Mode == filemode.Submodule:
+		case e.Mode == filemode.Dir:
+			if old.Mode != filemode.Dir {
+				old.Hash = plumbing.ZeroHash
+			}
+			if err := c.tree(ctx, e.Hash, old.Hash); err != nil {
+				return err
+			}
+		case !c.names.has(e.Hash):
+			return &ObjectError{e.Hash, plumbing.ErrObjectNotFound}
+		}
+	}
+	return nil
+}
+
+// addFrom copies objects out of another object database, in the order given.
+func (s *objectStore) addFrom(src *objects, list []pickedObject) error {
+	if len(list) == 0 {
+		return nil
+	}
+	dir, err := s.staging()
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	batch := &looseBatch{store: s, dir: dir}
+	for _, item := range list {
+		obj, err := src.open(item.kind, item.hash)
+		if err == nil {
+			err = batch.add(item.hash, obj)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return batch.commit()
+}
+
+// prove checks that the tree of a commit that was fetched is whole. known is a commit that is known to be.
+func (s *objectStore) prove(ctx context.Context, target, known plumbing.Hash) error {
+	return checkConnected(ctx, s.refs.commonDir, target, known)
+}

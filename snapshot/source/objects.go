@@ -1,0 +1,329 @@
+package source
+
+import (
+	"bytes"
+	"crypto/sha1" //nolint:gosec // git's object names are SHA-1
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/go-git/go-billy/v5"
+	"github.com/go-git/go-billy/v5/osfs"
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/cache"
+	"github.com/go-git/go-git/v5/plumbing/filemode"
+	"github.com/go-git/go-git/v5/plumbing/object"
+	"github.com/go-git/go-git/v5/storage/filesystem"
+)
+
+const (
+	// objectCacheSize bounds, in bytes, the objects that one reader keeps as bases of deltas.
+	objectCacheSize = 16 << 20
+	// streamThreshold is the size in bytes above which an object is streamed and not held in memory.
+	streamThreshold = 4 << 20
+	// maxTreeObject bounds, in bytes, one tree object: a directory of more than a million entries.
+	maxTreeObject = 64 << 20
+	// maxAlternates bounds how far alternates may name further alternates, as git does.
+	maxAlternates = 6
+)
+
+// ObjectError says that an object of the repository is missing, truncated or corrupt. Fetching it
+// again may help, trying again does not. The zero hash stands for the object database itself.
+type ObjectError struct {
+	Hash plumbing.Hash
+	Err  error
+}
+
+func (e *ObjectError) Error() string {
+	if e.Hash.IsZero() {
+		return fmt.Sprintf("reading the object database: %v", e.Err)
+	}
+	return fmt.Sprintf("reading object %s: %v", e.Hash, e.Err)
+}
+
+func (e *ObjectError) Unwrap() error { return e.Err }
+
+// objects reads the object database of a repository, for one goroutine. It sees the objects that
+// were there when it was opened, those of alternates included.
+type objects struct {
+	stores []*filesystem.Storage
+	buf    []byte
+	digest hash.Hash
+}
+
+// openObjects opens the object database below gitDir. A damaged index of a pack is an *ObjectError.
+func openObjects(gitDir string) (*objects, error) {
+	dirs, err := withAlternates(gitDir)
+	if err != nil {
+		return nil, err
+	}
+	o := &objects{buf: make([]byte, 64<<10), digest: sha1.New()} //nolint:gosec // see above
+	objectCache := cache.NewObjectLRU(objectCacheSize)
+	for _, dir := range dirs {
+		fs := withoutAlternates{osfs.New(dir)}
+		store := filesystem.NewStorageWithOptions(fs, objectCache, filesystem.Options{
+			ExclusiveAccess:      true,
+			KeepDescriptors:      true,
+			LargeObjectThreshold: streamThreshold,
+		})
+		o.stores = append(o.stores, store)
+		// The library forgets a damaged pack index after the first complaint, and then reports all that
+		// is in the pack as missing: ask once here, where the complaint is heard.
+		err := guard(func() error {
+			_, err := store.EncodedObject(plumbing.AnyObject, plumbing.ZeroHash)
+			return err
+		})
+		if err != nil && !errors.Is(err, plumbing.ErrObjectNotFound) {
+			_ = o.Close()
+			return nil, &ObjectError{Err: fmt.Errorf("%s: %w", dir, err)}
+		}
+	}
+	return o, nil
+}
+
+// Close releases the files of the object database.
+func (o *objects) Close() error {
+	var errs []error
+	for _, s := range o.stores {
+		errs = append(errs, s.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// commit reads a commit and proves it against its hash.
+func (o *objects) commit(h plumbing.Hash) (*object.Commit, error) {
+	data, err := o.read(plumbing.CommitObject, h, maxTreeObject)
+	if err != nil {
+		return nil, err
+	}
+	encoded := &plumbing.MemoryObject{}
+	encoded.SetType(plumbing.CommitObject)
+	if _, err := encoded.Write(data); err != nil {
+		return nil, &ObjectError{h, err}
+	}
+	c := &object.Commit{}
+	if err := guard(func() error { return c.Decode(encoded) }); err != nil {
+		return nil, &ObjectError{h, fmt.Errorf("malformed commit: %w", err)}
+	}
+	c.Hash = h
+	return c, nil
+}
+
+// tree reads one tree, proved against its hash. Nothing is checked in its entries but their form.
+func (o *objects) tree(h plumbing.Hash) ([]object.TreeEntry, error) {
+	data, err := o.read(plumbing.TreeObject, h, maxTreeObject)
+	if err != nil {
+		return nil, err
+	}
+	entries, err := parseTree(data)
+	if err != nil {
+		return nil, &ObjectError{h, err}
+	}
+	return entries, nil
+}
+
+// blob reads a whole blob that is expected to be small, proved against its hash.
+func (o *objects) blob(h plumbing.Hash, limit int64) ([]byte, error) {
+	return o.read(plumbing.BlobObject, h, limit)
+}
+
+// writeBlob writes a blob's contents to w and proves them against its hash. It returns the number of
+// bytes written. An error of w is returned as it is; any other is an *ObjectError.
+func (o *objects) writeBlob(w io.Writer, h plumbing.Hash) (int64, error) {
+	return o.copyTo(w, plumbing.BlobObject, h)
+}
+
+// size returns the size of an object in bytes, as its header has it.
+func (o *objects) size(h plumbing.Hash) (size int64, err error) {
+	err = o.find(h, func(s *filesystem.Storage) (err error) {
+		size, err = s.EncodedObjectSize(h)
+		return err
+	})
+	return size, err
+}
+
+// open finds an object and checks its type.
+func (o *objects) open(t plumbing.ObjectType, h plumbing.Hash) (obj plumbing.EncodedObject, err error) {
+	err = o.find(h, func(s *filesystem.Storage) (err error) {
+		obj, err = s.EncodedObject(plumbing.AnyObject, h)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if obj.Type() != t {
+		return nil, &ObjectError{h, fmt.Errorf("it is a %s, not a %s", obj.Type(), t)}
+	}
+	return obj, nil
+}
+
+// find asks each repository in turn for the object h.
+func (o *objects) find(h plumbing.Hash, ask func(*filesystem.Storage) error) error {
+	for _, s := range o.stores {
+		err := guard(func() error { return ask(s) })
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, plumbing.ErrObjectNotFound) {
+			return &ObjectError{h, err}
+		}
+	}
+	return &ObjectError{h, plumbing.ErrObjectNotFound}
+}
+
+func (o *objects) read(t plumbing.ObjectType, h plumbing.Hash, limit int64) ([]byte, error) {
+	obj, err := o.open(t, h)
+	if err != nil {
+		return nil, err
+	}
+	if obj.Size() > limit {
+		return nil, &ObjectError{h, fmt.Errorf("its %d bytes are more than a %s may have (%d)", obj.Size(), t, limit)}
+	}
+	var data bytes.Buffer
+	data.Grow(int(obj.Size()))
+	_, err = o.copyObject(&data, obj, h)
+	return data.Bytes(), err
+}
+
+func (o *objects) copyTo(w io.Writer, t plumbing.ObjectType, h plumbing.Hash) (int64, error) {
+	obj, err := o.open(t, h)
+	if err != nil {
+		return 0, err
+	}
+	return o.copyObject(w, obj, h)
+}
+
+func (o *objects) copyObject(w io.Writer, obj plumbing.EncodedObject, h plumbing.Hash) (int64, error) {
+	o.digest.Reset()
+	header := append(o.buf[:0], obj.Type().String()...)
+	header = append(header, ' ')
+	header = strconv.AppendInt(header, obj.Size(), 10)
+	o.digest.Write(append(header, 0))
+
+	out := &outcome{w: w}
+	var n int64
+	err := guard(func() error {
+		r, err := obj.Reader()
+		if err != nil {
+			return err
+		}
+		n, err = io.CopyBuffer(io.MultiWriter(o.digest, out), onlyReader{r}, o.buf)
+		return errors.Join(err, r.Close())
+	})
+	switch {
+	case out.err != nil:
+		return n, out.err
+	case err != nil:
+		return n, &ObjectError{h, err}
+	case n != obj.Size():
+		return n, &ObjectError{h, fmt.Errorf("truncated: %d of %d bytes", n, obj.Size())}
+	case !bytes.Equal(o.digest.Sum(o.buf[:0]), h[:]):
+		return n, &ObjectError{h, errors.New("corrupt: the contents have another hash")}
+	}
+	return n, nil
+}
+
+// withoutAlternates hides the alternates of a repository: the library would open them anew for each
+// object that is not in the repository itself.
+type withoutAlternates struct{ billy.Filesystem }
+
+func (fs withoutAlternates) Open(name string) (billy.File, error) {
+	if filepath.ToSlash(name) == "objects/info/alternates" {
+		return nil, os.ErrNotExist
+	}
+	return fs.Filesystem.Open(name)
+}
+
+// outcome remembers the error of the writer behind it, to tell it from an error of the reader.
+type outcome struct {
+	w   io.Writer
+	err error
+}
+
+func (o *outcome) Write(p []byte) (int, error) {
+	n, err := o.w.Write(p)
+	o.err = err
+	return n, err
+}
+
+// onlyReader hides a reader's other methods, so that a copy goes through the buffer given.
+type onlyReader struct{ io.Reader }
+
+// guard turns a panic into an error: the library trusts offsets and lengths that it reads from packs
+// and their indexes, and those can be damaged.
+func guard(read func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("damaged beyond reading: %v", p)
+		}
+	}()
+	return read()
+}
+
+// parseTree splits the bytes of a tree object.
+func parseTree(data []byte) ([]object.TreeEntry, error) {
+	var entries []object.TreeEntry
+	for len(data) > 0 {
+		space := bytes.IndexByte(data, ' ')
+		if space < 1 || space > 7 {
+			return nil, fmt.Errorf("malformed tree: no mode in entry %d", len(entries)+1)
+		}
+		mode, err := strconv.ParseUint(string(data[:space]), 8, 32)
+		if err != nil {
+			return nil, fmt.Errorf("malformed tree: mode %q in entry %d", data[:space], len(entries)+1)
+		}
+		data = data[space+1:]
+		end := bytes.IndexByte(data, 0)
+		if end < 0 || len(data)-end-1 < len(plumbing.ZeroHash) {
+			return nil, fmt.Errorf("malformed tree: entry %d is cut off", len(entries)+1)
+		}
+		e := object.TreeEntry{Name: string(data[:end]), Mode: filemode.FileMode(mode)}
+		data = data[end+1:]
+		data = data[copy(e.Hash[:], data):]
+		entries = append(entries, e)
+	}
+	return entries, nil
+}
+
+// withAlternates returns gitDir and the repositories whose objects it borrows.
+func withAlternates(gitDir string) ([]string, error) {
+	dirs := []string{filepath.Clean(gitDir)}
+	seen := map[string]bool{dirs[0]: true}
+	depth := map[string]int{}
+	for i := 0; i < len(dirs); i++ {
+		objectsDir := filepath.Join(dirs[i], "objects")
+		list, err := os.ReadFile(filepath.Join(objectsDir, "info", "alternates"))
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reading the alternates of %q: %w", dirs[i], err)
+		}
+		for line := range strings.Lines(string(list)) {
+			line = strings.TrimSuffix(line, "\n")
+			if line == "" || line[0] == '#' {
+				continue
+			}
+			if !filepath.IsAbs(line) {
+				line = filepath.Join(objectsDir, line)
+			}
+			dir, base := filepath.Split(filepath.Clean(line))
+			dir = filepath.Clean(dir)
+			if base != "objects" {
+				return nil, fmt.Errorf("alternates of %q: %q is not called objects, which is not supported", dirs[i], line)
+			}
+			if depth[dirs[i]] >= maxAlternates || seen[dir] {
+				continue
+			}
+			seen[dir] = true
+			depth[dir] = depth[dirs[i]] + 1
+			dirs = append(dirs, dir)
+		}
+	}
+	return dirs, nil
+}

@@ -1,0 +1,276 @@
+package source
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/filemode"
+	"github.com/go-git/go-git/v5/plumbing/object"
+)
+
+// someBytes are bytes that do not compress, the same each time.
+func someBytes(n int) string {
+	var buf bytes.Buffer
+	_, _ = io.CopyN(&buf, rand.NewChaCha8([32]byte{1}), int64(n))
+	return buf.String()
+}
+
+func mustOpenObjects(t testing.TB, gitDir string) *objects {
+	t.Helper()
+	o, err := openObjects(gitDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = o.Close() })
+	return o
+}
+
+// readsBlob fails the test unless the blob reads as data.
+func readsBlob(t *testing.T, o *objects, h plumbing.Hash, data string) {
+	t.Helper()
+	var buf bytes.Buffer
+	n, err := o.writeBlob(&buf, h)
+	if err != nil {
+		t.Fatalf("reading a blob of %d bytes: %v", len(data), err)
+	}
+	if n != int64(len(data)) || buf.String() != data {
+		t.Fatalf("a blob of %d bytes came out as %d bytes", len(data), n)
+	}
+	if size, err := o.size(h); err != nil || size != int64(len(data)) {
+		t.Fatalf("its size is %d (%v), want %d", size, err, len(data))
+	}
+}
+
+var blobSizes = []int{0, 1, 100, 16 << 10, 16<<10 + 1, 100 << 10, streamThreshold + 1}
+
+func TestObjectsReadsBlobsOfEverySizeLooseAndPacked(t *testing.T) {
+	needProgram(t, "git")
+	r := newObjectRig(t, filepath.Join(t.TempDir(), "repo.git"))
+	files := map[string]fakeFile{}
+	blobs := map[plumbing.Hash]string{}
+	for _, size := range blobSizes {
+		data := someBytes(size)
+		near := data + "one more line makes a delta" // packed as a delta of the other, or the other way round
+		blobs[r.blob(data)], blobs[r.blob(near)] = data, near
+		files[fmt.Sprintf("%d", size)], files[fmt.Sprintf("%d+", size)] = file(data), file(near)
+	}
+	commit := r.commitFiles(files)
+	check := func(t *testing.T) {
+		o := mustOpenObjects(t, r.gitDir)
+		for h, data := range blobs {
+			readsBlob(t, o, h, data)
+		}
+		if c, err := o.commit(commit); err != nil || c.Committer.When.Unix() != 1700000000 {
+			t.Fatalf("commit: %v, %v", c, err)
+		}
+	}
+	t.Run("loose", check)
+	runGit(t, r.gitDir, 0, "-c", "core.compression=0", "repack", "-adfq", "--window=3")
+	if left, _ := filepath.Glob(filepath.Join(r.gitDir, "objects/??/*")); len(left) > 0 {
+		t.Fatalf("%d objects are still loose", len(left))
+	}
+	t.Run("packed", check)
+}
+
+func TestObjectsReadsAlternates(t *testing.T) {
+	dir := t.TempDir()
+	far := newObjectRig(t, filepath.Join(dir, "far"))
+	near := newObjectRig(t, filepath.Join(dir, "near"))
+	ours := newObjectRig(t, filepath.Join(dir, "ours"))
+	near.write("objects/info/alternates", "# a comment\n"+filepath.Join(dir, "far/objects")+"\n")
+	ours.write("objects/info/alternates", "../../near/objects\n")
+	far.write("objects/info/alternates", "../../ours/objects\n") // a circle
+	o := mustOpenObjects(t, ours.gitDir)
+	_ = o.Close()
+	blobs := map[string]plumbing.Hash{"far": far.blob("far"), "near": near.blob("near"), "ours": ours.blob("ours")}
+	o = mustOpenObjects(t, ours.gitDir)
+	for data, h := range blobs {
+		readsBlob(t, o, h, data)
+	}
+	if _, err := o.writeBlob(io.Discard, plumbing.NewHash(strings.Repeat("1", 40))); !errors.Is(err, plumbing.ErrObjectNotFound) {
+		t.Errorf("an object that is nowhere: %v", err)
+	}
+}
+
+// damage spoils a file in place.
+func damage(t *testing.T, path string, spoil func([]byte) []byte) {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(path, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, spoil(data), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func half(data []byte) []byte { return data[:len(data)/2] }
+func none([]byte) []byte      { return nil }
+func flipMiddle(data []byte) []byte {
+	data[len(data)/2] ^= 0x55
+	return data
+}
+
+func TestObjectsSaysWhichLooseObjectIsDamaged(t *testing.T) {
+	data := someBytes(10_000)
+	for name, spoil := range map[string]func(t *testing.T, r *objectRig, path string){
+		"missing":   func(t *testing.T, _ *objectRig, path string) { _ = os.Remove(path) },
+		"truncated": func(t *testing.T, _ *objectRig, path string) { damage(t, path, half) },
+		"empty":     func(t *testing.T, _ *objectRig, path string) { damage(t, path, none) },
+		"flipped":   func(t *testing.T, _ *objectRig, path string) { damage(t, path, flipMiddle) },
+		"other contents": func(_ *testing.T, r *objectRig, path string) {
+			r.looseFile(path, fmt.Sprintf("blob %d\x00%s", len(data), strings.ToUpper(data)))
+		},
+		"another type": func(_ *testing.T, r *objectRig, path string) {
+			r.looseFile(path, fmt.Sprintf("tree %d\x00%s", len(data), data))
+		},
+		"a directory": func(t *testing.T, _ *objectRig, path string) {
+			_ = os.Remove(path)
+			if err := os.Mkdir(path, 0o755); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newObjectRig(t, t.TempDir())
+			h := r.blob(data)
+			spoil(t, r, r.objectPath(h))
+			o := mustOpenObjects(t, r.gitDir)
+			_, err := o.writeBlob(io.Discard, h)
+			isObjectError(t, err, h)
+			_, err = o.tree(h)
+			isObjectError(t, err, h)
+			_, err = o.commit(h)
+			isObjectError(t, err, h)
+		})
+	}
+}
+
+func isObjectError(t *testing.T, err error, h plumbing.Hash) {
+	t.Helper()
+	var e *ObjectError
+	if !errors.As(err, &e) || e.Hash != h {
+		t.Errorf("the error is %v, want an ObjectError for %s", err, h)
+	}
+}
+
+func TestObjectsNoticesDamagedPacks(t *testing.T) {
+	needProgram(t, "git")
+	for _, c := range []struct {
+		name, file string
+		spoil      func([]byte) []byte
+	}{
+		{"pack truncated", "*.pack", half},
+		{"pack empty", "*.pack", none},
+		{"pack flipped", "*.pack", flipMiddle},
+		{"index truncated", "*.idx", half},
+		{"index empty", "*.idx", none},
+		{"index missing", "*.idx", nil},
+		{"pack missing", "*.pack", nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newObjectRig(t, filepath.Join(t.TempDir(), "repo.git"))
+			files := map[string]fakeFile{}
+			var blobs []plumbing.Hash
+			for i := range 10 {
+				data := someBytes(16_300 + 20*i)
+				blobs = append(blobs, r.blob(data))
+				files[fmt.Sprint(i)] = file(data)
+			}
+			r.commitFiles(files)
+			runGit(t, r.gitDir, 0, "-c", "core.compression=0", "repack", "-adq", "--window=0")
+			found, _ := filepath.Glob(filepath.Join(r.gitDir, "objects/pack", c.file))
+			if len(found) != 1 {
+				t.Fatalf("packs: %q", found)
+			}
+			if c.spoil != nil {
+				damage(t, found[0], c.spoil)
+			} else if err := os.Remove(found[0]); err != nil {
+				t.Fatal(err)
+			}
+			o, err := openObjects(r.gitDir)
+			if err != nil {
+				isObjectError(t, err, plumbing.ZeroHash)
+				return
+			}
+			defer o.Close()
+			failed := 0
+			for _, h := range blobs {
+				if _, err := o.writeBlob(io.Discard, h); err != nil {
+					isObjectError(t, err, h)
+					failed++
+				}
+			}
+			if failed == 0 {
+				t.Error("every blob reads as if nothing were wrong")
+			}
+		})
+	}
+}
+
+func TestObjectsTellsTheWritersErrorFromItsOwn(t *testing.T) {
+	r := newObjectRig(t, t.TempDir())
+	h := r.blob("hello")
+	full := errors.New("disk full")
+	_, err := mustOpenObjects(t, r.gitDir).writeBlob(failingWriter{full}, h)
+	var e *ObjectError
+	if !errors.Is(err, full) || errors.As(err, &e) {
+		t.Errorf("the error is %v, want the writer's", err)
+	}
+}
+
+type failingWriter struct{ err error }
+
+func (w failingWriter) Write([]byte) (int, error) { return 0, w.err }
+
+func TestObjectsRefusesMalformedTreesAndCommits(t *testing.T) {
+	r := newObjectRig(t, t.TempDir())
+	for _, data := range []string{"100644", "100644 a", "100644 a\x00short", " a\x00" + strings.Repeat("x", 20),
+		"1006449 a\x00" + strings.Repeat("x", 20), "junk a\x00" + strings.Repeat("x", 20)} {
+		h := r.object(plumbing.TreeObject, []byte(data))
+		_, err := mustOpenObjects(t, r.gitDir).tree(h)
+		isObjectError(t, err, h)
+	}
+}
+
+func FuzzParseTree(f *testing.F) {
+	f.Add([]byte("100644 a\x00" + strings.Repeat("x", 20) + "40000 b\x00" + strings.Repeat("y", 20)))
+	f.Add([]byte("100644 a\x00"))
+	f.Add([]byte(""))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		entries, err := parseTree(data)
+		if err != nil {
+			return
+		}
+		var back bytes.Buffer
+		for _, e := range entries {
+			if strings.ContainsRune(e.Name, 0) {
+				t.Fatalf("a NUL in the name %q", e.Name)
+			}
+			fmt.Fprintf(&back, "%o %s\x00%s", uint32(e.Mode), e.Name, e.Hash[:])
+		}
+		if again, err := parseTree(back.Bytes()); err != nil || len(again) != len(entries) {
+			t.Fatalf("what was parsed does not parse again: %v", err)
+		}
+	})
+}
+
+func TestParseTreeReadsModesAndNames(t *testing.T) {
+	h := plumbing.NewHash(strings.Repeat("ab", 20))
+	entries, err := parseTree([]byte("100664 a b\x00" + string(h[:]) + "040000 \xff\n\x00" + string(h[:])))
+	want := []object.TreeEntry{{Name: "a b", Mode: filemode.Deprecated, Hash: h}, {Name: "\xff\n", Mode: filemode.Dir, Hash: h}}
+	if err != nil || fmt.Sprint(entries) != fmt.Sprint(want) {
+		t.Errorf("parsed %v (%v), want %v", entries, err, want)
+	}
+}

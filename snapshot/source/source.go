@@ -1,0 +1,85 @@
+// Package source brings a working copy to upstream's newest revision, and reads the tree of any
+// revision that was fetched whole. Each kind of version control has a file of its own and passes
+// the same conformance suite.
+package source
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+)
+
+// ErrNoRevision is returned when nothing has ever been fetched whole.
+var ErrNoRevision = errors.New("no revision has been fetched yet")
+
+// Revision names one state of upstream.
+type Revision struct {
+	ID   string    // git: the commit's full hash
+	Time time.Time // when it was committed
+}
+
+// Outcome says what an update did.
+type Outcome struct {
+	Revision  Revision
+	Previous  string   // the ID before the update, empty if there was none
+	Changed   int      // files written, removed or given another mode in the working copy
+	Rewritten bool     // Previous is not an ancestor of Revision: upstream's history was rewritten
+	Discarded string   // the directory that local edits and untracked files were set aside in, or empty
+	Warnings  []string // what an administrator should know, one sentence each
+}
+
+// Mode is the kind of an entry of a tree.
+type Mode byte
+
+const (
+	Regular    Mode = 'f'
+	Executable Mode = 'x'
+	Symlink    Mode = 'l'
+	Directory  Mode = 'd' // only directories in which nothing else stands are listed: submodules
+)
+
+// Entry is one entry of a tree as it is to be published.
+type Entry struct {
+	Path string // relative, slash-separated, in upstream's own bytes
+	Mode Mode
+	Size int64  // bytes, before any conversion of line ends; -1 if that is not known cheaply
+	ID   string // equal IDs mean equal contents; empty for a Directory
+}
+
+// Tree is the content of one revision as it is to be published.
+type Tree interface {
+	// Revision is the one that the tree is of.
+	Revision() Revision
+	// Entries lists the tree sorted by Path (byte order), without what is not to be published. Every
+	// path is safe to create below a directory: relative, no component empty, ".", ".." or ".git",
+	// no entry below one that is not a directory, none twice.
+	Entries() []Entry
+	// Warnings says what of the tree cannot be published as upstream means it, one sentence each.
+	Warnings() []string
+	// NewReader returns a reader of the entries' contents. Readers work side by side, each in one goroutine.
+	NewReader() (Reader, error)
+}
+
+// Reader reads the contents of a tree's entries.
+type Reader interface {
+	// WriteTo writes the contents of e, or a symbolic link's target, to w and proves them against
+	// the hash that the source has of them. An error may come after some bytes were written.
+	WriteTo(w io.Writer, e Entry) error
+	Close() error
+}
+
+// Source is one working copy and its upstream.
+type Source interface {
+	// Kind is the source's name in the configuration, such as "git".
+	Kind() string
+	// Update brings the working copy to upstream's newest revision, exactly. On an error the
+	// revision that Current returns is still whole.
+	Update(ctx context.Context) (Outcome, error)
+	// Current returns the last revision that was fetched whole, or ErrNoRevision.
+	Current(ctx context.Context) (Revision, error)
+	// Resolve finds a revision by a name that users would give it: a hash, its beginning, a branch.
+	Resolve(ctx context.Context, name string) (Revision, error)
+	// Tree lists a revision that Current, Resolve or Update returned.
+	Tree(ctx context.Context, r Revision) (Tree, error)
+}

@@ -1,0 +1,125 @@
+package source
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/filemode"
+	"github.com/go-git/go-git/v5/plumbing/object"
+)
+
+// treeDiff compares two trees and descends only where their hashes differ.
+type treeDiff struct {
+	lister  *treeLister
+	removed map[string]bool // paths of the old tree that have changed or gone
+}
+
+// updateList turns files, the sorted list of the tree from, into that of the tree to. It shares no
+// memory with files.
+func updateList(ctx context.Context, o *objects, files []treeFile, from, to plumbing.Hash) ([]treeFile, error) {
+	d := &treeDiff{
+		lister:  &treeLister{ctx: ctx, objects: o, seen: map[string]bool{}},
+		removed: map[string]bool{},
+	}
+	if err := d.compare("", from, to); err != nil {
+		return nil, err
+	}
+	list := make([]treeFile, 0, len(files)+len(d.lister.files))
+	for _, f := range files {
+		if !d.removed[f.path] {
+			list = append(list, f)
+		}
+	}
+	list = append(list, d.lister.files...)
+	slices.SortFunc(list, func(a, b treeFile) int { return cmp.Compare(a.path, b.path) })
+	return list, nil
+}
+
+// compare finds what differs between two trees that stand at prefix.
+func (d *treeDiff) compare(prefix string, from, to plumbing.Hash) error {
+	if from == to {
+		return nil
+	}
+	old, err := d.lister.entries(prefix, from)
+	if err != nil {
+		return err
+	}
+	now, err := d.lister.entries(prefix, to)
+	if err != nil {
+		return err
+	}
+	before := make(map[string]object.TreeEntry, len(old))
+	for _, e := range old {
+		before[e.Name] = e
+	}
+	for _, e := range now {
+		was, ok := before[e.Name]
+		delete(before, e.Name)
+		switch {
+		case was == e:
+		case ok && was.Mode == filemode.Dir && e.Mode == filemode.Dir:
+			err = d.compare(prefix+e.Name+"/", was.Hash, e.Hash)
+		default:
+			if ok {
+				err = d.remove(prefix, was)
+			}
+			if err == nil {
+				err = d.lister.addEntry(prefix, e)
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	for _, e := range before {
+		if err := d.remove(prefix, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// remove notes that an entry of the old tree is gone.
+func (d *treeDiff) remove(prefix string, e object.TreeEntry) error {
+	path := prefix + e.Name
+	if e.Mode != filemode.Dir {
+		d.removed[path] = true
+		return nil
+	}
+	entries, err := d.lister.entries(path+"/", e.Hash)
+	if err != nil {
+		return err
+	}
+	for _, below := range entries {
+		if err := d.remove(path+"/", below); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// findInTree returns the entry at path in the tree root; ok is false if there is none, or if it is a
+// directory or a submodule.
+func findInTree(o *objects, root plumbing.Hash, path string) (f treeFile, ok bool, err error) {
+	f.path = path
+	for rest := path; ; {
+		entries, err := o.tree(root)
+		if err != nil {
+			return f, false, err
+		}
+		name, below, deeper := strings.Cut(rest, "/")
+		i := slices.IndexFunc(entries, func(e object.TreeEntry) bool { return e.Name == name })
+		if i < 0 || deeper != (entries[i].Mode == filemode.Dir) {
+			return f, false, nil
+		}
+		if !deeper {
+			f.hash = entries[i].Hash
+			f.mode, err = publishedMode(entries[i].Mode)
+			return f, err == nil && f.mode != Directory, nil
+		}
+		root, rest = entries[i].Hash, below
+	}
+}
