@@ -1,0 +1,133 @@
+package snapshot
+
+import (
+	"errors"
+	"os"
+	"strings"
+
+	"github.com/etch/etchtag/snapshot/source"
+	"github.com/etch/etchtag/tagging"
+	"golang.org/x/sys/unix"
+)
+
+// FileMode says how the files of a tag relate to those of the one before.
+type FileMode string
+
+const (
+	// Auto makes every tag's files its own: no change of one can be seen in another. Blocks are
+	// shared where the file system can do so safely.
+	Auto FileMode = "auto"
+	// Hardlink makes unchanged files of two tags one file with two names, which takes less disk and
+	// time. They are read-only, since whoever writes to one changes all.
+	Hardlink FileMode = "hardlink"
+)
+
+// perm is the mode of a tag's file on disk: readable by the etch server's user in any case.
+func (m FileMode) perm(mode source.Mode) os.FileMode {
+	perm := os.FileMode(0o644)
+	if mode == source.Executable {
+		perm = 0o755
+	}
+	if m == Hardlink {
+		perm &^= 0o222
+	}
+	return perm
+}
+
+// previousTag is a published tag from which files can be taken that have not changed since. All
+// methods work on nil, which has nothing to take.
+type previousTag struct {
+	root  *os.File
+	ids   map[string]string // source ID by path
+	files map[string]tagging.ManifestEntry
+}
+
+// newPreviousTag opens the tag in dir, whose manifest is m and whose tree in the source is t.
+func newPreviousTag(dir string, m *tagging.Manifest, t source.Tree) (*previousTag, error) {
+	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: dir, Err: err}
+	}
+	entries := t.Entries()
+	p := &previousTag{
+		root:  os.NewFile(uintptr(fd), dir),
+		ids:   make(map[string]string, len(entries)),
+		files: make(map[string]tagging.ManifestEntry, len(m.Entries)),
+	}
+	for _, e := range entries {
+		p.ids[e.Path] = e.ID
+	}
+	for _, e := range m.Entries {
+		p.files[e.Path] = e
+	}
+	return p, nil
+}
+
+func (p *previousTag) close() {
+	if p != nil {
+		p.root.Close()
+	}
+}
+
+// find returns the manifest's record of a file that is the same in the previous tag as in e.
+func (p *previousTag) find(e source.Entry) (tagging.ManifestEntry, bool) {
+	if p == nil || e.ID == "" || p.ids[e.Path] != e.ID {
+		return tagging.ManifestEntry{}, false
+	}
+	m, ok := p.files[e.Path]
+	return m, ok && m.Mode == byte(e.Mode)
+}
+
+// openDir opens a directory of the tag without following any link, or returns -1.
+func (p *previousTag) openDir(path string) int {
+	fd, err := openBeneath(int(p.root.Fd()), path)
+	if err != nil {
+		return -1
+	}
+	return fd
+}
+
+// openBeneath opens the directory path below the directory root. A symbolic link on the way is an error.
+func openBeneath(root int, path string) (int, error) {
+	if path == "" {
+		path = "."
+	}
+	const flags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
+	fd, err := unix.Openat2(root, path, &unix.OpenHow{
+		Flags: flags, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS,
+	})
+	if !errors.Is(err, unix.ENOSYS) && !errors.Is(err, unix.EPERM) {
+		return fd, err
+	}
+	// Linux before 5.6, or a container that does not know the call: one step at a time.
+	fd, err = unix.Openat(root, ".", flags, 0)
+	for name := range strings.SplitSeq(path, "/") {
+		if err != nil {
+			break
+		}
+		var next int
+		next, err = unix.Openat(fd, name, flags, 0)
+		unix.Close(fd)
+		fd = next
+	}
+	return fd, err
+}
+
+// openRegular opens the file name in the directory dir if it is a regular file of that size and mode,
+// and returns nil otherwise.
+func openRegular(dir int, name string, size int64, perm os.FileMode) *os.File {
+	if dir < 0 {
+		return nil
+	}
+	fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil
+	}
+	f := os.NewFile(uintptr(fd), name)
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() || info.Size() != size || info.Mode().Perm() != perm {
+		f.Close()
+		return nil
+	}
+	return f
+}

@@ -1,0 +1,268 @@
+// Package snapshot makes tags of the configuration's working copy, and removes old ones.
+//
+// It guarantees that a tag is complete or absent. A tree is written and proved in a directory that
+// nobody else can enter, made durable together with its manifest, and then published by one rename
+// that replaces nothing. Whatever dies on the way leaves only what the next run sweeps. Whoever makes,
+// publishes or removes tags holds one lock; readers need none.
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/etch/etchtag/snapshot/source"
+	"github.com/etch/etchtag/tagging"
+)
+
+// Manager makes and removes the tags of one base.
+type Manager struct {
+	Layout  tagging.Layout
+	Cadence tagging.Cadence
+	Source  source.Source
+	Files   FileMode
+	Check   []string // a command and its arguments, run in the staged tree; nil for none
+	Keep    Keep
+	// Clock gives the present. It is asked again after the update, which may have taken long.
+	Clock func() time.Time
+	// Table writes what lookups in the staged tree at dir will need; nil if there is nothing. Its failure
+	// is a warning.
+	Table func(w io.Writer, dir string) error
+	// Resolver answers, from the index as it is now, what prune has to know of rings and pins.
+	Resolver func() (*tagging.Resolver, error)
+	// Kept says which tags somebody keeps, and why.
+	Kept func() (map[string]string, error)
+	// Warn is told at once of everything that somebody should look at; Note of what holds for every
+	// run until the configuration is changed.
+	Warn, Note func(message string)
+	// Progress is told how many files of the total are staged; nil for nobody.
+	Progress func(done, total int)
+	Step     Step
+}
+
+// TakeOptions are what one snapshot can be told.
+type TakeOptions struct {
+	LockWait time.Duration // how long to wait for another run; 0 gives up at once
+	NoUpdate bool          // publish the last revision that was fetched, without asking upstream
+	NoPrune  bool
+	Hour     time.Time // make the tag of this hour, not the present one; needs Revision
+	Revision string    // a revision as users name it
+}
+
+// Result says what a run did.
+type Result struct {
+	Name     string // the tag
+	Revision string
+	Tree     string
+	Created  bool // false if the tag was there already
+	Stale    bool // upstream could not be asked
+	Files    int
+	Bytes    int64
+	Pruned   []string
+	// LeftOver is what could not be done although the rest was.
+	LeftOver []error
+}
+
+// Take makes the tag of the present hour, in the order that keeps it safe: lock, sweep, update, stage,
+// publish, prune.
+//
+// It fails with ErrBusy if another run holds the lock. Any other error means that no tag was made.
+func (m *Manager) Take(ctx context.Context, o TakeOptions) (Result, error) {
+	release, err := m.lock(ctx, o.LockWait)
+	if err != nil {
+		return Result{}, err
+	}
+	defer release()
+	r := Result{LeftOver: m.sweep()}
+
+	revision, err := m.revisionToPublish(ctx, o, &r)
+	if err != nil {
+		return r, err
+	}
+	at := m.Cadence.Floor(m.Clock())
+	if !o.Hour.IsZero() {
+		at = o.Hour
+	}
+	r.Name, r.Revision = tagging.Name(at), revision.ID
+	if _, err := os.Lstat(m.Layout.Dir(r.Name)); err == nil {
+		return r, m.describeExisting(&r)
+	} else if !errors.Is(err, os.ErrNotExist) {
+		return r, err
+	}
+	if err := m.make(ctx, revision, &r); err != nil {
+		return r, fmt.Errorf("make tag %s of revision %s: %w", r.Name, revision.ID, err)
+	}
+	r.Created = true
+	if !o.NoPrune {
+		m.pruneAfter(ctx, &r)
+	}
+	return r, nil
+}
+
+// revisionToPublish updates the working copy, or falls back on what was fetched before: a missing hour would
+// hurt those who count on it more than one that is marked stale.
+func (m *Manager) revisionToPublish(ctx context.Context, o TakeOptions, r *Result) (source.Revision, error) {
+	switch {
+	case o.Revision != "":
+		return m.Source.Resolve(ctx, o.Revision)
+	case o.NoUpdate:
+		return m.Source.Current(ctx)
+	}
+	outcome, err := m.update(ctx)
+	if err == nil {
+		return outcome.Revision, nil
+	}
+	if ctx.Err() != nil {
+		return source.Revision{}, err
+	}
+	last, lastErr := m.Source.Current(ctx)
+	if lastErr != nil {
+		return source.Revision{}, fmt.Errorf("%w (and nothing older can be published: %v)", err, lastErr)
+	}
+	r.Stale = true
+	m.Warn(fmt.Sprintf("the update failed, so the last revision that was fetched is published as stale: %v", err))
+	return last, nil
+}
+
+// Update brings the working copy to upstream's newest revision. It fails with ErrBusy if another run
+// holds the lock.
+func (m *Manager) Update(ctx context.Context, lockWait time.Duration) (source.Outcome, error) {
+	release, err := m.lock(ctx, lockWait)
+	if err != nil {
+		return source.Outcome{}, err
+	}
+	defer release()
+	return m.update(ctx)
+}
+
+func (m *Manager) update(ctx context.Context) (source.Outcome, error) {
+	outcome, err := m.Source.Update(ctx)
+	for _, w := range outcome.Warnings {
+		m.Warn(w)
+	}
+	record := LastUpdate{Time: m.Clock(), Revision: outcome.Revision.ID}
+	if err != nil {
+		err = fmt.Errorf("update the working copy: %w", err)
+		record.Failure = err.Error()
+	}
+	if recordErr := m.recordUpdate(record); recordErr != nil {
+		m.Warn(recordErr.Error())
+	}
+	return outcome, err
+}
+
+// describeExisting fills the result from the tag that is there already.
+func (m *Manager) describeExisting(r *Result) error {
+	r.Revision = ""
+	header, err := tagging.ReadHeader(m.Layout.Manifest(r.Name))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil // a tag of repo_update
+	}
+	r.Revision, r.Tree, r.Files, r.Bytes = header.Revision, header.Tree, header.Files, header.Bytes
+	return err
+}
+
+// make stages, checks and publishes one tag.
+func (m *Manager) make(ctx context.Context, revision source.Revision, r *Result) (err error) {
+	tree, err := m.Source.Tree(ctx, revision)
+	if err != nil {
+		return err
+	}
+	for _, w := range tree.Warnings() {
+		m.Note(w)
+	}
+	if len(tree.Entries()) == 0 {
+		return errors.New("the revision has no files: an empty configuration is never published")
+	}
+	previous := m.openPrevious(ctx)
+	defer previous.close()
+	if err := m.checkSpace(tree.Entries(), previous); err != nil {
+		return err
+	}
+	stage, err := m.newStage()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if cleanErr := m.Step.removeAll("remove stage", stage.dir); cleanErr != nil {
+			r.LeftOver = append(r.LeftOver, cleanErr)
+		}
+	}()
+	s := stager{step: m.Step, files: m.Files, modTime: revision.Time, tree: tree, previous: previous,
+		progress: m.Progress}
+	entries, err := s.stage(ctx, stage.tree())
+	if err != nil {
+		return err
+	}
+	manifest := tagging.Manifest{Header: tagging.Header{Name: r.Name, Revision: revision.ID,
+		Source: m.Source.Kind(), Stale: r.Stale, Layout: string(m.Files)}, Entries: entries}
+	if err := m.runCheck(ctx, stage.tree(), &manifest); err != nil {
+		return err
+	}
+	m.writeTable(stage)
+	manifest.Published = m.Clock()
+	if err := m.writeManifest(stage, &manifest); err != nil {
+		return err
+	}
+	r.Tree, r.Files, r.Bytes = manifest.Tree, manifest.Files, manifest.Bytes
+	return m.publish(stage, r.Name)
+}
+
+// openPrevious opens the newest tag from which unchanged files can be taken. Not to have one costs time
+// and disk, nothing else.
+func (m *Manager) openPrevious(ctx context.Context) *previousTag {
+	index, err := tagging.ReadIndex(m.Layout)
+	if err != nil {
+		return nil
+	}
+	for i := len(index.Tags) - 1; i >= 0; i-- {
+		t := index.Tags[i]
+		header, ok, err := t.Header()
+		if t.Link || !ok || err != nil || header.Source != m.Source.Kind() {
+			continue
+		}
+		manifest, err := tagging.ReadManifest(m.Layout.Manifest(t.Name))
+		if err != nil {
+			return nil
+		}
+		tree, err := m.Source.Tree(ctx, source.Revision{ID: header.Revision})
+		if err != nil {
+			return nil
+		}
+		p, err := newPreviousTag(m.Layout.Dir(t.Name), manifest, tree)
+		if err != nil {
+			return nil
+		}
+		return p
+	}
+	return nil
+}
+
+// Prepare makes the directories that everything else stands in.
+func (m *Manager) Prepare() error {
+	if _, err := os.Stat(m.Layout.Base); err != nil {
+		return fmt.Errorf("the base: %w", err)
+	}
+	l := m.Layout
+	if _, err := os.Stat(l.Tags()); errors.Is(err, os.ErrNotExist) {
+		// One that is there keeps its owner and mode: they are the administrator's choice.
+		if err := m.Step.publicDir("make directory", l.Tags()); err != nil {
+			return err
+		}
+	}
+	for _, dir := range []string{l.Work(), filepath.Dir(l.Manifest("x")), filepath.Dir(l.Table("x"))} {
+		if err := m.Step.publicDir("make directory", dir); err != nil {
+			return err
+		}
+	}
+	for _, dir := range []string{l.Stage(), l.Trash(), l.Discarded()} {
+		if err := m.Step.privateDir("make directory", dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}

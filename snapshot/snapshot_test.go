@@ -1,0 +1,533 @@
+package snapshot
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/etch/etchtag/snapshot/source"
+	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagstate"
+	"golang.org/x/sys/unix"
+)
+
+// memory is a source whose revisions are maps from paths to contents. A path that ends in "*" is executable,
+// in "@" a link, in "/" an empty directory.
+type memory struct {
+	revisions map[string]map[string]string
+	newest    string
+	updateErr error
+	damaged   bool // contents cannot be read
+}
+
+var commitTime = time.Date(2026, 11, 20, 12, 34, 56, 0, time.UTC)
+
+func (m *memory) Kind() string { return "git" }
+
+func (m *memory) Update(context.Context) (source.Outcome, error) {
+	if m.updateErr != nil {
+		return source.Outcome{}, m.updateErr
+	}
+	return source.Outcome{Revision: source.Revision{ID: m.newest, Time: commitTime}}, nil
+}
+
+func (m *memory) Current(context.Context) (source.Revision, error) {
+	if m.newest == "" {
+		return source.Revision{}, source.ErrNoRevision
+	}
+	return source.Revision{ID: m.newest, Time: commitTime}, nil
+}
+
+func (m *memory) Resolve(_ context.Context, name string) (source.Revision, error) {
+	if _, ok := m.revisions[name]; !ok {
+		return source.Revision{}, fmt.Errorf("no revision %q", name)
+	}
+	return source.Revision{ID: name, Time: commitTime}, nil
+}
+
+func (m *memory) Tree(_ context.Context, r source.Revision) (source.Tree, error) {
+	files, ok := m.revisions[r.ID]
+	if !ok {
+		return nil, fmt.Errorf("no revision %q", r.ID)
+	}
+	return memoryTree{m, r, files}, nil
+}
+
+type memoryTree struct {
+	source   *memory
+	revision source.Revision
+	files    map[string]string
+}
+
+func (t memoryTree) Revision() source.Revision         { return t.revision }
+func (t memoryTree) Warnings() []string                { return nil }
+func (t memoryTree) NewReader() (source.Reader, error) { return t, nil }
+func (t memoryTree) Close() error                      { return nil }
+func (t memoryTree) key(e source.Entry) string         { return e.Path + modeSuffix[e.Mode] }
+func (t memoryTree) WriteTo(w io.Writer, e source.Entry) error {
+	if t.source.damaged {
+		return errors.New("object is corrupt")
+	}
+	_, err := io.WriteString(w, t.files[t.key(e)])
+	return err
+}
+
+var modeSuffix = map[source.Mode]string{source.Executable: "*", source.Symlink: "@", source.Directory: "/"}
+
+func (t memoryTree) Entries() []source.Entry {
+	var entries []source.Entry
+	for key, content := range t.files {
+		e := source.Entry{Path: strings.TrimRight(key, "*@/"), Mode: source.Regular, Size: int64(len(content)), ID: content}
+		for mode, suffix := range modeSuffix {
+			if strings.HasSuffix(key, suffix) {
+				e.Mode = mode
+			}
+		}
+		if e.Mode == source.Directory {
+			e.ID, e.Size = "", 0
+		}
+		entries = append(entries, e)
+	}
+	slices.SortFunc(entries, func(a, b source.Entry) int { return strings.Compare(a.Path, b.Path) })
+	return entries
+}
+
+// fixture is a base with a manager whose clock the test sets.
+type fixture struct {
+	*Manager
+	t      *testing.T
+	source *memory
+	now    time.Time
+	warned []string
+	states *tagstate.Set
+}
+
+var sampleTree = map[string]string{
+	"defaults.yml":         "a: 1\n",
+	"nodegrouper*":         "#!/bin/sh\n",
+	"source/etc/motd/motd": "welcome\n",
+	"source/etc/ntp.conf":  "server a\n",
+	"source/link@":         "etc/motd",
+	"source/dangling@":     "/nowhere\n/with a newline",
+	"source/empty/":        "",
+	"odd/ \n\xff\"name":    "odd\n",
+	"source/etc/big":       strings.Repeat("0123456789abcdef", 100_000),
+	"a.b/x":                "sorts before a/\n",
+	"a/x":                  "1\n",
+}
+
+func newFixture(t *testing.T) *fixture {
+	t.Helper()
+	cadence, err := tagging.NewCadence(time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &fixture{t: t, now: time.Date(2026, 11, 22, 9, 0, 5, 0, time.UTC),
+		source: &memory{revisions: map[string]map[string]string{"r1": sampleTree}, newest: "r1"}}
+	f.Manager = &Manager{
+		Layout:  tagging.Layout{Base: t.TempDir(), WorkingCopy: "trunk"},
+		Cadence: cadence, Source: f.source, Files: Auto,
+		Keep:  Keep{Within: 72 * time.Hour, Last: 72},
+		Clock: func() time.Time { return f.now },
+		Kept:  func() (map[string]string, error) { return nil, nil },
+		Warn:  func(m string) { f.warned = append(f.warned, m) },
+		Note:  func(string) {},
+	}
+	f.Resolver = func() (*tagging.Resolver, error) {
+		index, err := tagging.ReadIndex(f.Layout)
+		return &tagging.Resolver{Layout: f.Layout, Cadence: cadence, Rings: tagging.DefaultRings(),
+			States: f.states, Index: index}, err
+	}
+	return f
+}
+
+// commit makes a revision of the newest one with some files changed; an empty content removes one.
+func (f *fixture) commit(id string, changes map[string]string) {
+	files := map[string]string{}
+	for path, content := range f.source.revisions[f.source.newest] {
+		files[path] = content
+	}
+	for path, content := range changes {
+		if files[path] = content; content == "" {
+			delete(files, path)
+		}
+	}
+	f.source.revisions[id], f.source.newest = files, id
+}
+
+func (f *fixture) take(o TakeOptions) Result {
+	f.t.Helper()
+	r, err := f.Take(f.t.Context(), o)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return r
+}
+
+// verify fails the test unless the tag is exactly the revision.
+func (f *fixture) verify(name, revision string) {
+	f.t.Helper()
+	m, err := tagging.ReadManifest(f.Layout.Manifest(name))
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	if m.Revision != revision {
+		f.t.Errorf("%s records revision %q, want %q", name, m.Revision, revision)
+	}
+	drift, err := Compare(f.Layout.Dir(name), m, f.Files)
+	if err != nil || len(drift) > 0 {
+		f.t.Errorf("%s differs from its manifest: %v, %v", name, drift, err)
+	}
+	for _, e := range (memoryTree{f.source, source.Revision{}, f.source.revisions[revision]}).Entries() {
+		i := slices.IndexFunc(m.Entries, func(m tagging.ManifestEntry) bool { return m.Path == e.Path })
+		if i < 0 {
+			f.t.Fatalf("%s lacks %q", name, e.Path)
+		}
+		got, content := m.Entries[i], f.source.revisions[revision][e.Path+modeSuffix[e.Mode]]
+		if e.Mode != source.Directory && got.Hash != sha256.Sum256([]byte(content)) || got.Mode != byte(e.Mode) {
+			f.t.Errorf("%s has another %q than %s", name, e.Path, revision)
+		}
+	}
+	if want := len(f.source.revisions[revision]); len(m.Entries) != want {
+		f.t.Errorf("%s has %d entries, want %d", name, len(m.Entries), want)
+	}
+}
+
+// debris lists what a finished run must not leave.
+func (f *fixture) debris() []string {
+	var left []string
+	for _, dir := range []string{f.Layout.Stage(), f.Layout.Trash()} {
+		entries, _ := os.ReadDir(dir)
+		for _, e := range entries {
+			left = append(left, filepath.Join(dir, e.Name()))
+		}
+	}
+	return left
+}
+
+func TestATagIsTheRevisionExactly(t *testing.T) {
+	for _, mask := range []int{0o022, 0o077} {
+		old := syscall.Umask(mask)
+		f := newFixture(t)
+		r := f.take(TakeOptions{})
+		syscall.Umask(old)
+		if want := "etchautotag-20261122-0900"; r.Name != want || !r.Created || r.Stale || r.Files != 10 {
+			t.Errorf("got %+v, want %s, created", r, want)
+		}
+		f.verify(r.Name, "r1")
+		for path, want := range map[string]os.FileMode{"": 0o755, "source/etc": 0o755, "source/empty": 0o755,
+			"defaults.yml": 0o644, "nodegrouper": 0o755} {
+			info, err := os.Stat(filepath.Join(f.Layout.Dir(r.Name), path))
+			if err != nil || info.Mode().Perm() != want {
+				t.Errorf("umask %o: %q has mode %v, want %v (%v)", mask, path, info.Mode(), want, err)
+			}
+			if err == nil && !info.ModTime().Equal(commitTime) {
+				t.Errorf("%q has the time %v, want the commit's", path, info.ModTime())
+			}
+		}
+		for path, want := range map[string]os.FileMode{f.Layout.Work(): 0o755, f.Layout.Manifest(""): 0o755,
+			f.Layout.Manifest(r.Name): 0o644, f.Layout.Stage(): 0o700, f.Layout.Trash(): 0o700,
+			f.Layout.Discarded(): 0o700, f.Layout.SnapshotLock(): 0o600} {
+			if info, err := os.Stat(path); err != nil || info.Mode().Perm() != want {
+				t.Errorf("umask %o: %s: want mode %v (%v)", mask, path, want, err)
+			}
+		}
+		if left := f.debris(); len(left) > 0 {
+			t.Errorf("left behind: %q", left)
+		}
+	}
+}
+
+func TestAnExistingTagIsNeverRewritten(t *testing.T) {
+	f := newFixture(t)
+	first := f.take(TakeOptions{})
+	f.commit("r2", map[string]string{"defaults.yml": "a: 2\n"})
+	again := f.take(TakeOptions{})
+	if again.Created || again.Name != first.Name || again.Revision != "r1" || again.Tree != first.Tree {
+		t.Errorf("got %+v, want the tag that is there", again)
+	}
+	f.verify(first.Name, "r1")
+}
+
+func TestUnchangedFilesAreTakenFromThePreviousTag(t *testing.T) {
+	for _, files := range []FileMode{Auto, Hardlink} {
+		t.Run(string(files), func(t *testing.T) {
+			f := newFixture(t)
+			f.Files = files
+			first := f.take(TakeOptions{})
+			f.now = f.now.Add(time.Hour)
+			f.commit("r2", map[string]string{"defaults.yml": "a: 2\n", "a/x": "", "nodegrouper*": "", "nodegrouper": "#!/bin/sh\n"})
+			var taken []string
+			f.Step = func(label string) error {
+				if label == "take file from previous tag" {
+					taken = append(taken, label)
+				}
+				return nil
+			}
+			second := f.take(TakeOptions{})
+			f.verify(first.Name, "r1")
+			f.verify(second.Name, "r2")
+			if len(taken) < 4 {
+				t.Errorf("only %d files were taken from the previous tag", len(taken))
+			}
+			motd := func(tag string) (st unix.Stat_t) {
+				if err := unix.Stat(filepath.Join(f.Layout.Dir(tag), "source/etc/motd/motd"), &st); err != nil {
+					t.Fatal(err)
+				}
+				return st
+			}
+			if shared := motd(first.Name).Ino == motd(second.Name).Ino; shared != (files == Hardlink) {
+				t.Errorf("files are shared: %v", shared)
+			}
+			if got, want := motd(second.Name).Mode&0o777, map[FileMode]uint32{Auto: 0o644, Hardlink: 0o444}[files]; got != want {
+				t.Errorf("mode %o, want %o", got, want)
+			}
+		})
+	}
+}
+
+func TestATouchedFileOfThePreviousTagIsNotHandedOn(t *testing.T) {
+	for _, files := range []FileMode{Auto, Hardlink} {
+		t.Run(string(files), func(t *testing.T) {
+			f := newFixture(t)
+			f.Files = files
+			first := f.take(TakeOptions{})
+			dir := f.Layout.Dir(first.Name)
+			edit := func(path, content string) {
+				t.Helper()
+				path = filepath.Join(dir, path)
+				info, err := os.Stat(path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := os.Chmod(path, 0o644); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.Chmod(path, info.Mode()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			edit("source/etc/motd/motd", "wELCOME\n") // the same size
+			edit("source/etc/ntp.conf", "server somewhere else\n")
+			big := []byte(sampleTree["source/etc/big"])
+			big[len(big)/2] ^= 1
+			edit("source/etc/big", string(big))
+			if err := os.RemoveAll(filepath.Join(dir, "a")); err != nil {
+				t.Fatal(err)
+			}
+			elsewhere := t.TempDir()
+			if err := os.WriteFile(filepath.Join(elsewhere, "x"), []byte("1\n"), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Symlink(elsewhere, filepath.Join(dir, "a")); err != nil {
+				t.Fatal(err)
+			}
+			f.now = f.now.Add(time.Hour)
+			f.verify(f.take(TakeOptions{}).Name, "r1")
+		})
+	}
+}
+
+func TestWhenUpstreamCannotBeAskedTheLastRevisionIsPublishedAsStale(t *testing.T) {
+	f := newFixture(t)
+	f.source.updateErr = errors.New("connection refused")
+	r := f.take(TakeOptions{})
+	if !r.Stale || !r.Created {
+		t.Errorf("got %+v, want a stale tag", r)
+	}
+	f.verify(r.Name, "r1")
+	header, err := tagging.ReadHeader(f.Layout.Manifest(r.Name))
+	if err != nil || !header.Stale {
+		t.Errorf("the manifest does not say stale: %+v, %v", header, err)
+	}
+	last, err := ReadLastUpdate(f.Layout)
+	if err != nil || !strings.Contains(last.Failure, "connection refused") || !last.Success.IsZero() {
+		t.Errorf("the last update is recorded as %+v, %v", last, err)
+	}
+}
+
+func TestNothingIsPublishedWithoutARevisionOrWithoutFiles(t *testing.T) {
+	f := newFixture(t)
+	f.source.newest, f.source.updateErr = "", errors.New("no route to host")
+	_, err := f.Take(t.Context(), TakeOptions{})
+	if err == nil || !strings.Contains(err.Error(), "no route to host") {
+		t.Errorf("got %v, want the reason", err)
+	}
+	f.source.revisions["empty"], f.source.newest, f.source.updateErr = map[string]string{}, "empty", nil
+	if _, err := f.Take(t.Context(), TakeOptions{}); err == nil || !strings.Contains(err.Error(), "empty") {
+		t.Errorf("got %v, want a refusal of the empty tree", err)
+	}
+	if index, err := tagging.ReadIndex(f.Layout); err != nil || len(index.Tags) > 0 {
+		t.Errorf("tags were made: %v, %v", index, err)
+	}
+}
+
+func TestAMissedHourIsMadeFromTheRevisionThatIsNamed(t *testing.T) {
+	f := newFixture(t)
+	f.commit("r2", map[string]string{"defaults.yml": "a: 2\n"})
+	f.take(TakeOptions{})
+	hour := time.Date(2026, 11, 22, 7, 0, 0, 0, time.UTC)
+	r := f.take(TakeOptions{Hour: hour, Revision: "r1"})
+	f.verify("etchautotag-20261122-0700", "r1")
+	header, err := tagging.ReadHeader(f.Layout.Manifest(r.Name))
+	if err != nil || !header.Published.Equal(f.now) {
+		t.Errorf("published %v, want the present, from which it soaks (%v)", header.Published, err)
+	}
+}
+
+func TestTheSiteCheckDecides(t *testing.T) {
+	f := newFixture(t)
+	f.Check = []string{"sh", "-c", "echo defaults are wrong >&2; test ! -f defaults.yml"}
+	_, err := f.Take(t.Context(), TakeOptions{})
+	if err == nil || !strings.Contains(err.Error(), "defaults are wrong") {
+		t.Errorf("got %v, want the check's output", err)
+	}
+	f.Check = []string{"sh", "-c", "echo >> defaults.yml"}
+	if _, err := f.Take(t.Context(), TakeOptions{}); err == nil || !strings.Contains(err.Error(), "defaults.yml") {
+		t.Errorf("got %v, want a refusal that names the file that the check changed", err)
+	}
+	f.Check = []string{"sh", "-c", "test -x nodegrouper"}
+	f.verify(f.take(TakeOptions{}).Name, "r1")
+	if left := f.debris(); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
+	}
+}
+
+func TestASecondRunIsBusy(t *testing.T) {
+	f := newFixture(t)
+	release, err := f.lock(t.Context(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Take(t.Context(), TakeOptions{}); !errors.Is(err, ErrBusy) {
+		t.Errorf("got %v, want ErrBusy", err)
+	}
+	if _, err := f.Take(t.Context(), TakeOptions{LockWait: time.Millisecond}); !errors.Is(err, ErrBusy) {
+		t.Errorf("after waiting: got %v, want ErrBusy", err)
+	}
+	release()
+	f.take(TakeOptions{})
+}
+
+func TestAFailureAtAnyStepLeavesNoTagOrAWholeOne(t *testing.T) {
+	for _, files := range []FileMode{Auto, Hardlink} {
+		labels := 0
+		for at := 1; ; at++ {
+			f := newFixture(t)
+			f.Files = files
+			f.Table = func(w io.Writer, _ string) error { _, err := io.WriteString(w, "table\n"); return err }
+			first := f.take(TakeOptions{})
+			f.now = f.now.Add(100 * time.Hour)
+			f.Keep = Keep{Within: time.Hour, Last: -1}
+			f.commit("r2", map[string]string{"defaults.yml": "a: 2\n", "new/file": "n\n"})
+			calls, failed := 0, ""
+			f.Step = func(label string) error {
+				if calls++; calls == at {
+					failed = label
+					return unix.ENOSPC
+				}
+				return nil
+			}
+			// One worker's steps at a time, so that the n-th is always the same kind of operation.
+			r, err := f.Take(t.Context(), TakeOptions{})
+			if failed == "" {
+				labels = calls
+				break
+			}
+			f.Step = nil
+			f.verify(first.Name, "r1")
+			name := tagging.Name(f.Cadence.Floor(f.now))
+			if _, statErr := os.Lstat(f.Layout.Dir(name)); statErr == nil {
+				f.verify(name, "r2")
+			} else if err == nil {
+				t.Errorf("%s: failed, but Take reports %+v", failed, r)
+			}
+			if err == nil && r.Created && len(r.LeftOver) == 0 && len(f.warned) == 0 {
+				t.Errorf("%s: failed, and nobody is told", failed)
+			}
+			f.take(TakeOptions{})
+			f.verify(name, "r2")
+			if left := f.debris(); len(left) > 0 {
+				t.Errorf("%s: the next run left %q", failed, left)
+			}
+		}
+		if labels < 20 {
+			t.Errorf("only %d operations were made", labels)
+		}
+	}
+}
+
+func TestACorruptSourceMakesNoTag(t *testing.T) {
+	f := newFixture(t)
+	f.source.damaged = true
+	if _, err := f.Take(t.Context(), TakeOptions{}); err == nil || !strings.Contains(err.Error(), "corrupt") {
+		t.Errorf("got %v, want the reason", err)
+	}
+	if left := f.debris(); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
+	}
+}
+
+func TestSweepRemovesWhatDeadRunsLeft(t *testing.T) {
+	f := newFixture(t)
+	if err := f.Prepare(); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{filepath.Join(f.Layout.Stage(), "dead/tree/file"),
+		filepath.Join(f.Layout.Trash(), "etchautotag-20261101-0000/file"),
+		f.Layout.Manifest("etchautotag-20261101-0100"), f.Layout.Table("etchautotag-20261101-0100"),
+		filepath.Join(f.Layout.Work(), ".last-update123")} {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("%s was not swept", path)
+			}
+		}()
+	}
+	f.take(TakeOptions{})
+}
+
+func TestNotEnoughSpaceIsRefusedBeforeAnythingIsStaged(t *testing.T) {
+	f := newFixture(t)
+	dir := f.Layout.Tags()
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=1m,nr_inodes=100"); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatalf("cannot mount a tmpfs: %v", err)
+		}
+		t.Skipf("cannot mount a tmpfs: %v", err)
+	}
+	defer unix.Unmount(dir, 0)
+	staged := false
+	f.Step = func(label string) error { staged = staged || label == "make stage"; return nil }
+	_, err := f.Take(t.Context(), TakeOptions{})
+	if err == nil || !strings.Contains(err.Error(), "not enough space") || staged {
+		t.Errorf("got %v (staged %v), want a refusal with numbers", err, staged)
+	}
+	f.source.revisions["r1"] = map[string]string{}
+	for i := range 120 {
+		f.source.revisions["r1"][fmt.Sprintf("f%d@", i)] = "x"
+	}
+	if _, err = f.Take(t.Context(), TakeOptions{}); err == nil || !strings.Contains(err.Error(), "not enough inodes") || staged {
+		t.Errorf("got %v (staged %v), want a refusal with numbers", err, staged)
+	}
+}
