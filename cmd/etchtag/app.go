@@ -1,0 +1,228 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/urfave/cli/v2"
+	"golang.org/x/term"
+)
+
+// app is the program with everything that it takes from its surroundings.
+type app struct {
+	stdout, stderr io.Writer
+	getenv         func(string) string
+	now            func() time.Time
+
+	link string       // the link that the program was called through, if its name said what to do
+	log  *slog.Logger // made from the command line, before any command runs
+}
+
+// run is the whole program: line is the command line with the name that the program was called by. It
+// returns the exit code.
+func (a *app) run(line []string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	a.log, _ = newLogger(a.stderr, "text", slog.LevelInfo, a.colours(a.stderr))
+	switch filepath.Base(line[0]) {
+	case "nodetagger":
+		a.link = line[0]
+		return a.runNodetagger(ctx, line)
+	case "repo_update":
+		a.link = line[0]
+		line = repoUpdateLine(line)
+	}
+	c := a.cli()
+	if a.getenv(completionVariable) != "" && len(line) > 1 {
+		a.complete(c, line[1:])
+		return exitDone
+	}
+	err := c.RunContext(ctx, flagsFirst(c, line))
+	if err != nil && !errors.Is(err, errSilent) {
+		a.log.Error(err.Error())
+	}
+	return exitCode(err)
+}
+
+func (a *app) cli() *cli.App {
+	c := &cli.App{
+		Name:  "etchtag",
+		Usage: "publish hourly snapshots of an etch configuration, and decide who gets which",
+		Description: "Every hour `etchtag snapshot` makes a tag of the configuration, and `nodetagger HOST` tells\n" +
+			"the etch server which tag a host gets. To see it all at work: etchtag demo",
+		Version:        version(),
+		Writer:         a.stdout,
+		ErrWriter:      a.stderr,
+		ExitErrHandler: func(*cli.Context, error) {}, // exitCode does it, in one place
+		OnUsageError:   onUsageError,
+		Suggest:        true,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "base", Usage: "the etch server's configuration `DIRECTORY` (default: $ETCHTAG_BASE, $etchserverbase, /etc/etchserver)"},
+			&cli.StringFlag{Name: "config", Usage: "the configuration `FILE` (default: etchtag.yml in the base)"},
+			&cli.BoolFlag{Name: "verbose", Usage: "say more about what is done"},
+			&cli.BoolFlag{Name: "quiet", Usage: "say nothing on success, for cron"},
+			&cli.StringFlag{Name: "log-format", Value: "text", Usage: "`FORMAT` of messages: text or json"},
+		},
+		Before: a.configureLog,
+		Action: func(c *cli.Context) error {
+			if name := c.Args().First(); name != "" {
+				return usagef("there is no command %q; etchtag --help lists them", name)
+			}
+			return cli.ShowAppHelp(c)
+		},
+		Commands: []*cli.Command{
+			a.initCommand(), a.updateCommand(), a.snapshotCommand(), a.nodetaggerCommand(), a.explainCommand(),
+			a.listCommand(), a.showCommand(), a.pruneCommand(), a.markCommand(), a.keepCommand(),
+			a.killswitchCommand(), a.statusCommand(), a.runCommand(), a.demoCommand(), a.completionCommand(),
+		},
+	}
+	for _, command := range c.Commands {
+		prepare(command)
+	}
+	return c
+}
+
+// prepare makes a command treat words such as help as arguments, and report wrong usage as we do.
+func prepare(c *cli.Command) {
+	c.HideHelpCommand = true
+	c.OnUsageError = onUsageError
+	for _, sub := range c.Subcommands {
+		prepare(sub)
+	}
+}
+
+func onUsageError(c *cli.Context, err error, _ bool) error {
+	return usagef("%w; see %s --help", err, c.Command.HelpName)
+}
+
+func (a *app) configureLog(c *cli.Context) error {
+	level := slog.LevelInfo
+	switch {
+	case c.Bool("quiet"):
+		level = slog.LevelWarn
+	case c.Bool("verbose"):
+		level = slog.LevelDebug
+	}
+	log, err := newLogger(a.stderr, c.String("log-format"), level, a.colours(a.stderr))
+	if err != nil {
+		return err
+	}
+	a.log = log
+	return nil
+}
+
+// colours reports whether w is a terminal whose user has not asked for plain text (https://no-color.org).
+func (a *app) colours(w io.Writer) bool {
+	return isTerminal(w) && a.getenv("NO_COLOR") == "" && a.getenv("TERM") != "dumb"
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// say prints a result for people, unless they asked for silence.
+func (a *app) say(c *cli.Context, format string, args ...any) {
+	if !c.Bool("quiet") {
+		fmt.Fprintf(a.stdout, format+"\n", args...)
+	}
+}
+
+// printJSON prints a result for programs.
+func (a *app) printJSON(v any) error {
+	e := json.NewEncoder(a.stdout)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
+
+// timeFlag is a flag that takes a time in RFC 3339.
+func timeFlag(name, usage string) cli.Flag {
+	return &cli.StringFlag{Name: name, Usage: usage + " (RFC 3339, such as 2026-11-22T09:00:00Z)"}
+}
+
+// atFlag stands for the present in commands that only read.
+func atFlag() cli.Flag { return timeFlag("at", "answer as of `TIME`, not now") }
+
+// rehearseFlag stands for the present in commands that act.
+func rehearseFlag() cli.Flag { return timeFlag("rehearse", "act as if it were `TIME`, for trials") }
+
+func jsonFlag() cli.Flag { return &cli.BoolFlag{Name: "json", Usage: "answer in JSON"} }
+
+// clock is the present, or the fixed time that a flag stands for.
+func (a *app) clock(c *cli.Context, flag string) (func() time.Time, error) {
+	t, given, err := parseTime(c, flag)
+	if err != nil {
+		return nil, err
+	}
+	if given {
+		return func() time.Time { return t }, nil
+	}
+	return func() time.Time { return a.now().UTC() }, nil
+}
+
+func parseTime(c *cli.Context, flag string) (t time.Time, given bool, err error) {
+	if !c.IsSet(flag) {
+		return t, false, nil
+	}
+	text := c.String(flag)
+	t, err = time.Parse(time.RFC3339, text)
+	if err != nil {
+		return t, false, usagef("--%s %q is not a time in RFC 3339, such as 2026-11-22T09:00:00Z", flag, text)
+	}
+	return t.UTC(), true, nil
+}
+
+// needArgs checks the number of arguments; most is -1 for any number.
+func needArgs(c *cli.Context, least, most int) error {
+	if n := c.NArg(); n < least || most >= 0 && n > most {
+		return usagef("%s takes %s, not %q; see %s --help", c.Command.Name,
+			argsText(c.Command.ArgsUsage), c.Args().Slice(), c.Command.HelpName)
+	}
+	return nil
+}
+
+func argsText(usage string) string {
+	if usage == "" {
+		return "no arguments"
+	}
+	return usage
+}
+
+// version is what the Go toolchain recorded of the build.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	version := info.Main.Version
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			version += " " + s.Value
+		}
+	}
+	return version
+}
+
+// shortDuration leaves out the zero minutes and seconds that Go prints after an hour: "72h".
+func shortDuration(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}

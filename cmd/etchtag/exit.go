@@ -1,0 +1,62 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/etch/etchtag/snapshot"
+	"github.com/etch/etchtag/tagstate"
+)
+
+// The exit codes, which cron, systemd and the etch server act on.
+const (
+	exitDone       = 0
+	exitFailed     = 1  // nothing was changed
+	exitUsage      = 2  // the command line or the configuration is wrong
+	exitIncomplete = 3  // done, with something stale, skipped or left over
+	exitBusy       = 11 // another run holds the lock
+)
+
+// usageError is a command line or a configuration that cannot be understood.
+type usageError struct{ err error }
+
+func (e usageError) Error() string { return e.err.Error() }
+func (e usageError) Unwrap() error { return e.err }
+
+func usagef(format string, args ...any) error {
+	return usageError{fmt.Errorf(format, args...)}
+}
+
+// incompleteError says that the command did its work, but not all of it.
+type incompleteError struct{ err error }
+
+func (e incompleteError) Error() string { return e.err.Error() }
+func (e incompleteError) Unwrap() error { return e.err }
+
+// incomplete is nil if there are no problems.
+func incomplete(problems ...error) error {
+	if err := errors.Join(problems...); err != nil {
+		return incompleteError{err}
+	}
+	return nil
+}
+
+// errSilent ends a command whose output has said everything already.
+var errSilent = errors.New("")
+
+// exitCode is the one place where errors become exit codes.
+func exitCode(err error) int {
+	var usage usageError
+	var partly incompleteError
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.As(err, &usage):
+		return exitUsage
+	case errors.Is(err, snapshot.ErrBusy), errors.Is(err, tagstate.ErrBusy):
+		return exitBusy
+	case errors.As(err, &partly):
+		return exitIncomplete
+	}
+	return exitFailed
+}

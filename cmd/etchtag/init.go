@@ -1,0 +1,263 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/etch/etchtag/tagging"
+	"github.com/google/renameio/v2"
+	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
+)
+
+func (a *app) initCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "init",
+		Usage: "prepare a base: configuration, working copy, nodetagger link",
+		Description: "Leaves alone what is there already, so it can be run again. It refuses while tags of the script\n" +
+			"repo_update are named in local time, since rings would get them at the wrong hour;\n" +
+			"--legacy-tz renames them to UTC.\n\n" +
+			"Examples:\n   etchtag init --url git://git.example.com/etch.git --branch main\n" +
+			"   etchtag --base /srv/etch init\n   etchtag init --legacy-tz America/Los_Angeles",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "url", Usage: "clone the working copy from this `URL` or path"},
+			&cli.StringFlag{Name: "branch", Usage: "follow this `BRANCH` (default: upstream's own)"},
+			&cli.StringFlag{Name: "legacy-tz", Usage: "rename tags that were named in this time `ZONE`"},
+		},
+		Action: a.init,
+	}
+}
+
+func (a *app) init(c *cli.Context) error {
+	if err := needArgs(c, 0, 0); err != nil {
+		return err
+	}
+	base := orElse(c.String("base"), a.defaultBase())
+	if err := os.MkdirAll(base, 0o755); err != nil {
+		return err
+	}
+	s, err := a.openSite(base, "")
+	if err != nil {
+		return err
+	}
+	if err := s.renameLegacyTags(c); err != nil {
+		return err
+	}
+	if err := s.bareManager().Prepare(); err != nil {
+		return err
+	}
+	if err := s.writeConfig(c); err != nil {
+		return err
+	}
+	if s, err = a.openSite(base, ""); err != nil {
+		return err
+	}
+	if err := s.cloneWorkingCopy(c); err != nil {
+		return err
+	}
+	if err := s.linkNodetagger(c); err != nil {
+		return err
+	}
+	if err := s.makeOrig(c); err != nil {
+		return err
+	}
+	a.say(c, "%s is ready; next: etchtag%s snapshot", s.layout.Base, baseFlagText(c))
+	return nil
+}
+
+// baseFlagText repeats --base for commands that are suggested.
+func baseFlagText(c *cli.Context) string {
+	if base := c.String("base"); base != "" {
+		return " --base " + base
+	}
+	return ""
+}
+
+// writeConfig writes the commented configuration, unless there is one.
+func (s *site) writeConfig(c *cli.Context) error {
+	path := filepath.Join(s.layout.Base, "etchtag.yml")
+	if _, err := os.Lstat(path); err == nil {
+		if c.String("url") != "" && s.config.WorkingCopy.URL != c.String("url") {
+			return fmt.Errorf("%s is there already and names another working_copy.url: change it there", path)
+		}
+		s.app.say(c, "%s is there already and stays as it is", path)
+		return nil
+	}
+	data := renderConfig(c.String("url"), c.String("branch"))
+	// A URL may carry a password, and nodetagger must be able to read the file as the server's user.
+	if err := renameio.WriteFile(path, data, 0o644, renameio.WithStaticPermissions(0o644)); err != nil {
+		return err
+	}
+	s.app.say(c, "wrote %s", path)
+	return nil
+}
+
+// cloneWorkingCopy makes the working copy if there is none and it is known from where.
+func (s *site) cloneWorkingCopy(c *cli.Context) error {
+	dir := s.layout.Trunk()
+	entries, err := os.ReadDir(dir)
+	switch {
+	case err == nil && len(entries) > 0:
+		s.app.say(c, "the working copy %s is there already", dir)
+		return nil
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return err
+	case s.config.WorkingCopy.URL == "":
+		s.app.log.Warn(fmt.Sprintf("there is no working copy in %s: name its origin with --url, or put it there", dir))
+		return nil
+	}
+	show := s.app.newProgress(c)
+	outcome, err := s.git(s.app.now, show).Clone(c.Context)
+	show.end()
+	if err != nil {
+		return err
+	}
+	s.app.say(c, "cloned the working copy %s at %s", dir, shortID(outcome.Revision.ID))
+	return nil
+}
+
+// linkNodetagger puts this very program where the etch server looks for nodetagger.
+func (s *site) linkNodetagger(c *cli.Context) error {
+	link := filepath.Join(s.layout.Base, "nodetagger")
+	program, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	if target, err := os.Readlink(link); err == nil && target == program {
+		return nil
+	}
+	if info, err := os.Lstat(link); err == nil && info.Mode().Type() != fs.ModeSymlink {
+		aside := link + ".before-etchtag"
+		if _, err := os.Lstat(aside); err == nil {
+			return fmt.Errorf("%s is a file, and so is %s: move one of them away", link, aside)
+		}
+		if err := os.Rename(link, aside); err != nil {
+			return err
+		}
+		s.app.say(c, "moved the old nodetagger to %s", aside)
+	}
+	if err := renameio.Symlink(program, link); err != nil {
+		return err
+	}
+	s.app.say(c, "linked %s to %s", link, program)
+	return nil
+}
+
+// makeOrig makes the directory into which the etch server's user writes clients' original files.
+func (s *site) makeOrig(c *cli.Context) error {
+	dir := filepath.Join(s.layout.Base, "orig")
+	if err := os.Mkdir(dir, 0o755); errors.Is(err, fs.ErrExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	u, err := user.Lookup(s.config.ServerUser)
+	if err == nil {
+		uid, _ := strconv.Atoi(u.Uid)
+		gid, _ := strconv.Atoi(u.Gid)
+		err = os.Chown(dir, uid, gid)
+	}
+	if err != nil {
+		s.app.log.Warn(fmt.Sprintf("%s must belong to the etch server's user %q, but could not be given to it: %v",
+			dir, s.config.ServerUser, err))
+		return nil
+	}
+	s.app.say(c, "made %s for %s", dir, s.config.ServerUser)
+	return nil
+}
+
+// legacyTag is a tag without a manifest whose name says another hour than its directory.
+type legacyTag struct {
+	name  string
+	shift time.Duration // from the directory's hour to the name's
+}
+
+// legacyTags finds the tags of repo_update that were named in local time. The script made a tag within the hour
+// of its name. Git's tags keep that hour as the time of their directory's contents, Subversion's,
+// being copies, only as the time of its last change of status; either will do as an alibi.
+func legacyTags(l tagging.Layout) ([]legacyTag, error) {
+	index, err := tagging.ReadIndex(l)
+	if err != nil {
+		return nil, err
+	}
+	var legacy []legacyTag
+	for _, t := range index.Tags {
+		if _, ok, err := t.Header(); ok || err != nil || t.Link {
+			continue
+		}
+		var st unix.Stat_t
+		if err := unix.Lstat(l.Dir(t.Name), &st); err != nil {
+			return nil, err
+		}
+		modified, changed := hourShift(t.Time, st.Mtim), hourShift(t.Time, st.Ctim)
+		switch {
+		case modified == 0 || changed == 0:
+		case isZoneShift(modified):
+			legacy = append(legacy, legacyTag{t.Name, modified})
+		case isZoneShift(changed):
+			legacy = append(legacy, legacyTag{t.Name, changed})
+		}
+	}
+	return legacy, nil
+}
+
+// hourShift is how many hours a name is ahead of the time at which something happened.
+func hourShift(name time.Time, happened unix.Timespec) time.Duration {
+	return name.Truncate(time.Hour).Sub(time.Unix(happened.Unix()).UTC().Truncate(time.Hour))
+}
+
+// isZoneShift reports whether a zone of this earth explains a shift.
+func isZoneShift(d time.Duration) bool { return -12*time.Hour <= d && d <= 14*time.Hour }
+
+// renameLegacyTags renames tags from local time to UTC, or refuses while there are any.
+func (s *site) renameLegacyTags(c *cli.Context) error {
+	legacy, err := legacyTags(s.layout)
+	if err != nil || len(legacy) == 0 {
+		return err
+	}
+	zone := c.String("legacy-tz")
+	if zone == "" {
+		return fmt.Errorf("%s without a manifest, such as %s, were named %s off the UTC time at which they were made: "+
+			"rings would get them at the wrong hour; if they were named in local time, etchtag init --legacy-tz ZONE "+
+			"(such as America/Los_Angeles) renames them; otherwise move them away",
+			count(len(legacy), "tag"), legacy[0].name, legacy[0].shift)
+	}
+	loc, err := time.LoadLocation(zone)
+	if err != nil {
+		return usagef("--legacy-tz: %w", err)
+	}
+	return s.renameTags(c, legacy, loc)
+}
+
+func (s *site) renameTags(c *cli.Context, legacy []legacyTag, loc *time.Location) error {
+	// Towards the future in descending order, so that no tag is in the way of another; west of
+	// Greenwich UTC is later than local time.
+	if legacy[0].shift < 0 {
+		slices.Reverse(legacy)
+	}
+	for _, t := range legacy {
+		local, err := time.ParseInLocation("etchautotag-20060102-1504", t.name, loc)
+		if err != nil {
+			return err
+		}
+		// Where zones differ by half hours, the next aligned name keeps the tag from being served early.
+		every := s.config.Tags.Every
+		name := tagging.Name(local.UTC().Add(every - 1).Truncate(every))
+		to := s.layout.Dir(name)
+		if _, err := os.Lstat(to); err == nil {
+			return fmt.Errorf("cannot rename %s to %s: that tag is there already", t.name, name)
+		}
+		if err := os.Rename(s.layout.Dir(t.name), to); err != nil {
+			return err
+		}
+		s.app.say(c, "renamed %s to %s", t.name, name)
+	}
+	return nil
+}

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/etch/etchtag/tagstate"
+	"github.com/urfave/cli/v2"
+)
+
+func (a *app) keepCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "keep",
+		Usage:     "keep tags from being pruned, until they are released",
+		ArgsUsage: "TAG...",
+		Description: "The tags and the reasons stand in the file BASE/kept, a tag and its reason a line.\n\n" +
+			"Examples:\n   etchtag keep etchautotag-20261122-0900 --reason 'audit of the outage'\n" +
+			"   etchtag keep --release etchautotag-20261122-0900",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "reason", Usage: "why, for those who wonder later"},
+			&cli.BoolFlag{Name: "release", Usage: "let the tags go when they are old"},
+		},
+		Action: a.keep,
+	}
+}
+
+func (a *app) keep(c *cli.Context) error {
+	if err := needArgs(c, 1, -1); err != nil {
+		return err
+	}
+	s, err := a.site(c)
+	if err != nil {
+		return err
+	}
+	var names []string
+	for _, arg := range c.Args().Slice() {
+		name, err := tagArgument(arg)
+		if err != nil {
+			return err
+		}
+		if _, err := os.Lstat(s.layout.Dir(name)); errors.Is(err, fs.ErrNotExist) && !c.Bool("release") {
+			return fmt.Errorf("there is no tag %s to keep", name)
+		}
+		names = append(names, name)
+	}
+	err = s.edit(c.Context, s.layout.Kept(), func(old []byte) ([]byte, error) {
+		kept := withoutKept(old, names)
+		if !c.Bool("release") {
+			kept = withKept(kept, names, c.String("reason"))
+		}
+		return kept, nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if c.Bool("release") {
+			a.say(c, "%s may be pruned when it is old", name)
+		} else {
+			a.say(c, "%s is kept until: etchtag keep --release %s", name, name)
+		}
+	}
+	return nil
+}
+
+// kept reads which tags somebody keeps: the reason by the tag's name.
+func (s *site) kept() (map[string]string, error) {
+	data, err := tagstate.Read(s.layout.Kept())
+	if err != nil {
+		return nil, err
+	}
+	kept := map[string]string{}
+	for l := range tagstate.Lines(data) {
+		reason := strings.TrimSpace(l.Value + " " + l.Rest)
+		kept[strings.TrimPrefix(l.Key, "tags/")] = orElse(reason, "no reason given")
+	}
+	return kept, nil
+}
+
+// withoutKept removes the lines of some tags and leaves every other byte as it is.
+func withoutKept(data []byte, names []string) []byte {
+	var out []byte
+	for line := range bytes.SplitAfterSeq(data, []byte("\n")) {
+		removed := false
+		for l := range tagstate.Lines(line) {
+			removed = slices.Contains(names, strings.TrimPrefix(l.Key, "tags/"))
+		}
+		if !removed {
+			out = append(out, line...)
+		}
+	}
+	return out
+}
+
+// withKept adds a line for each tag.
+func withKept(data []byte, names []string, reason string) []byte {
+	if len(data) > 0 && !bytes.HasSuffix(data, []byte("\n")) {
+		data = append(data, '\n')
+	}
+	reason = strings.Join(strings.Fields(reason), " ")
+	for _, name := range names {
+		data = append(data, strings.TrimSpace(name+" "+reason)+"\n"...)
+	}
+	return data
+}
+
+func orElse(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
+}

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"strings"
+	"time"
+
+	"github.com/etch/etchtag/tagging"
+	"github.com/urfave/cli/v2"
+)
+
+func (a *app) killswitchCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "killswitch",
+		Usage: "stop the etch server from serving anybody, and let it go on",
+		Description: "While the file BASE/killswitch exists the etch server refuses every client and tells it the\n" +
+			"file's contents. Needs no configuration and no lock, and works on a full disk.\n\n" +
+			"Examples:\n   etchtag killswitch on a bad commit is out, see ticket 4711\n   etchtag killswitch off",
+		Subcommands: []*cli.Command{
+			{Name: "on", Usage: "refuse every client", ArgsUsage: "[MESSAGE]", Action: a.killswitchOn},
+			{Name: "off", Usage: "serve clients again", Action: a.killswitchOff},
+			{Name: "status", Usage: "say whether it is on", Flags: []cli.Flag{jsonFlag()}, Action: a.killswitchStatus},
+		},
+		Action: func(c *cli.Context) error {
+			return usagef("killswitch takes on, off or status, not %q", c.Args().First())
+		},
+	}
+}
+
+func (a *app) killswitch(c *cli.Context) tagging.Killswitch {
+	base := c.String("base")
+	if base == "" {
+		base = a.defaultBase()
+	}
+	return tagging.Killswitch{Path: tagging.Layout{Base: base}.Killswitch()}
+}
+
+func (a *app) killswitchOn(c *cli.Context) error {
+	k := a.killswitch(c)
+	if err := k.On(strings.Join(c.Args().Slice(), " ")); err != nil {
+		return err
+	}
+	a.say(c, "the killswitch is on: the etch server refuses every client until: etchtag killswitch off")
+	return nil
+}
+
+func (a *app) killswitchOff(c *cli.Context) error {
+	if err := needArgs(c, 0, 0); err != nil {
+		return err
+	}
+	k := a.killswitch(c)
+	if err := k.Off(); err != nil {
+		return err
+	}
+	a.say(c, "the killswitch is off: the etch server serves clients")
+	return nil
+}
+
+func (a *app) killswitchStatus(c *cli.Context) error {
+	if err := needArgs(c, 0, 0); err != nil {
+		return err
+	}
+	k, err := a.killswitch(c).Status()
+	if err != nil && !k.On {
+		return err
+	}
+	if c.Bool("json") {
+		return a.printJSON(newKillswitchJSON(k))
+	}
+	if !k.On {
+		a.say(c, "off")
+		return nil
+	}
+	a.say(c, "on since %s: %s", k.Since.UTC().Format("2006-01-02 15:04:05 UTC"), orElse(strings.TrimSpace(k.Message), "(no message)"))
+	return nil
+}
+
+type killswitchJSON struct {
+	On      bool       `json:"on"`
+	Since   *time.Time `json:"since"` // null while it is off
+	Message string     `json:"message"`
+}
+
+func newKillswitchJSON(k tagging.KillswitchState) killswitchJSON {
+	j := killswitchJSON{On: k.On, Message: k.Message}
+	if k.On {
+		since := k.Since.UTC()
+		j.Since = &since
+	}
+	return j
+}

@@ -1,0 +1,273 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/etch/etchtag/tagging"
+	"github.com/urfave/cli/v2"
+)
+
+func (a *app) listCommand() *cli.Command {
+	return &cli.Command{
+		Name:        "list",
+		Usage:       "list the tags, newest first, with what is known of each",
+		Description: "Examples:\n   etchtag list\n   etchtag list --json | jq -r '.tags[0].name'",
+		Flags:       []cli.Flag{atFlag(), jsonFlag()},
+		Action:      a.list,
+	}
+}
+
+func (a *app) showCommand() *cli.Command {
+	return &cli.Command{
+		Name:        "show",
+		Usage:       "show all that is known of one tag",
+		ArgsUsage:   "TAG",
+		Description: "Example:\n   etchtag show etchautotag-20261122-0900",
+		Flags:       []cli.Flag{atFlag(), jsonFlag()},
+		Action:      a.show,
+	}
+}
+
+// tagRecord is what list and show say of a tag.
+type tagRecord struct {
+	Name      string     `json:"name"`
+	Time      time.Time  `json:"time"`
+	State     string     `json:"state"`
+	StateFrom string     `json:"state_from"`
+	Revision  string     `json:"revision"`
+	Tree      string     `json:"tree"`
+	Source    string     `json:"source"`
+	Published *time.Time `json:"published"` // null if there is no manifest
+	Files     int        `json:"files"`
+	Bytes     int64      `json:"bytes"`
+	Manifest  bool       `json:"manifest"`
+	Stale     bool       `json:"stale"`
+	Kept      string     `json:"kept"`
+	Rings     []string   `json:"rings"`
+
+	note string // what is odd about it
+}
+
+// tagRecords describes all tags as of now, newest first.
+func (s *site) tagRecords(r *tagging.Resolver, now time.Time) ([]tagRecord, error) {
+	kept, err := s.kept()
+	if err != nil {
+		return nil, err
+	}
+	rings := map[string][]string{}
+	for _, ring := range r.Rings {
+		if d := r.RingTag(ring, now); d.Failure == "" {
+			rings[d.Tag()] = append(rings[d.Tag()], ring.Name)
+		}
+	}
+	records := make([]tagRecord, 0, len(r.Index.Tags))
+	for _, t := range slices.Backward(r.Index.Tags) {
+		state, from := r.State(t)
+		rec := tagRecord{Name: t.Name, Time: t.Time, State: string(state), StateFrom: from,
+			Kept: kept[t.Name], Rings: append([]string{}, rings[t.Name]...)}
+		header, ok, err := t.Header()
+		switch {
+		case err != nil:
+			rec.note = "its manifest cannot be read: " + err.Error()
+		case !ok:
+			rec.note = "unverified"
+		default:
+			rec.Manifest, rec.Published = true, &header.Published
+			rec.Revision, rec.Tree, rec.Source = header.Revision, header.Tree, header.Source
+			rec.Files, rec.Bytes, rec.Stale = header.Files, header.Bytes, header.Stale
+		}
+		records = append(records, rec)
+	}
+	return records, nil
+}
+
+// notes gathers what a person should see about a tag.
+func (t tagRecord) notes(s *site, now time.Time) string {
+	var notes []string
+	for _, n := range []struct {
+		applies bool
+		text    string
+	}{
+		{t.note != "", t.note},
+		{t.Stale, "stale"},
+		{t.Time.After(now), "in the future"},
+		{!s.config.cadence().Aligned(t.Time), "unaligned: no ring gets it"},
+		{t.Kept != "", "kept: " + t.Kept},
+		{strings.HasPrefix(t.StateFrom, "etchautotag-"), "as " + t.StateFrom},
+	} {
+		if n.applies {
+			notes = append(notes, n.text)
+		}
+	}
+	return strings.Join(notes, "; ")
+}
+
+func (a *app) list(c *cli.Context) error {
+	if err := needArgs(c, 0, 0); err != nil {
+		return err
+	}
+	site, r, now, err := a.reading(c)
+	if err != nil {
+		return err
+	}
+	records, err := site.tagRecords(r, now)
+	if err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		return a.printJSON(struct {
+			Tags    []tagRecord `json:"tags"`
+			Foreign []string    `json:"foreign"`
+		}{records, append([]string{}, r.Index.Foreign...)})
+	}
+	if len(records) == 0 {
+		a.log.Info("there are no tags yet; etchtag snapshot makes one")
+	}
+	if err := site.printTags(a.stdout, records, now, a.colours(a.stdout)); err != nil {
+		return err
+	}
+	for _, name := range r.Index.Foreign {
+		a.log.Info(fmt.Sprintf("%q in %s is no tag of ours and is never touched", name, site.layout.Tags()))
+	}
+	return nil
+}
+
+// reading opens what the commands need that only read.
+func (a *app) reading(c *cli.Context) (*site, *tagging.Resolver, time.Time, error) {
+	clock, err := a.clock(c, "at")
+	if err != nil {
+		return nil, nil, time.Time{}, err
+	}
+	s, err := a.site(c)
+	if err != nil {
+		return nil, nil, time.Time{}, err
+	}
+	now := clock()
+	r, err := s.resolver(now)
+	return s, r, now, err
+}
+
+func (s *site) printTags(w io.Writer, records []tagRecord, now time.Time, colour bool) error {
+	if len(records) == 0 {
+		return nil
+	}
+	var table strings.Builder
+	t := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "TAG\tAGE\tSTATE\tREVISION\tFILES\tSIZE\tRINGS\tNOTE")
+	for _, r := range records {
+		files, size := "-", "-"
+		if r.Manifest {
+			files, size = humanize.Comma(int64(r.Files)), humanize.IBytes(uint64(r.Bytes))
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Name, age(now.Sub(r.Time)), orDash(r.State),
+			orDash(shortID(r.Revision)), files, size, orDash(strings.Join(r.Rings, ",")), r.notes(s, now))
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	// Whole lines are coloured, after the columns are laid out, which escape sequences would disturb.
+	for i, line := range strings.SplitAfter(table.String(), "\n") {
+		text := strings.TrimRight(line, " \n")
+		switch {
+		case i == 0:
+			text = paint(colour, dim, text)
+		case i <= len(records) && (records[i-1].State == "bad" || records[i-1].State == "badfwd"):
+			text = paint(colour, red, text)
+		}
+		if line != "" {
+			fmt.Fprintln(w, text)
+		}
+	}
+	return nil
+}
+
+func (a *app) show(c *cli.Context) error {
+	if err := needArgs(c, 1, 1); err != nil {
+		return err
+	}
+	site, r, now, err := a.reading(c)
+	if err != nil {
+		return err
+	}
+	name, err := tagArgument(c.Args().First())
+	if err != nil {
+		return err
+	}
+	records, err := site.tagRecords(r, now)
+	if err != nil {
+		return err
+	}
+	at := slices.IndexFunc(records, func(t tagRecord) bool { return t.Name == name })
+	if at < 0 {
+		return fmt.Errorf("there is no tag %s in %s; etchtag list shows those that there are", name, site.layout.Tags())
+	}
+	if c.Bool("json") {
+		return a.printJSON(records[at])
+	}
+	return site.printTag(a.stdout, records[at], now)
+}
+
+func (s *site) printTag(w io.Writer, r tagRecord, now time.Time) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	row := func(name, value string) {
+		if value != "" {
+			fmt.Fprintf(t, "%s\t%s\n", name, value)
+		}
+	}
+	row("tag", r.Name)
+	row("directory", s.layout.Dir(r.Name))
+	row("age", age(now.Sub(r.Time)))
+	state := orDash(r.State)
+	if r.StateFrom != "" {
+		state += " (" + r.StateFrom + ")"
+	}
+	row("state", state)
+	row("rings", orNone(strings.Join(r.Rings, ", ")))
+	if r.Manifest {
+		row("revision", r.Revision+" ("+r.Source+")")
+		row("tree", r.Tree)
+		row("published", r.Published.UTC().Format("2006-01-02 15:04:05 UTC"))
+		row("contents", count(r.Files, "file")+", "+humanize.IBytes(uint64(r.Bytes)))
+	}
+	row("note", r.notes(s, now))
+	return t.Flush()
+}
+
+// tagArgument reads a tag's name from the command line, where it may stand as a path.
+func tagArgument(arg string) (string, error) {
+	name := strings.TrimSuffix(arg, "/")
+	name = name[strings.LastIndexByte(name, '/')+1:]
+	if _, err := tagging.ParseName(name); err != nil {
+		return "", usageError{err}
+	}
+	return name, nil
+}
+
+// age writes how old something is, in the two largest units.
+func age(d time.Duration) string {
+	sign := ""
+	if d < 0 {
+		sign, d = "-", -d
+	}
+	days, hours, minutes := int(d.Hours())/24, int(d.Hours())%24, int(d.Minutes())%60
+	switch {
+	case days > 0:
+		return fmt.Sprintf("%s%dd%dh", sign, days, hours)
+	case hours > 0:
+		return fmt.Sprintf("%s%dh%dm", sign, hours, minutes)
+	}
+	return fmt.Sprintf("%s%dm", sign, minutes)
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/etch/etchtag/snapshot"
+	"github.com/urfave/cli/v2"
+)
+
+func (a *app) pruneCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "prune",
+		Usage: "remove old tags that nobody needs",
+		Description: "A tag goes only if it is old enough, enough newer ones exist, no ring would get it now, no host is\n" +
+			"pinned to it and nobody has kept it. --dry-run shows the reason for each tag.\n\n" +
+			"Examples:\n   etchtag prune --dry-run\n   etchtag prune",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "dry-run", Usage: "show what would be done, and do nothing"},
+			lockWaitFlag(), rehearseFlag(), jsonFlag(),
+		},
+		Action: a.prune,
+	}
+}
+
+func (a *app) prune(c *cli.Context) error {
+	if err := needArgs(c, 0, 0); err != nil {
+		return err
+	}
+	clock, err := a.clock(c, "rehearse")
+	if err != nil {
+		return err
+	}
+	site, err := a.site(c)
+	if err != nil {
+		return err
+	}
+	m := site.manager(clock, nil)
+	var plan snapshot.Plan
+	var failed []error
+	if c.Bool("dry-run") {
+		plan, err = m.PlanPrune(c.Context, clock(), "")
+	} else {
+		plan, failed, err = m.Prune(c.Context, c.Duration("lock-wait"))
+	}
+	if err != nil {
+		return err
+	}
+	if err := a.printPlan(c, plan); err != nil {
+		return err
+	}
+	for _, reason := range plan.Blocked {
+		failed = append(failed, errors.New("nothing is removed: "+reason))
+	}
+	return incomplete(failed...)
+}
+
+func (a *app) printPlan(c *cli.Context, plan snapshot.Plan) error {
+	if c.Bool("json") {
+		return a.printJSON(struct {
+			Keep   []verdictJSON `json:"keep"`
+			Remove []verdictJSON `json:"remove"`
+		}{newVerdictsJSON(plan.Keep), newVerdictsJSON(plan.Remove)})
+	}
+	if c.Bool("dry-run") {
+		return printVerdicts(a.stdout, plan)
+	}
+	for _, v := range plan.Remove {
+		a.say(c, "removed %s: %s", v.Name, strings.Join(v.Reasons, "; "))
+	}
+	if len(plan.Remove) == 0 {
+		a.say(c, "nothing to remove among %s", count(len(plan.Keep), "tag"))
+	}
+	return nil
+}
+
+type verdictJSON struct {
+	Name    string   `json:"name"`
+	Reasons []string `json:"reasons"`
+}
+
+func newVerdictsJSON(verdicts []snapshot.Verdict) []verdictJSON {
+	out := []verdictJSON{}
+	for _, v := range verdicts {
+		out = append(out, verdictJSON(v))
+	}
+	return out
+}
+
+func printVerdicts(w io.Writer, plan snapshot.Plan) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, v := range plan.Keep {
+		fmt.Fprintf(t, "keep\t%s\t%s\n", v.Name, strings.Join(v.Reasons, "; "))
+	}
+	for _, v := range plan.Remove {
+		fmt.Fprintf(t, "remove\t%s\t%s\n", v.Name, strings.Join(v.Reasons, "; "))
+	}
+	return t.Flush()
+}

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// TestMain lets the scripts run the program under each of its names.
+func TestMain(m *testing.M) {
+	line := slices.Clone(os.Args) // testscript is about to cut the directory off the first word
+	program := func() {
+		a := app{stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, now: time.Now}
+		os.Exit(a.run(line))
+	}
+	testscript.Main(m, map[string]func(){"etchtag": program, "nodetagger": program, "repo_update": program})
+}
+
+// TestScripts plays the stories in testdata/script. Each begins in an empty directory with an upstream
+// repository UP that has two commits, tagged one and two, and nothing else.
+func TestScripts(t *testing.T) {
+	if _, err := exec.LookPath("git"); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal("git is not installed")
+		}
+		t.Skip("git is not installed")
+	}
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("ETCHTAG_BASE", filepath.Join(e.WorkDir, "base"))
+			e.Setenv("BASE", filepath.Join(e.WorkDir, "base"))
+			e.Setenv("UP", filepath.Join(e.WorkDir, "up"))
+			e.Setenv("HOME", e.WorkDir)
+			for _, who := range []string{"AUTHOR", "COMMITTER"} {
+				e.Setenv("GIT_"+who+"_NAME", "A")
+				e.Setenv("GIT_"+who+"_EMAIL", "a@example.com")
+				e.Setenv("GIT_"+who+"_DATE", "2026-11-20T12:00:00Z")
+			}
+			return makeUpstream(filepath.Join(e.WorkDir, "up"), e.Vars)
+		},
+	})
+}
+
+func makeUpstream(dir string, env []string) error {
+	cmd := exec.Command("sh", "-ec", `
+git init -q -b main "$0"; cd "$0"
+cat >nodes.yml <<'.'
+dev1.example.com: [dev]
+qa1.example.com: [qa]
+stg1.example.com: [stg]
+prod1.example.com: [web]
+.
+echo 'web: [dev, qa, stg]' >nodegroups.yml
+echo 'a: 1' >defaults.yml
+printf '#!/bin/sh\n' >nodegrouper; chmod +x nodegrouper
+mkdir -p source/etc; echo one >source/etc/motd; ln -s motd source/etc/link
+git add -A; git commit -qm one; git tag one
+echo two >source/etc/motd; git commit -qam two; git tag two`, dir)
+	cmd.Env = env
+	cmd.Stderr = os.Stderr
+	return cmd.Run()
+}
