@@ -113,21 +113,20 @@ func openBeneath(root int, path string) (int, error) {
 	return fd, err
 }
 
-// openRegular opens the file name in the directory dir if it is a regular file of that size and mode,
-// and returns nil otherwise.
-func openRegular(dir int, name string, size int64, perm os.FileMode) *os.File {
+// openRegular opens the file name in the directory dir if it is a regular file of that size and mode.
+func openRegular(dir int, name string, size int64, perm os.FileMode) (rawFile, bool) {
 	if dir < 0 {
-		return nil
+		return -1, false
 	}
 	fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil
+		return -1, false
 	}
-	f := os.NewFile(uintptr(fd), name)
-	info, err := f.Stat()
-	if err != nil || !info.Mode().IsRegular() || info.Size() != size || info.Mode().Perm() != perm {
-		f.Close()
-		return nil
+	var st unix.Stat_t
+	err = unix.Fstat(fd, &st)
+	if err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG || st.Size != size || st.Mode&0o7777 != uint32(perm) {
+		unix.Close(fd)
+		return -1, false
 	}
-	return f
+	return rawFile(fd), true
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"os"
 	"path"
@@ -160,7 +161,7 @@ func makeDirAt(fd int, name string) (int, error) {
 // that come after it are only closed.
 func (s *stager) work(ctx context.Context, cancel context.CancelCauseFunc, jobs <-chan job,
 	entries []source.Entry, written []tagging.ManifestEntry) {
-	w := &writer{stager: s, previousDir: -1}
+	w := &writer{stager: s, previousDir: -1, hash: sha256.New()}
 	defer w.close()
 	for j := range jobs {
 		w.enter(j.dir)
@@ -223,6 +224,9 @@ type writer struct {
 	reader      source.Reader // opened when the first file has to come from the source
 	previousDir int           // the directory in the previous tag that is being filled here, or -1
 	buf         bytes.Buffer
+	chunk       []byte
+	hash        hash.Hash // SHA-256
+	sum         [sha256.Size]byte
 }
 
 // enter prepares for the files of one directory.
@@ -291,30 +295,30 @@ func (w *writer) writeLink(fd int, name string, e source.Entry, m *tagging.Manif
 
 // writeFile writes a file with the source's contents.
 func (w *writer) writeFile(fd int, name string, e source.Entry, m *tagging.ManifestEntry) error {
-	return w.step.do("write staged file", e.Path, func() error {
-		f, err := w.create(fd, name)
+	return w.step.do("write staged file", e.Path, func() (err error) {
+		f, err := create(fd, name)
 		if err != nil {
 			return err
 		}
-		defer f.Close()
-		hash := sha256.New()
+		defer func() { err = errors.Join(err, f.Close()) }()
+		w.hash.Reset()
 		if e.Size >= 0 && e.Size <= wholeFile {
 			w.buf.Reset()
 			if err := w.read(&w.buf, e); err != nil {
 				return err
 			}
-			hash.Write(w.buf.Bytes())
+			w.hash.Write(w.buf.Bytes())
 			m.Size = int64(w.buf.Len())
 			_, err = f.Write(w.buf.Bytes())
 		} else {
-			count := &countingWriter{w: io.MultiWriter(f, hash)}
+			count := &countingWriter{w: io.MultiWriter(f, w.hash)}
 			err = w.read(count, e)
 			m.Size = count.n
 		}
 		if err != nil {
 			return err
 		}
-		hash.Sum(m.Hash[:0])
+		w.hash.Sum(m.Hash[:0])
 		return w.finish(f, e.Mode)
 	})
 }
@@ -331,27 +335,17 @@ func (w *writer) read(to io.Writer, e source.Entry) error {
 }
 
 // create makes a new file of our own. Its mode is set in the end.
-func (w *writer) create(fd int, name string) (*os.File, error) {
+func create(fd int, name string) (rawFile, error) {
 	n, err := unix.Openat(fd, name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	return os.NewFile(uintptr(n), name), nil
+	return rawFile(n), err
 }
 
-// finish gives a written file its mode and time and closes it.
-func (w *writer) finish(f *os.File, mode source.Mode) error {
-	if err := f.Chmod(w.files.perm(mode)); err != nil {
+// finish gives a written file its mode and time.
+func (w *writer) finish(f rawFile, mode source.Mode) error {
+	if err := unix.Fchmod(int(f), uint32(w.files.perm(mode))); err != nil {
 		return err
 	}
-	if err := setFileTimes(f, w.times()); err != nil {
-		return err
-	}
-	return f.Close()
-}
-
-func setFileTimes(f *os.File, times []unix.Timespec) error {
-	return unix.UtimesNanoAt(int(f.Fd()), "", times, unix.AT_EMPTY_PATH)
+	return unix.UtimesNanoAt(int(f), "", w.times(), unix.AT_EMPTY_PATH)
 }
 
 type countingWriter struct {
@@ -368,9 +362,10 @@ func (c *countingWriter) Write(p []byte) (int, error) {
 // take makes the file from the previous tag's, which has the same contents if nobody has touched
 // it since: its hash is taken anew. It reports false, with nothing left behind, if the file cannot be had
 // that way.
-func (w *writer) take(fd int, name string, e source.Entry, old tagging.ManifestEntry, m *tagging.ManifestEntry) (bool, error) {
-	src := openRegular(w.previousDir, name, old.Size, w.files.perm(e.Mode))
-	if src == nil {
+func (w *writer) take(fd int, name string, e source.Entry, old tagging.ManifestEntry,
+	m *tagging.ManifestEntry) (bool, error) {
+	src, ok := openRegular(w.previousDir, name, old.Size, w.files.perm(e.Mode))
+	if !ok {
 		return false, nil // gone, replaced or changed in the previous tag; the source still has it
 	}
 	defer src.Close()
@@ -382,10 +377,7 @@ func (w *writer) take(fd int, name string, e source.Entry, old tagging.ManifestE
 			taken, err = w.cloneFile(fd, name, src, e, old)
 		}
 		if err != nil || !taken {
-			unlinkErr := unix.Unlinkat(fd, name, 0)
-			if unlinkErr != nil && !errors.Is(unlinkErr, unix.ENOENT) {
-				return errors.Join(err, unlinkErr)
-			}
+			err = errors.Join(err, unlinkAt(fd, name))
 		}
 		return err
 	})
@@ -393,11 +385,18 @@ func (w *writer) take(fd int, name string, e source.Entry, old tagging.ManifestE
 	return taken, err
 }
 
+func unlinkAt(fd int, name string) error {
+	if err := unix.Unlinkat(fd, name, 0); !errors.Is(err, unix.ENOENT) {
+		return err
+	}
+	return nil
+}
+
 // linkFile links the very file that was opened and hashes what it linked.
-func (w *writer) linkFile(fd int, name string, src *os.File, old tagging.ManifestEntry) (bool, error) {
-	err := unix.Linkat(int(src.Fd()), "", fd, name, unix.AT_EMPTY_PATH)
+func (w *writer) linkFile(fd int, name string, src rawFile, old tagging.ManifestEntry) (bool, error) {
+	err := unix.Linkat(int(src), "", fd, name, unix.AT_EMPTY_PATH)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EPERM) { // AT_EMPTY_PATH wants a capability
-		err = unix.Linkat(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", src.Fd()), fd, name, unix.AT_SYMLINK_FOLLOW)
+		err = unix.Linkat(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", src), fd, name, unix.AT_SYMLINK_FOLLOW)
 	}
 	switch {
 	case errors.Is(err, unix.EMLINK), errors.Is(err, unix.EXDEV), errors.Is(err, unix.EPERM), errors.Is(err, unix.ENOENT):
@@ -405,65 +404,61 @@ func (w *writer) linkFile(fd int, name string, src *os.File, old tagging.Manifes
 	case err != nil:
 		return false, err
 	}
-	return w.sameHash(src, old)
+	return w.copyHashed(io.Discard, src, old)
 }
 
-// cloneFile shares the blocks of src where the file system can, copies it where not, and hashes the result.
-func (w *writer) cloneFile(fd int, name string, src *os.File, e source.Entry, old tagging.ManifestEntry) (bool, error) {
-	f, err := w.create(fd, name)
+// cloneFile makes a file of its own that shares the blocks of src where the file system can, and is a
+// copy where not. Either way what was made is hashed.
+func (w *writer) cloneFile(fd int, name string, src rawFile, e source.Entry,
+	old tagging.ManifestEntry) (same bool, err error) {
+	f, err := create(fd, name)
 	if err != nil {
 		return false, err
 	}
-	defer f.Close()
-	if !w.reflink(f, src) {
-		if old.Size > wholeFile {
-			if _, err := io.Copy(f, src); err != nil {
-				return false, err
-			}
-		} else {
-			return w.copyHashed(f, src, e, old)
-		}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if w.reflink(f, src) {
+		same, err = w.copyHashed(io.Discard, f, old)
+	} else {
+		same, err = w.copyHashed(f, src, old)
 	}
-	if same, err := w.sameHash(f, old); !same || err != nil {
-		return false, err
-	}
-	return true, w.finish(f, e.Mode)
-}
-
-// copyHashed copies a small file through memory.
-func (w *writer) copyHashed(f, src *os.File, e source.Entry, old tagging.ManifestEntry) (bool, error) {
-	w.buf.Reset()
-	w.buf.Grow(int(old.Size) + bytes.MinRead)
-	if _, err := w.buf.ReadFrom(src); err != nil {
-		return false, err
-	}
-	if sha256.Sum256(w.buf.Bytes()) != old.Hash {
-		return false, nil
-	}
-	if _, err := f.Write(w.buf.Bytes()); err != nil {
+	if err != nil || !same {
 		return false, err
 	}
 	return true, w.finish(f, e.Mode)
 }
 
 // reflink reports whether f now shares the blocks of src.
-func (w *writer) reflink(f, src *os.File) bool {
+func (w *writer) reflink(f, src rawFile) bool {
 	if w.noReflink.Load() {
 		return false
 	}
-	err := unix.IoctlFileClone(int(f.Fd()), int(src.Fd()))
+	err := unix.IoctlFileClone(int(f), int(src))
 	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EXDEV) || errors.Is(err, unix.ENOTTY) {
 		w.noReflink.Store(true)
 	}
 	return err == nil
 }
 
-// sameHash reads f from its start and compares.
-func (w *writer) sameHash(f *os.File, old tagging.ManifestEntry) (bool, error) {
-	hash := sha256.New()
-	n, err := io.Copy(hash, io.NewSectionReader(f, 0, old.Size+1))
-	if err != nil {
-		return false, err
+// copyHashed copies src to dst and reports whether what it copied is what the manifest recorded.
+func (w *writer) copyHashed(dst io.Writer, src rawFile, old tagging.ManifestEntry) (bool, error) {
+	if w.chunk == nil {
+		w.chunk = make([]byte, wholeFile/8)
 	}
-	return n == old.Size && [sha256.Size]byte(hash.Sum(nil)) == old.Hash, nil
+	w.hash.Reset()
+	var n int64
+	for n <= old.Size {
+		read, err := src.Read(w.chunk)
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return false, err
+		}
+		n += int64(read)
+		w.hash.Write(w.chunk[:read])
+		if _, err := dst.Write(w.chunk[:read]); err != nil {
+			return false, err
+		}
+	}
+	return n == old.Size && [sha256.Size]byte(w.hash.Sum(w.sum[:0])) == old.Hash, nil
 }

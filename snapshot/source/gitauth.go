@@ -268,18 +268,19 @@ type sshTarget struct {
 // IdentityFile), and finds keys and known hosts.
 func (a GitAuth) sshTarget(u gitURL) (*sshTarget, error) {
 	host := u.host
-	settings := &ssh_config.UserSettings{IgnoreErrors: true}
-	if name := settings.Get(host, "HostName"); name != "" {
+	home := homeDir()
+	settings := readSSHSettings(home)
+	if name := settings.get(host, "HostName"); name != "" {
 		u.host = strings.ReplaceAll(name, "%h", host)
 	}
 	if u.port == "" {
-		u.port = settings.Get(host, "Port")
+		u.port = settings.get(host, "Port")
 	}
 	if u.user == "" {
-		u.user = settings.Get(host, "User")
+		u.user = settings.get(host, "User")
 	}
 	for _, key := range []string{"ProxyCommand", "ProxyJump"} {
-		if v := settings.Get(host, key); v != "" && v != "none" {
+		if v := settings.get(host, key); v != "" && v != "none" {
 			return nil, fmt.Errorf("the ssh configuration has %s for %q, which is not supported", key, host)
 		}
 	}
@@ -291,7 +292,7 @@ func (a GitAuth) sshTarget(u gitURL) (*sshTarget, error) {
 		u.user = me.Username
 	}
 	t := &sshTarget{address: u.address("22"), close: func() {}}
-	known, err := a.knownHosts()
+	known, err := a.knownHosts(home)
 	if err != nil {
 		return nil, err
 	}
@@ -303,7 +304,7 @@ func (a GitAuth) sshTarget(u gitURL) (*sshTarget, error) {
 			return t.refused
 		},
 	}
-	signers, err := a.signers(t, settings.GetAll(host, "IdentityFile"))
+	signers, err := a.signers(t, home, settings.all(host, "IdentityFile"))
 	if err != nil {
 		t.close()
 		return nil, err
@@ -315,14 +316,57 @@ func (a GitAuth) sshTarget(u gitURL) (*sshTarget, error) {
 	return t, nil
 }
 
+// sshSettings is what ~/.ssh/config and /etc/ssh/ssh_config say, in that order.
+type sshSettings []*ssh_config.Config
+
+// readSSHSettings leaves out a file that cannot be parsed: Match blocks, for one, are not understood,
+// and most hosts need no configuration.
+func readSSHSettings(home string) sshSettings {
+	var settings sshSettings
+	for _, file := range []string{filepath.Join(home, ".ssh", "config"), "/etc/ssh/ssh_config"} {
+		if data, err := os.ReadFile(file); err == nil {
+			if config, err := ssh_config.DecodeBytes(data); err == nil {
+				settings = append(settings, config)
+			}
+		}
+	}
+	return settings
+}
+
+func (s sshSettings) all(host, key string) []string {
+	var values []string
+	for _, config := range s {
+		found, err := config.GetAll(host, key)
+		if err == nil {
+			values = append(values, found...)
+		}
+	}
+	return values
+}
+
+func (s sshSettings) get(host, key string) string {
+	for _, value := range s.all(host, key) {
+		return value
+	}
+	return ""
+}
+
+// homeDir returns the user's home directory, also where HOME is not set, as under systemd.
+func homeDir() string {
+	if home := os.Getenv("HOME"); home != "" {
+		return home
+	}
+	if me, err := user.Current(); err == nil {
+		return me.HomeDir
+	}
+	return "/"
+}
+
 // knownHosts reads the files of known hosts that exist.
-func (a GitAuth) knownHosts() (*knownhosts.HostKeyDB, error) {
+func (a GitAuth) knownHosts(home string) (*knownhosts.HostKeyDB, error) {
 	files := []string{a.KnownHosts}
 	if a.KnownHosts == "" {
-		files = []string{"/etc/ssh/ssh_known_hosts"}
-		if home, err := os.UserHomeDir(); err == nil {
-			files = append(files, filepath.Join(home, ".ssh", "known_hosts"))
-		}
+		files = []string{filepath.Join(home, ".ssh", "known_hosts"), "/etc/ssh/ssh_known_hosts"}
 	}
 	var found []string
 	for _, file := range files {
@@ -379,7 +423,7 @@ func explainHostKey(err error, address string, key ssh.PublicKey) error {
 }
 
 // signers collects the keys to offer: the configured one, or those of the agent and the usual files.
-func (a GitAuth) signers(t *sshTarget, identities []string) ([]ssh.Signer, error) {
+func (a GitAuth) signers(t *sshTarget, home string, identities []string) ([]ssh.Signer, error) {
 	if a.SSHKey != "" {
 		signer, err := readSSHKey(a.SSHKey)
 		if err != nil {
@@ -398,8 +442,6 @@ func (a GitAuth) signers(t *sshTarget, identities []string) ([]ssh.Signer, error
 			failures = append(failures, fmt.Errorf("the ssh agent: %w", err))
 		}
 	}
-	home, err := os.UserHomeDir()
-	failures = append(failures, err)
 	for _, file := range append(identities, "~/.ssh/id_ed25519", "~/.ssh/id_ecdsa", "~/.ssh/id_rsa") {
 		if rest, ok := strings.CutPrefix(file, "~/"); ok {
 			file = filepath.Join(home, rest)

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // Clone makes the working copy from upstream, in a directory that does not exist or is empty. It is
@@ -94,7 +96,7 @@ func (g *Git) place(temp, root string) error {
 	if err := labelled(g.o.Step, "sync clone", func() error { return flushFS(temp) }); err != nil {
 		return err
 	}
-	err := labelled(g.o.Step, "rename clone", func() error { return os.Rename(temp, root) })
+	err := labelled(g.o.Step, "rename clone", func() error { return unix.Rename(temp, root) })
 	if err != nil {
 		return fmt.Errorf("moving the clone into place: %w", err)
 	}

@@ -143,7 +143,7 @@ func explainProtocol(err error) error {
 	switch {
 	case errors.Is(err, transport.ErrRepositoryNotFound):
 		return fmt.Errorf("no such repository, or no right to read it: %w", err)
-	case errors.As(err, &unexpected):
+	case errors.As(err, &unexpected) || errors.Is(err, pktline.ErrInvalidPktLen):
 		return fmt.Errorf("the answer is not git's protocol: %w", err)
 	case errors.Is(err, packp.ErrEmptyInput):
 		return errors.New("the server closed the connection without an answer")

@@ -105,6 +105,17 @@ func executable(data string) fakeFile { return fakeFile{filemode.Executable, dat
 func link(target string) fakeFile     { return fakeFile{filemode.Symlink, target} }
 func submodule(name string) fakeFile  { return fakeFile{filemode.Submodule, name} }
 
+// describe says what listDir says of the file.
+func (f fakeFile) describe() string {
+	switch f.mode {
+	case filemode.Symlink:
+		return fmt.Sprintf("link to %q", f.data)
+	case filemode.Submodule:
+		return "directory"
+	}
+	return fmt.Sprintf("file executable=%v %q", f.mode == filemode.Executable, f.data)
+}
+
 // tree writes the trees of these paths.
 func (r *objectRig) tree(files map[string]fakeFile) plumbing.Hash {
 	r.t.Helper()

@@ -1,0 +1,279 @@
+package source
+
+import (
+	"context"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// testSSHKey makes a key that no server knows.
+func testSSHKey(t *testing.T) string {
+	t.Helper()
+	needProgram(t, "ssh-keygen")
+	file := filepath.Join(t.TempDir(), "key")
+	if out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", file).CombinedOutput(); err != nil {
+		t.Fatalf("ssh-keygen: %v\n%s", err, out)
+	}
+	return file
+}
+
+func secretFile(t *testing.T, content string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+func TestWebServerThatWantsAPasswordGetsItFromTheURLOrAFile(t *testing.T) {
+	const password = "s3cr3t/pass word"
+	r := newTestRepo(t)
+	plain := r.webServer(password)
+	withUser := strings.Replace(plain, "http://", "http://etch@", 1)
+	for name, test := range map[string]struct {
+		url  string
+		auth GitAuth
+	}{
+		"in the URL":      {strings.Replace(plain, "http://", "http://etch:s3cr3t%2Fpass%20word@", 1), GitAuth{}},
+		"password file":   {plain, GitAuth{Username: "etch", PasswordFile: secretFile(t, password+"\n")}},
+		"user in the URL": {withUser, GitAuth{PasswordFile: secretFile(t, password)}},
+		"token file":      {withUser, GitAuth{TokenFile: secretFile(t, password+"\r\n")}},
+		"file before the URL's": {strings.Replace(plain, "http://", "http://etch:wrong@", 1),
+			GitAuth{PasswordFile: secretFile(t, password)}},
+	} {
+		c := newWorkingCopy(t, test.url, func(o *GitOptions) { o.Auth = test.auth })
+		out, err := c.Clone(context.Background())
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		c.is(r, "main")
+		r.grow(1)
+		c.update()
+		c.is(r, "main")
+		if warned := len(out.Warnings) > 0; warned != strings.Contains(test.url, ":s3cr3t") && !strings.Contains(test.url, "etch") {
+			t.Errorf("%s: warnings %q", name, out.Warnings)
+		}
+		if strings.Contains(fmt.Sprint(out.Warnings), "s3cr3t") {
+			t.Errorf("%s: the password is in a warning: %q", name, out.Warnings)
+		}
+	}
+}
+
+func TestWrongPasswordIsAnErrorThatDoesNotShowIt(t *testing.T) {
+	r := newTestRepo(t)
+	plain := r.webServer("right")
+	for _, test := range []struct {
+		url  string
+		auth GitAuth
+	}{
+		{strings.Replace(plain, "http://", "http://etch:wr0ng%2Fone@", 1), GitAuth{}},
+		{strings.Replace(plain, "http://", "http://wr0ng%2Fone@", 1), GitAuth{}},
+		{plain, GitAuth{Username: "etch", PasswordFile: secretFile(t, "wr0ng/one")}},
+		{plain, GitAuth{TokenFile: secretFile(t, "wr0ng/one")}},
+		{plain, GitAuth{}},
+	} {
+		c := newWorkingCopy(t, test.url, func(o *GitOptions) { o.Auth = test.auth })
+		_, err := c.Clone(context.Background())
+		if err == nil || !strings.Contains(err.Error(), "authentication required") {
+			t.Errorf("got %v", err)
+		}
+		for e := err; e != nil; e = errors.Unwrap(e) {
+			if strings.Contains(e.Error(), "wr0ng") {
+				t.Errorf("the password is in %v", e)
+			}
+		}
+	}
+}
+
+func TestFilesOfSecretsThatCannotBeUsedAreNamed(t *testing.T) {
+	r := newTestRepo(t)
+	url := r.webServer("x")
+	missing := filepath.Join(t.TempDir(), "missing")
+	empty := secretFile(t, "\n")
+	for _, test := range []struct {
+		auth GitAuth
+		url  string
+		says string
+	}{
+		{GitAuth{PasswordFile: missing}, url, missing},
+		{GitAuth{TokenFile: missing}, url, missing},
+		{GitAuth{PasswordFile: empty}, url, empty},
+		{GitAuth{CAFile: missing}, url, missing},
+		{GitAuth{CAFile: empty}, url, empty},
+		{GitAuth{SSHKey: missing}, "ssh://u@127.0.0.1:1/r", missing},
+		{GitAuth{SSHKey: empty}, "ssh://u@127.0.0.1:1/r", empty},
+		{GitAuth{SSHKey: testSSHKey(t), KnownHosts: missing}, "ssh://u@127.0.0.1:1/r", missing},
+	} {
+		c := newWorkingCopy(t, test.url, func(o *GitOptions) { o.Auth = test.auth })
+		if _, err := c.Clone(context.Background()); err == nil || !strings.Contains(err.Error(), test.says) {
+			t.Errorf("%+v: got %v", test.auth, err)
+		}
+	}
+}
+
+func TestCertificateOfAWebServerIsProved(t *testing.T) {
+	r := newTestRepo(t)
+	server := httptest.NewUnstartedServer(r.webHandler(""))
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	defer server.Close()
+	url := server.URL + "/upstream"
+	c := newWorkingCopy(t, url)
+	if _, err := c.Clone(context.Background()); err == nil || !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("without its certificate: got %v", err)
+	}
+	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	c = c.with(func(o *GitOptions) { o.Auth.CAFile = secretFile(t, string(ca)) })
+	if _, err := c.Clone(context.Background()); err != nil {
+		t.Errorf("with its certificate: %v", err)
+	}
+	c.is(r, "main")
+}
+
+func TestSSHServerIsTrustedOnlyByAKnownKey(t *testing.T) {
+	r := newTestRepo(t)
+	s := newSSHServer(t, "ed25519", "rsa", "ecdsa")
+	other := newSSHServer(t, "ed25519")
+	clone := func(knownHosts string) error {
+		c := newWorkingCopy(t, s.url(r.dir), func(o *GitOptions) {
+			o.Auth = GitAuth{SSHKey: s.path("user"), KnownHosts: knownHosts}
+		})
+		_, err := c.Clone(context.Background())
+		if err == nil {
+			c.is(r, "main")
+		} else if left, _ := os.ReadDir(filepath.Dir(c.dir)); len(left) > 0 {
+			t.Errorf("left %v", left)
+		}
+		return err
+	}
+	for _, kind := range []string{"ed25519", "rsa", "ecdsa"} {
+		for _, hashed := range []bool{false, true} {
+			if err := clone(s.knownHosts(kind, hashed)); err != nil {
+				t.Errorf("known by its %s key, hashed %v: %v", kind, hashed, err)
+			}
+		}
+	}
+
+	err := clone(secretFile(t, "# nobody\n"))
+	var refused *HostKeyError
+	if !errors.As(err, &refused) || refused.Changed {
+		t.Fatalf("unknown: got %v", err)
+	}
+	printed, _ := exec.Command("ssh-keygen", "-l", "-f", s.path("host_ed25519.pub")).Output()
+	rsa, _ := exec.Command("ssh-keygen", "-l", "-f", s.path("host_rsa.pub")).Output()
+	ecdsa, _ := exec.Command("ssh-keygen", "-l", "-f", s.path("host_ecdsa.pub")).Output()
+	if !strings.Contains(string(printed)+string(rsa)+string(ecdsa), refused.Fingerprint) ||
+		!strings.Contains(err.Error(), refused.Fingerprint) || !strings.Contains(err.Error(), refused.Line) {
+		t.Errorf("the fingerprint is not that of the server, or is not said: %v", err)
+	}
+	if err := clone(secretFile(t, refused.Line+"\n")); err != nil {
+		t.Errorf("with the line that the error gave: %v", err)
+	}
+
+	pub, err := os.ReadFile(other.path("host_ed25519.pub"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = clone(secretFile(t, fmt.Sprintf("[127.0.0.1]:%d %s", s.port, pub)))
+	if !errors.As(err, &refused) || !refused.Changed || !strings.Contains(err.Error(), "SHA256:") {
+		t.Errorf("changed: got %v", err)
+	}
+	err = clone(secretFile(t, fmt.Sprintf("@revoked [127.0.0.1]:%d %s", s.port, readTestFile(t, s.path("host_ed25519.pub")))))
+	if err == nil {
+		t.Error("a revoked key was accepted")
+	}
+}
+
+func readTestFile(t *testing.T, name string) string {
+	t.Helper()
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+func TestSSHServerThatRefusesUsIsAnError(t *testing.T) {
+	r := newTestRepo(t)
+	s := newSSHServer(t, "ed25519")
+	known := s.knownHosts("ed25519", false)
+	c := newWorkingCopy(t, s.url(r.dir), func(o *GitOptions) {
+		o.Auth = GitAuth{SSHKey: testSSHKey(t), KnownHosts: known}
+	})
+	if _, err := c.Clone(context.Background()); err == nil || !strings.Contains(err.Error(), "unable to authenticate") {
+		t.Errorf("an unknown key of ours: got %v", err)
+	}
+	c = newWorkingCopy(t, s.url("/nonexistent.git"), func(o *GitOptions) {
+		o.Auth = GitAuth{SSHKey: s.path("user"), KnownHosts: known}
+	})
+	if _, err := c.Clone(context.Background()); err == nil || !strings.Contains(err.Error(), "does not appear to be a git repository") {
+		t.Errorf("no such repository: got %v", err)
+	}
+}
+
+func TestSSHKeysComeFromTheAgentOrTheHomeDirectory(t *testing.T) {
+	needProgram(t, "ssh-agent")
+	r := newTestRepo(t)
+	s := newSSHServer(t, "ed25519")
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	t.Setenv("SSH_AUTH_SOCK", "")
+	writeTestFile(t, filepath.Join(home, ".ssh", "known_hosts"), readTestFile(t, s.knownHosts("ed25519", true)))
+	clone := func() error {
+		_, err := newWorkingCopy(t, s.url(r.dir)).Clone(context.Background())
+		return err
+	}
+	if err := clone(); err == nil || !strings.Contains(err.Error(), "no ssh key") {
+		t.Errorf("without any key: got %v", err)
+	}
+
+	socket := filepath.Join(t.TempDir(), "agent")
+	agent := exec.CommandContext(t.Context(), "ssh-agent", "-D", "-a", socket)
+	if err := agent.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = agent.Process.Kill(); _ = agent.Wait() })
+	t.Setenv("SSH_AUTH_SOCK", socket)
+	for !exists(socket) { // until the agent is there
+	}
+	if out, err := exec.Command("ssh-add", "-q", s.path("user")).CombinedOutput(); err != nil {
+		t.Fatalf("ssh-add: %v\n%s", err, out)
+	}
+	if err := clone(); err != nil {
+		t.Errorf("with an agent: %v", err)
+	}
+	t.Setenv("SSH_AUTH_SOCK", "/nonexistent")
+	writeTestFile(t, filepath.Join(home, ".ssh", "id_ed25519"), readTestFile(t, s.path("user")))
+	if err := clone(); err != nil {
+		t.Errorf("with a key in the home directory: %v", err)
+	}
+}
+
+func TestSSHConfigurationIsHonoured(t *testing.T) {
+	r := newTestRepo(t)
+	s := newSSHServer(t, "ed25519")
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	t.Setenv("SSH_AUTH_SOCK", "")
+	writeTestFile(t, filepath.Join(home, ".ssh", "config"), fmt.Sprintf(
+		"Host configs\n  HostName 127.0.0.1\n  Port %d\n  User %s\n  IdentityFile %s\nHost jumping\n  ProxyJump x\n",
+		s.port, currentUser(t), s.path("user")))
+	writeTestFile(t, filepath.Join(home, ".ssh", "known_hosts"), readTestFile(t, s.knownHosts("ed25519", false)))
+	c := cloned(t, "configs:"+r.dir)
+	c.is(r, "main")
+	_, err := newWorkingCopy(t, "jumping:r").Clone(context.Background())
+	if err == nil || !strings.Contains(err.Error(), "ProxyJump") {
+		t.Errorf("a proxy: got %v", err)
+	}
+}

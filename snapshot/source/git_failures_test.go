@@ -1,0 +1,244 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// snapshotOf describes a working copy, to see that nothing was changed.
+func (c *workingCopy) snapshotOf() string {
+	c.t.Helper()
+	var b strings.Builder
+	b.WriteString(runGit(c.t, c.dir, 0, "for-each-ref") + "\n" + runGit(c.t, c.dir, 0, "rev-parse", "HEAD") + "\n")
+	err := filepath.Walk(c.dir, func(path string, info os.FileInfo, err error) error {
+		if err != nil {
+			return err
+		}
+		if strings.HasPrefix(path, filepath.Join(c.dir, ".git")) {
+			return nil
+		}
+		b.WriteString(path + info.Mode().String() + info.ModTime().String() + "\n")
+		return nil
+	})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return b.String()
+}
+
+func TestUpstreamThatIsNotAsItWasIsAnErrorThatChangesNothing(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		harm func(r *testRepo)
+		says []string
+	}{
+		{"branch deleted", func(r *testRepo) {
+			r.git("branch", "other")
+			r.git("branch", "another")
+			r.git("checkout", "-q", "other")
+			r.git("branch", "-D", "main")
+		}, []string{`"main"`, `"another"`, `"other"`}},
+		{"emptied", func(r *testRepo) {
+			r.git("update-ref", "-d", "refs/heads/main")
+		}, []string{"empty"}},
+		{"gone", func(r *testRepo) {
+			if err := os.Rename(r.dir, r.dir+"-elsewhere"); err != nil {
+				r.t.Fatal(err)
+			}
+		}, nil},
+		{"no repository any more", func(r *testRepo) {
+			if err := os.Rename(filepath.Join(r.dir, ".git"), filepath.Join(r.dir, "x")); err != nil {
+				r.t.Fatal(err)
+			}
+		}, nil},
+	} {
+		for _, transport := range transports {
+			t.Run(test.name+"/"+transport.name, func(t *testing.T) {
+				t.Parallel()
+				r := newTestRepo(t)
+				url, change := transport.serve(t, r)
+				c := cloned(t, url, change)
+				before := c.snapshotOf()
+				current, err := c.Current(context.Background())
+				if err != nil {
+					t.Fatal(err)
+				}
+				test.harm(r)
+				err = c.updateFails(append(test.says, redact(url))...)
+				t.Log(err)
+				if after := c.snapshotOf(); after != before {
+					t.Errorf("the failed update changed\n%s\nto\n%s", before, after)
+				}
+				if now, err := c.Current(context.Background()); err != nil || now != current {
+					t.Errorf("Current is %v, %v, was %v", now, err, current)
+				}
+			})
+		}
+	}
+}
+
+func TestCloneOfWhatIsNotThereLeavesNothing(t *testing.T) {
+	needProgram(t, "git")
+	empty := filepath.Join(t.TempDir(), "empty.git")
+	runGit(t, "/", 0, "init", "-q", "--bare", empty)
+	for url, says := range map[string]string{
+		"/nonexistent/repository":        "/nonexistent/repository",
+		empty:                            "empty",
+		t.TempDir():                      "no git repository",
+		"git://127.0.0.1:1/r":            "127.0.0.1:1",
+		"http://127.0.0.1:1/r":           "127.0.0.1:1",
+		"ssh://u@127.0.0.1:1/r":          "127.0.0.1:1",
+		"https://u:secret@127.0.0.1:1/r": "127.0.0.1:1",
+		"ftp://example.com/r":            "scheme",
+		"":                               "empty",
+	} {
+		c := newWorkingCopy(t, url, func(o *GitOptions) { o.Auth.SSHKey = testSSHKey(t) })
+		_, err := c.Clone(context.Background())
+		if err == nil || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: got %v", url, err)
+		}
+		if left, _ := os.ReadDir(filepath.Dir(c.dir)); len(left) > 0 {
+			t.Errorf("%s: left %v", url, left)
+		}
+	}
+}
+
+func TestCloneIntoADirectoryThatIsNotEmptyIsRefused(t *testing.T) {
+	r := newTestRepo(t)
+	c := newWorkingCopy(t, r.dir)
+	writeTestFile(t, filepath.Join(c.dir, "precious"), "x")
+	if _, err := c.Clone(context.Background()); err == nil || !strings.Contains(err.Error(), "not empty") {
+		t.Errorf("got %v", err)
+	}
+	if left, _ := os.ReadDir(c.dir); len(left) != 1 {
+		t.Errorf("left %v", left)
+	}
+	if err := os.Remove(filepath.Join(c.dir, "precious")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Clone(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	c.is(r, "main")
+}
+
+func TestDirectoryThatIsNoCheckoutIsRefused(t *testing.T) {
+	r := newTestRepo(t)
+	c := newWorkingCopy(t, r.dir)
+	c.updateFails("trunk")
+	writeTestFile(t, filepath.Join(c.dir, "file"), "x")
+	c.updateFails("trunk", ".git")
+	if _, err := c.Current(context.Background()); err == nil {
+		t.Error("Current succeeded")
+	}
+}
+
+// adv is the beginning of an answer of git-upload-pack.
+const adv = "003f" + hashA + " refs/heads/main\x00 \n"
+
+func TestServerThatHangsEndsByTheDeadline(t *testing.T) {
+	for name, says := range map[string]string{
+		"silent":                     "",
+		"half a length":              "00",
+		"half a list of refs":        adv,
+		"no pack":                    adv + "0000",
+		"half a pack":                adv + "0000" + "0008NAK\nPACK\x00\x00\x00\x02\x00\x00\x00\x05",
+		"half an answer in the http": "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n001e# service=git-upload-pack\n0000",
+		"half an ssh greeting":       "SSH-2.0-Open",
+		"an ssh greeting":            "SSH-2.0-OpenSSH_9.2\r\n",
+	} {
+		for _, scheme := range []string{"git", "http", "ssh"} {
+			t.Run(name+"/"+scheme, func(t *testing.T) {
+				t.Parallel()
+				c := newWorkingCopy(t, scheme+"://"+hungServer(t, says)+"/r", func(o *GitOptions) {
+					o.Timeout = 300 * time.Millisecond
+					o.Branch = "main"
+					o.Auth.SSHKey = testSSHKey(t)
+				})
+				_, err := c.Clone(context.Background())
+				if err == nil {
+					t.Fatal("no error")
+				}
+				// What is no answer of the protocol at all may be refused at once.
+				if strings.HasPrefix(name, "half") || name == "silent" || name == "an ssh greeting" && scheme == "ssh" {
+					foreign := scheme == "http" && !strings.Contains(name, "http") && name != "silent" && name != "half a length" ||
+						scheme != "http" && strings.Contains(name, "http") || scheme != "ssh" && strings.Contains(name, "ssh") ||
+						scheme == "ssh" && !strings.Contains(name, "ssh") && name != "silent" && name != "half a length"
+					if !foreign && !errors.Is(err, context.DeadlineExceeded) {
+						t.Errorf("got %v", err)
+					}
+					if !foreign && !strings.Contains(err.Error(), "300ms") {
+						t.Errorf("the error does not say how long it waited: %v", err)
+					}
+				}
+			})
+		}
+	}
+}
+
+func TestHungServerEndsWhenTheContextDoes(t *testing.T) {
+	for _, scheme := range []string{"git", "http", "ssh"} {
+		ctx, cancel := context.WithCancel(context.Background())
+		c := newWorkingCopy(t, scheme+"://"+hungServer(t, "")+"/r", func(o *GitOptions) {
+			o.Timeout = 0
+			o.Auth.SSHKey = testSSHKey(t)
+		})
+		done := make(chan error)
+		go func() {
+			_, err := c.Clone(ctx)
+			done <- err
+		}()
+		cancel()
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: got %v", scheme, err)
+		}
+	}
+}
+
+func TestWebPageIsNotTakenForARepository(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte("<!DOCTYPE html><title>Sign in</title>"))
+	}))
+	defer server.Close()
+	c := newWorkingCopy(t, server.URL+"/r")
+	if _, err := c.Clone(context.Background()); err == nil || !strings.Contains(err.Error(), "not git's protocol") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestRepositoryWithOtherObjectNamesIsRefused(t *testing.T) {
+	needProgram(t, "git")
+	dir := filepath.Join(t.TempDir(), "upstream")
+	runGit(t, "/", 0, "init", "-q", "--object-format=sha256", dir)
+	runGit(t, dir, 0, "commit", "-q", "--allow-empty", "-m", "x")
+	r := &testRepo{t: t, dir: dir}
+	for _, url := range []string{dir, r.daemon(), r.webServer("")} {
+		c := newWorkingCopy(t, url)
+		if _, err := c.Clone(context.Background()); err == nil || !strings.Contains(err.Error(), "sha256") {
+			t.Errorf("%s: got %v", url, err)
+		}
+	}
+	c := newWorkingCopy(t, "")
+	runGit(t, "/", 0, "clone", "-q", dir, c.dir)
+	c.updateFails("extensions.objectformat = sha256")
+}
+
+func TestShallowUpstreamIsRefused(t *testing.T) {
+	r := newTestRepo(t)
+	r.grow(3)
+	shallow := &testRepo{t: t, dir: filepath.Join(t.TempDir(), "shallow")}
+	runGit(t, "/", 0, "clone", "-q", "--depth=1", "file://"+r.dir, shallow.dir)
+	for _, url := range []string{shallow.dir, shallow.daemon(), shallow.webServer("")} {
+		c := newWorkingCopy(t, url)
+		if _, err := c.Clone(context.Background()); err == nil || !strings.Contains(err.Error(), "shallow") {
+			t.Errorf("%s: got %v", url, err)
+		}
+	}
+}
