@@ -69,13 +69,14 @@ func (p *previousTag) close() {
 	}
 }
 
-// find returns the manifest's record of a file that is the same in the previous tag as in e.
+// find returns the manifest's record of a file that is the same in the previous tag as in e. If the sizes
+// differ, then what the source does to line ends has changed since.
 func (p *previousTag) find(e source.Entry) (tagging.ManifestEntry, bool) {
 	if p == nil || e.ID == "" || p.ids[e.Path] != e.ID {
 		return tagging.ManifestEntry{}, false
 	}
 	m, ok := p.files[e.Path]
-	return m, ok && m.Mode == byte(e.Mode)
+	return m, ok && m.Mode == byte(e.Mode) && m.Size == e.Size
 }
 
 // openDir opens a directory of the tag without following any link, or returns -1.

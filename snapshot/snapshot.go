@@ -178,7 +178,7 @@ func (m *Manager) make(ctx context.Context, revision source.Revision, r *Result)
 	if len(tree.Entries()) == 0 {
 		return errors.New("the revision has no files: an empty configuration is never published")
 	}
-	previous := m.openPrevious(ctx)
+	previous := m.openPrevious(ctx, tree)
 	defer previous.close()
 	if err := m.checkSpace(tree.Entries(), previous); err != nil {
 		return err
@@ -212,9 +212,9 @@ func (m *Manager) make(ctx context.Context, revision source.Revision, r *Result)
 	return m.publish(stage, r.Name)
 }
 
-// openPrevious opens the newest tag from which unchanged files can be taken. Not to have one costs time
-// and disk, nothing else.
-func (m *Manager) openPrevious(ctx context.Context) *previousTag {
+// openPrevious opens the newest tag from which unchanged files can be taken for the next tree. Not to have one
+// costs time and disk, nothing else.
+func (m *Manager) openPrevious(ctx context.Context, next source.Tree) *previousTag {
 	index, err := tagging.ReadIndex(m.Layout)
 	if err != nil {
 		return nil
@@ -229,9 +229,11 @@ func (m *Manager) openPrevious(ctx context.Context) *previousTag {
 		if err != nil {
 			return nil
 		}
-		tree, err := m.Source.Tree(ctx, source.Revision{ID: header.Revision})
-		if err != nil {
-			return nil
+		tree := next
+		if header.Revision != next.Revision().ID {
+			if tree, err = m.Source.Tree(ctx, source.Revision{ID: header.Revision}); err != nil {
+				return nil
+			}
 		}
 		p, err := newPreviousTag(m.Layout.Dir(t.Name), manifest, tree)
 		if err != nil {
