@@ -3,6 +3,7 @@ package tagging_test
 import (
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -71,12 +72,21 @@ func (b base) index() *tagging.Index {
 	return x
 }
 
-// closed takes all permissions away, or skips the test for a user whom that does not stop.
-func (b base) closed(name string) {
+// asNobody does something as a user without privileges.
+func (b base) asNobody(do func()) {
 	b.Helper()
 	if os.Geteuid() == 0 {
-		b.Skip("root may read everything")
+		// What testing makes for a temporary directory is closed to others.
+		b.must(os.Chmod(filepath.Dir(filepath.Dir(b.Base)), 0o755))
+		b.must(syscall.Seteuid(65534))
+		defer func() { b.must(syscall.Seteuid(0)) }()
 	}
+	do()
+}
+
+// close takes all permissions of a file or directory away until the test ends.
+func (b base) close(name string) {
+	b.Helper()
 	b.must(os.Chmod(b.path(name), 0))
 	b.Cleanup(func() { b.must(os.Chmod(b.path(name), 0o755)) })
 }

@@ -1,6 +1,8 @@
 package tagging_test
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"strings"
 	"testing"
@@ -50,7 +52,8 @@ func TestReadIndex(t *testing.T) {
 		"etchautotag-20261122-1400", "etchautotag-20261322-0900", "newtag1234", "release 7"}, x.Foreign); diff != "" {
 		t.Errorf("foreign (-want +got):\n%s", diff)
 	}
-	for _, name := range []string{"", "etchautotag-20261122-1100", "etchautotag-20261122-0600", "etchautotag-20261122-1500"} {
+	for _, clock := range []string{"1100", "0600", "1500"} {
+		name := "etchautotag-20261122-" + clock
 		if tag := x.Find(name); tag != nil {
 			t.Errorf("Find(%q) = %v", name, tag.Name)
 		}
@@ -97,10 +100,24 @@ func TestReadIndexFailsIfTheTagsCannotBeRead(t *testing.T) {
 
 func TestReadIndexFailsWithoutPermission(t *testing.T) {
 	b := newBase(t)
-	b.closed("tags")
-	if x, err := tagging.ReadIndex(b.Layout); err == nil {
-		t.Errorf("index is %+v", x)
-	}
+	b.close("tags")
+	b.asNobody(func() {
+		if x, err := tagging.ReadIndex(b.Layout); !errors.Is(err, fs.ErrPermission) {
+			t.Errorf("index is %+v, %v", x, err)
+		}
+	})
+}
+
+func TestAManifestWithoutPermissionIsAnErrorAndNotAbsent(t *testing.T) {
+	const name = "etchautotag-20261122-0900"
+	b := newBase(t)
+	b.tag(name, time.Now(), "")
+	b.close(b.Manifest(name))
+	b.asNobody(func() {
+		if _, ok, err := b.index().Find(name).Header(); ok || !errors.Is(err, fs.ErrPermission) {
+			t.Errorf("header: %t, %v", ok, err)
+		}
+	})
 }
 
 func TestHeadersOfAnIndex(t *testing.T) {

@@ -26,7 +26,7 @@ func (r *Resolver) know() *marks {
 	r.once.Do(func() {
 		m := &r.marks
 		for _, e := range r.States.Entries() {
-			if t, err := ParseName(e.Tag); err == nil && r.Cadence.Aligned(t) {
+			if t, err := ParseName(e.Tag); err == nil {
 				m.entries = append(m.entries, mark{t, e})
 			}
 		}
@@ -147,7 +147,7 @@ func unsoaked(t *Tag, ring Ring, now time.Time) string {
 		return fmt.Sprintf("its manifest cannot be used, so it may be too fresh: %v", err)
 	case ok && header.Published.After(now.Add(-ring.Delay)):
 		return fmt.Sprintf("it was published at %s, less than %s ago",
-			header.Published.UTC().Format("2006-01-02 15:04:05 UTC"), ring.Delay)
+			header.Published.UTC().Format("2006-01-02 15:04:05 UTC"), FormatDuration(ring.Delay))
 	}
 	return "" // without a manifest the name's own time counts, and that is past
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -39,7 +40,7 @@ func LoadPins(path string) (*Pins, error) {
 func parsePins(path string, data []byte) *Pins {
 	p := &Pins{byHost: make(map[string]Pin)}
 	for line := range tagstate.Lines(data) {
-		at := tagstate.Position{File: path, Line: line.Number}
+		at := tagstate.Position{File: filepath.Base(path), Line: line.Number}
 		if err := ValidateHost(line.Key); err != nil {
 			p.Warnings = append(p.Warnings, tagstate.Warning{Position: at, Message: err.Error()})
 			continue
@@ -78,7 +79,8 @@ func (p Pin) IsBump() bool {
 		return false
 	}
 	for i := range len(stamp) {
-		if digit := '0' <= stamp[i] && stamp[i] <= '9'; digit == (stampFormat[i] == '-') || !digit && stamp[i] != '-' {
+		digit := '0' <= stamp[i] && stamp[i] <= '9'
+		if dash := stampFormat[i] == '-'; dash != (stamp[i] == '-') || !dash && !digit {
 			return false
 		}
 	}

@@ -19,7 +19,7 @@ type Resolver struct {
 	Layout      Layout
 	Cadence     Cadence
 	Rings       Rings
-	States      *tagstate.Set
+	States      *tagstate.Set // read with Cadence.Valid, so that only aligned tags have states
 	Index       *Index
 	Pins        *Pins
 	Inventories []inventory.Inventory // in order: groups are united, the first pin wins
@@ -124,6 +124,11 @@ func (r *Resolver) follow(d *Decision, pin Pin, path string) {
 	}
 	d.Path = path
 	d.note(fmt.Sprintf("the host is pinned to %s (%s)", pin.Path, pin.From))
+	if t := r.Index.Find(r.Layout.TagOf(path)); t != nil {
+		if state, from := r.State(t); state != tagstate.None && state != tagstate.Good {
+			d.note(fmt.Sprintf("%s is %s (%s): a pin holds all the same", t.Name, state, from))
+		}
+	}
 }
 
 // resolve decides for a tag.

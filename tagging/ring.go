@@ -160,7 +160,8 @@ func bucket(ring, host string) uint64 {
 func ValidateHost(s string) error {
 	const most = 253
 	if s == "" || len(s) > most {
-		return fmt.Errorf("%s is not the name of a host: it must have 1 to %d characters, not %d", quote(s), most, len(s))
+		return fmt.Errorf("%s is not the name of a host: it must have 1 to %d characters, not %d",
+			quote(s), most, len(s))
 	}
 	if s[0] == '-' || s[0] == '.' {
 		return fmt.Errorf("%s is not the name of a host: it begins with %q", quote(s), s[0])
@@ -169,8 +170,8 @@ func ValidateHost(s string) error {
 		switch c := s[i]; {
 		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '.', c == '-', c == '_':
 		default:
-			return fmt.Errorf("%s is not the name of a host: it may have letters, digits, dots, dashes and underscores only",
-				quote(s))
+			return fmt.Errorf(
+				"%s is not the name of a host: it may have letters, digits, dots, dashes and underscores only", quote(s))
 		}
 	}
 	return nil

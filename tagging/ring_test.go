@@ -62,14 +62,17 @@ func TestPercentTakesTheHostsWhoseHashIsBelowIt(t *testing.T) {
 		{"canary", "b", 3172},
 	} {
 		in := func(percent float64) bool {
-			rings := tagging.Rings{{Name: c.ring, Groups: []string{"g"}, Percent: percent, HasPercent: true}, {Name: "rest"}}
+			rings := tagging.Rings{
+				{Name: c.ring, Groups: []string{"g"}, Percent: percent, HasPercent: true}, {Name: "rest"},
+			}
 			ring, why := rings.Match(c.host, []string{"g"})
 			if ring.Name == c.ring && why != fmt.Sprintf("group g, within %v%%", percent) {
 				t.Errorf("why is %q", why)
 			}
 			return ring.Name == c.ring
 		}
-		for _, percent := range []float64{0, float64(c.place) / 100, float64(c.place)/100 + 0.005, float64(c.place+1) / 100, 100} {
+		exact := float64(c.place) / 100
+		for _, percent := range []float64{0, exact - 0.01, exact, exact + 0.005, exact + 0.01, 100} {
 			if want := float64(c.place) < percent*100; in(percent) != want {
 				t.Errorf("%s at place %d is within %v%% of %s: %t", c.host, c.place, percent, c.ring, !want)
 			}
@@ -94,7 +97,8 @@ func TestAHostStaysInAShareThatGrows(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		host := rapid.StringMatching(`[a-z0-9]{1,10}`).Draw(t, "host")
 		in := func(percent float64) bool {
-			ring, _ := tagging.Rings{{Name: "r", Hosts: []string{"*"}, Percent: percent, HasPercent: true}, {}}.Match(host, nil)
+			rings := tagging.Rings{{Name: "r", Hosts: []string{"*"}, Percent: percent, HasPercent: true}, {}}
+			ring, _ := rings.Match(host, nil)
 			return ring.Name == "r"
 		}
 		small := rapid.Float64Range(0, 100).Draw(t, "small")
@@ -109,6 +113,9 @@ func TestValidateRings(t *testing.T) {
 		t.Errorf("the default rings: %v", err)
 	}
 	last := tagging.Ring{Name: "last"}
+	share := func(percent float64) tagging.Ring {
+		return tagging.Ring{Name: "a", Groups: []string{"g"}, Percent: percent, HasPercent: true}
+	}
 	for _, c := range []struct {
 		name  string
 		rings tagging.Rings
@@ -126,10 +133,11 @@ func TestValidateRings(t *testing.T) {
 		{"pattern", tagging.Rings{{Name: "a", Hosts: []string{"ok*", "[a-"}}, last}, []string{"hosts of ring 0"}},
 		{"empty pattern", tagging.Rings{{Name: "a", Hosts: []string{""}}, last}, []string{"hosts of ring 0"}},
 		{"empty group", tagging.Rings{{Name: "a", Groups: []string{""}}, last}, []string{"groups of ring 0"}},
-		{"too much", tagging.Rings{{Name: "a", Groups: []string{"g"}, Percent: 100.1, HasPercent: true}, last}, []string{"percent of ring 0"}},
-		{"too little", tagging.Rings{{Name: "a", Groups: []string{"g"}, Percent: -1, HasPercent: true}, last}, []string{"percent of ring 0"}},
-		{"no number", tagging.Rings{{Name: "a", Groups: []string{"g"}, Percent: math.NaN(), HasPercent: true}, last}, []string{"percent of ring 0"}},
-		{"several", tagging.Rings{{Delay: -1}, {Name: "b"}, last}, []string{"name of ring 0", "delay of ring 0", "groups of ring 0", "groups of ring 1"}},
+		{"too much", tagging.Rings{share(100.1), last}, []string{"percent of ring 0"}},
+		{"too little", tagging.Rings{share(-1), last}, []string{"percent of ring 0"}},
+		{"no number", tagging.Rings{share(math.NaN()), last}, []string{"percent of ring 0"}},
+		{"several", tagging.Rings{{Delay: -1}, {Name: "b"}, last},
+			[]string{"name of ring 0", "delay of ring 0", "groups of ring 0", "groups of ring 1"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var got []string
@@ -176,7 +184,8 @@ func FuzzValidateHost(f *testing.F) {
 	for host := range hostSeeds {
 		f.Add(host)
 	}
-	const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_"
+	const letters = "abcdefghijklmnopqrstuvwxyz"
+	allowed := letters + strings.ToUpper(letters) + "0123456789.-_"
 	f.Fuzz(func(t *testing.T, s string) {
 		want := len(s) >= 1 && len(s) <= 253 && strings.Trim(s, allowed) == "" && strings.IndexAny(s, "-.") != 0
 		for _, r := range s {

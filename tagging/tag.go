@@ -66,7 +66,7 @@ func NewCadence(d time.Duration) (Cadence, error) {
 	hours := d >= time.Hour && d <= day && d%time.Hour == 0 && day%d == 0
 	if !minutes && !hours {
 		return Cadence{}, fmt.Errorf(
-			"tags cannot be made every %s: it must be minutes that divide an hour, or hours that divide a day", d)
+			"tags cannot be made every %s: it must be minutes that divide an hour, or hours that divide a day", FormatDuration(d))
 	}
 	return Cadence{d}, nil
 }
@@ -92,7 +92,7 @@ func (c Cadence) Aligned(t time.Time) bool { return c.Floor(t).Equal(t) }
 func (c Cadence) Valid(name string) error {
 	t, err := ParseName(name)
 	if err == nil && !c.Aligned(t) {
-		err = fmt.Errorf("%q is not aligned: tags are made every %s, counted from 00:00 UTC", name, c.Every())
+		err = fmt.Errorf("%q is not aligned: tags are made every %s, counted from 00:00 UTC", name, FormatDuration(c.Every()))
 	}
 	return err
 }

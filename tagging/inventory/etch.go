@@ -24,6 +24,8 @@ type Etch struct {
 	trees iter.Seq[Tree]
 }
 
+var _ Lister = (*Etch)(nil)
+
 // NewEtch returns the inventory that is read from the first of trees that can be read. Those before it
 // are named in the notes of each answer, with the reason. The trees are asked for anew, once, for each
 // Lookup or Hosts, and no further than is needed. Without any tree no host is known.
@@ -130,7 +132,7 @@ func (r treeReader) read(tree Tree, notes []string) error {
 	if fleetErr != nil {
 		return fleetErr
 	}
-	if tree.Table == "" || errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) { // as it is with an empty path
 		notes = append(notes, tree.Label+" has no table: its files were read in full")
 	} else {
 		notes = append(notes, fmt.Sprintf("the table of %s is not used (%v): its files were read in full",

@@ -20,6 +20,8 @@ type File struct {
 	path string
 }
 
+var _ Lister = (*File)(nil)
+
 // NewFile returns the inventory in the file at path, which is read anew for each Lookup or Hosts.
 func NewFile(path string) *File { return &File{path: path} }
 

@@ -33,8 +33,8 @@ func readFleet(dir string) (*fleet, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !after.IsDir() || !os.SameFile(before, after) {
-		return nil, fmt.Errorf("read %s: it is not a directory, or was replaced meanwhile", dir)
+	if !os.SameFile(before, after) {
+		return nil, fmt.Errorf("read %s: it was replaced meanwhile", dir)
 	}
 	return newFleet(nodes, groups)
 }

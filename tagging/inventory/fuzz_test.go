@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"go.yaml.in/yaml/v3"
+	"pgregory.net/rapid"
 )
 
 // yamlSeeds are documents at the border between the quick reader and the full one.
@@ -20,7 +21,7 @@ func yamlSeeds() []string {
 		"a: x#y\nb: x #y\n", "a : x\n", "a:x\n", "- a\n", "a: [x]]\n", "a: [x,]\n", "a: [,]\n", "a: {b: {c: d}}\n",
 		"10: no\n1.5: 2026-11-22\n0x1f: 1e3\n", "a:\n    - x\n  - y\n", "a:\n  b:\n    c: d\n", "\ta: x\n", "a: x\r\n",
 		"a: \"b\": c\n", "'a': x\n\"b\": y\n", "a: - x\n", "a:\n- - x\n", "a:\n-\n- x\n", "a: null\nb: NULL\nNull: x\n",
-		"a: [x]\n---\nb: [y]\n", "...\n", "%YAML 1.1\n---\na: x\n", "? a\n: b\n", "a: |\n  x\n", "<<: {a: x}\n", "a: b: c\n",
+		"a: [x]\n---\nb: [y]\n", "...\n", "a: 'x\n", "a: \"x\\ty\"\n", "a: 'it''s'\n", "a:\n  b:\n- x\n", "%YAML 1.1\n---\na: x\n", "? a\n: b\n", "a: |\n  x\n", "<<: {a: x}\n", "a: b: c\n",
 		"a: [x: y]\n", "a: {x}\n", "a: {x: }\n", "a: {x: ,}\n", "a: {x: y z}\n", "a: x y\n", "a: .5\n", "a: [a/b, c+d, e@f]\n",
 		"a: '#x'\n", "a: ''\n", "a: [[x]]\n", "a: [x] # c\n", "a: [x]# c\n", "a: 'x'# c\n", "a:  # c\n  - x\n",
 		"a:\n  - x\n  b: y\n", "a:\n  b: x\n  - y\n", " a: x\n", "a: x\n b: y\n", "a:\n- x: y\n", "a: *b\n", "a: !t x\n",
@@ -52,18 +53,21 @@ func FuzzPlainYAML(f *testing.F) {
 	for _, seed := range yamlSeeds() {
 		f.Add(seed)
 	}
-	f.Fuzz(func(t *testing.T, text string) {
-		var plain, full []string
-		if !eachPlainEntry(text, keepEntries(&plain)) {
-			return
-		}
-		if err := eachYAMLEntry("f", text, keepEntries(&full)); err != nil {
-			t.Fatalf("the quick reader takes what is not YAML: %v", err)
-		}
-		if got, want := strings.Join(plain, "\n"), strings.Join(full, "\n"); got != want {
-			t.Errorf("the quick reader has\n%s\nthe full one\n%s", got, want)
-		}
-	})
+	f.Fuzz(func(t *testing.T, text string) { checkQuickReader(t, text) })
+}
+
+// checkQuickReader fails the test if the quick reader takes text and the full one does not agree.
+func checkQuickReader(t rapid.TB, text string) {
+	var plain, full []string
+	if !eachPlainEntry(text, keepEntries(&plain)) {
+		return
+	}
+	if err := eachYAMLEntry("f", text, keepEntries(&full)); err != nil {
+		t.Fatalf("the quick reader takes %q, which is not YAML: %v", text, err)
+	}
+	if got, want := strings.Join(plain, "\n"), strings.Join(full, "\n"); got != want {
+		t.Fatalf("%q: the quick reader has\n%s\nthe full one\n%s", text, got, want)
+	}
 }
 
 // checkParsed fails the test unless a parser has either found a mistake, with its place, or not.
@@ -78,7 +82,7 @@ func checkParsed(t *testing.T, text string, err error) {
 	}
 }
 
-// compiled returns the fleet that the rosters make, after a round through a table.
+// checkCompiled fails the test unless a table of the fleet that the rosters make agrees with the fleet.
 func checkCompiled(t *testing.T, nodes, groups *roster) {
 	t.Helper()
 	f, err := newFleet(nodes, groups)

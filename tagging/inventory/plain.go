@@ -28,17 +28,26 @@ const maxPlainKey = 1000
 // eachPlainEntry visits the entries of the mapping in text. It returns false if text is more than it can
 // read or if visit has failed; some entries may have been visited then.
 func eachPlainEntry(text string, visit visitor) bool {
-	for i := range len(text) {
-		if c := text[i]; c != '\n' && (c < ' ' || c > '~') {
-			return false
-		}
+	if !isPlainText(text) {
+		return false
 	}
 	p := &plainReader{rest: text}
 	p.next()
 	if !p.end && p.indent == 0 && p.body == "---" {
 		p.next()
 	}
-	return (p.end || p.mapping(0, visit)) && p.end
+	return p.mapping(0, visit) && p.end
+}
+
+// isPlainText reports whether text is printable ASCII with the ends of lines of Unix or Windows.
+func isPlainText(text string) bool {
+	for i := range len(text) {
+		c := text[i]
+		if (c < ' ' || c > '~') && c != '\n' && (c != '\r' || !strings.HasPrefix(text[i:], "\r\n")) {
+			return false
+		}
+	}
+	return true
 }
 
 // next goes to the next line that is neither blank nor a comment.
@@ -53,6 +62,7 @@ func (p *plainReader) next() {
 		p.number++
 		p.body = strings.TrimLeft(line, " ")
 		p.indent = len(line) - len(p.body)
+		p.body = strings.TrimSuffix(p.body, "\r")
 		if p.body != "" && p.body[0] != '#' {
 			return
 		}
@@ -60,7 +70,8 @@ func (p *plainReader) next() {
 	p.end = true
 }
 
-// mapping reads a block mapping, whose keys stand at indent.
+// mapping reads a block mapping, whose keys stand at indent. It stops at the first line with another
+// indent, like all that reads lines here: one that fits nowhere is left over in the end.
 func (p *plainReader) mapping(indent int, visit visitor) bool {
 	for !p.end && p.indent == indent {
 		if indent == 0 {
@@ -75,7 +86,7 @@ func (p *plainReader) mapping(indent int, visit visitor) bool {
 			return false
 		}
 	}
-	return p.end || p.indent < indent
+	return true
 }
 
 // value reads what follows a key that stands at indent, and goes to the line after it.
@@ -122,7 +133,7 @@ func (p *plainReader) list() (*yaml.Node, bool) {
 		n.Content = append(n.Content, item)
 		p.next()
 	}
-	return n, p.end || p.indent <= indent
+	return n, true
 }
 
 // inline reads a name, a list or a mapping at the beginning of s and returns what follows it.

@@ -42,6 +42,7 @@ func TestYAMLRosters(t *testing.T) {
 		{"line ends of Windows", "a:\r\n- x\r\nb: [y]\r\n", "a=x;b=y;"},
 		{"a byte-order mark", "\uFEFFa: [x]\n", "a=x;"},
 		{"other letters", "bücher: [größe, 日本]\n", "bücher=größe,日本;"},
+		{"lists that differ in where names end", "a: [xy, z]\nb: [x, yz]\nc: [xyz]\n", "a=xy,z;b=x,yz;c=xyz;"},
 		{"end of document", "a: [x]\n...\n", "a=x;"},
 		{"lists are longer than keys may be", "a: [" + strings.Repeat("x, ", 1000) + "x]", "a=" + strings.Repeat("x,", 1000) + "x;"},
 	}

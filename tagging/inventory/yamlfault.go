@@ -48,10 +48,10 @@ func splitYAMLError(err error) (line int, problem string) {
 // isStructural reports whether a problem is one of words that are well-formed by themselves. With those
 // the library counts lines from 0, and names the line in which the mapping or list around it begins.
 func isStructural(problem string) bool {
-	for _, expected := range []string{"key", "'-' indicator", "',' or ']'", "',' or '}'", "node content", "<document start>"} {
-		if problem == "did not find expected "+expected {
-			return true
-		}
+	expected, found := strings.CutPrefix(problem, "did not find expected ")
+	switch expected {
+	case "key", "'-' indicator", "',' or ']'", "',' or '}'", "node content", "<document start>":
+		return found
 	}
 	return false
 }

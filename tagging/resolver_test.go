@@ -1,0 +1,405 @@
+package tagging_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/inventory"
+	"github.com/etch/etchtag/tagstate"
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+)
+
+// at is a time of 22 November 2026.
+func at(clock string) time.Time {
+	t, err := time.Parse("2006-01-02 15:04", "2026-11-22 "+clock)
+	if err != nil {
+		panic(err)
+	}
+	return t
+}
+
+func name(clock string) string { return tagging.Name(at(clock)) }
+
+// hourly is a world of tags written as "0900", "0930=tree" or "0900=tree@09:20", the time of publication, and
+// of marks written as "0900 bad".
+func hourly(tags string, files ...string) world {
+	w := world{every: time.Hour}
+	for word := range strings.FieldsSeq(tags) {
+		word, published, late := strings.Cut(word, "@")
+		clock, tree, _ := strings.Cut(word, "=")
+		clock = clock[:2] + ":" + clock[2:]
+		if !late {
+			published = clock
+		}
+		w.tags = append(w.tags, worldTag{name(clock), tree, at(published)})
+	}
+	for _, file := range files {
+		var marks []worldMark
+		for line := range strings.SplitSeq(file, ",") {
+			if clock, word, ok := strings.Cut(strings.TrimSpace(line), " "); ok {
+				marks = append(marks, worldMark{name(clock[:2] + ":" + clock[2:]), word})
+			}
+		}
+		w.files = append(w.files, marks)
+	}
+	return w
+}
+
+// brief is a decision in a line: direction, base tag, the candidates, and in the end the tag.
+func brief(d tagging.Decision) string {
+	short := func(tag string) string { return strings.TrimPrefix(tag, "etchautotag-20261122-") }
+	words := []string{string(d.Direction), "from", short(d.BaseTag) + ":"}
+	for _, s := range d.Steps {
+		words = append(words, short(s.Tag))
+	}
+	if d.Path == "" {
+		words = append(words, "none")
+	}
+	return strings.Join(words, " ")
+}
+
+func TestRingTag(t *testing.T) {
+	dev, after1, after2 := tagging.Ring{}, tagging.Ring{Delay: time.Hour}, tagging.Ring{Delay: 2 * time.Hour}
+	after90m := tagging.Ring{Delay: 90 * time.Minute}
+	strict, strict2 := tagging.Ring{RequireGood: true}, tagging.Ring{RequireGood: true, Delay: 2 * time.Hour}
+	for _, c := range []struct {
+		what  string
+		world world
+		ring  tagging.Ring
+		now   string
+		want  string
+	}{
+		{"this hour", hourly("0800 0900 1000"), dev, "10:59", "back from 1000: 1000"},
+		{"an hour ago", hourly("0800 0900 1000"), after1, "10:00", "back from 0900: 0900"},
+		{"just before the hour", hourly("0800 0900 1000"), after1, "09:59", "back from 0800: 0800"},
+		{"a delay that is no whole hour", hourly("0800 0900 1000"), after90m, "10:29", "back from 0800: 0800"},
+		{"a gap", hourly("0700 1000"), after1, "10:30", "back from 0700: 0700"},
+		{"tagging has stopped", hourly("0100"), dev, "23:59", "back from 0100: 0100"},
+		{"no tags", hourly(""), dev, "10:00", "back from : none"},
+		{"only later ones", hourly("1100"), dev, "10:59", "back from : none"},
+		{"unaligned ones", hourly("0900 0930"), dev, "10:00", "back from 0900: 0900"},
+
+		{"bad", hourly("0800 0900 1000", "1000 bad, 0900 bad"), dev, "10:30", "back from 1000: 1000 0900 0800"},
+		{"all bad", hourly("0900 1000", "1000 bad, 0900 bad"), dev, "10:30", "back from 1000: 1000 0900 none"},
+		{"good", hourly("0900 1000", "1000 good"), dev, "10:30", "back from 1000: 1000"},
+		{"unrecognised", hourly("0900 1000", "1000 BAD"), dev, "10:30", "back from 1000: 1000 0900"},
+		{"the later of two files", hourly("0900 1000 1100", "1000 bad", "1000 badfwd"),
+			after1, "11:30", "forward from 1000: 1100"},
+		{"bad beats good", hourly("0900 1000", "1000 bad", "1000 good"),
+			dev, "10:30", "back from 1000: 1000 0900"},
+
+		{"badfwd", hourly("0900 1000 1100 1200", "1000 badfwd"), after2, "12:30", "forward from 1000: 1100"},
+		{"badfwd, then bad", hourly("0900 1000 1100 1200", "1000 badfwd, 1100 bad"),
+			after2, "12:30", "forward from 1000: 1100 1200"},
+		{"bad, then badfwd", hourly("0900 1000 1100", "1000 badfwd, 1100 bad"),
+			dev, "11:30", "back from 1100: 1100 1000 0900"},
+		{"badfwd is the newest", hourly("0900 1000", "1000 badfwd"), dev, "10:30", "forward from 1000: none"},
+		{"badfwd, the next is of the future", hourly("0900 1000 1100", "1000 badfwd"),
+			dev, "10:30", "forward from 1000: none"},
+		{"badfwd that does not exist", hourly("0900 1100", "1000 badfwd"),
+			after1, "11:30", "forward from 1000: 1100"},
+		{"badfwd before a gap", hourly("0800 0900 1200", "0900 badfwd"),
+			after1, "12:30", "forward from 0900: 1200"},
+		{"a state without a tag hides badfwd", hourly("0900 1100", "0900 badfwd, 1000 good"),
+			after1, "11:30", "back from 1000: 0900 none"},
+		{"a mark of the future", hourly("0900 1000", "1100 badfwd"), dev, "10:30", "back from 1000: 1000"},
+		{"forward, a tag need not soak", hourly("1000=a 1100=b@12:20", "1000 badfwd"),
+			after2, "12:30", "forward from 1000: 1100"},
+
+		{"published late", hourly("0900=a 1000=b@10:20"), after1, "11:19", "back from 1000: 1000 0900"},
+		{"published late, and soaked", hourly("0900=a 1000=b@10:20"), after1, "11:20", "back from 1000: 1000"},
+		{"not yet published", hourly("0900=a 1000=b@10:20"), dev, "10:19", "back from 1000: 1000 0900"},
+
+		{"inherits bad", hourly("0800=a 0900=b 1000=b", "0900 bad"),
+			dev, "10:30", "back from 1000: 1000 0900 0800"},
+		{"inherits from a newer tag", hourly("0800=a 0900=b 1000=b", "1000 bad"),
+			after1, "10:30", "back from 0900: 0900 0800"},
+		{"inherits badfwd", hourly("0800=b 0900=b 1000=c", "0800 badfwd"),
+			after1, "10:30", "forward from 0900: 1000"},
+		{"its own state comes first", hourly("0800=a 0900=b 1000=b", "0900 bad, 1000 good"),
+			dev, "10:30", "back from 1000: 1000"},
+		{"good is not inherited", hourly("0900=b 1000=b", "0900 good"),
+			strict, "10:30", "back from 1000: 1000 0900"},
+		{"the newest mark of a tree", hourly("0700=b 0800=b 0900=b 1000=c", "0700 badfwd, 0800 bad"),
+			after1, "10:30", "back from 0900: 0900 0800 0700 none"},
+		{"nothing is inherited without manifests", hourly("0900 1000", "0900 bad"),
+			dev, "10:30", "back from 1000: 1000"},
+
+		{"good required", hourly("0800 0900 1000", "0800 good, 1000 BAD"),
+			strict, "10:30", "back from 1000: 1000 0900 0800"},
+		{"good required, none good", hourly("0900 1000"), strict, "10:30", "back from 1000: 1000 0900 none"},
+		{"good required, forward", hourly("0900 1000 1100", "0900 badfwd, 1100 good"),
+			strict2, "11:30", "forward from 0900: 1000 1100"},
+	} {
+		d := c.world.resolver(t).RingTag(c.ring, at(c.now))
+		if got := brief(d); got != c.want {
+			t.Errorf("%s: %s, want %s", c.what, got, c.want)
+		}
+		if naive := newNaive(c.world).ask(c.ring, at(c.now)); naive != answerOf(d) {
+			t.Errorf("%s: the naive resolver says %+v", c.what, naive)
+		}
+	}
+}
+
+// After going forward a ring falls back for as long as the tag that it went forward to has not soaked: tags are
+// always published a little later than their names say.
+func TestAfterGoingForwardATagThatHasNotSoakedIsLeftForOlderOnes(t *testing.T) {
+	r := hourly("0900=a 1000=b 1100=c@11:01", "1000 badfwd").resolver(t)
+	ring := tagging.Ring{Delay: 4 * time.Hour}
+	for clock, want := range map[string]string{"14:59": "11:00", "15:00": "09:00", "15:01": "11:00"} {
+		if d := r.RingTag(ring, at(clock)); d.Tag() != name(want) {
+			t.Errorf("at %s: %s, want %s", clock, brief(d), want)
+		}
+	}
+}
+
+func TestStepsSayWhy(t *testing.T) {
+	w := hourly("0500=e 0600=a@08:30 0700=b 0800=c 0900=b 1000=d 1100 1200=f",
+		"0700 bad, 1000 BAD", "0800 badfwd", "1100 good")
+	w.files[0][0].word = "bad breaks ntp"
+	d := w.resolver(t).RingTag(tagging.Ring{Name: "qa", Delay: 2 * time.Hour, RequireGood: true}, at("14:00"))
+	type step struct {
+		tag      string
+		state    tagstate.State
+		from     string
+		why      string
+		accepted bool
+	}
+	var got []step
+	for _, s := range d.Steps {
+		got = append(got, step{s.Tag, s.State, s.StateFrom, s.Why, s.Accepted})
+	}
+	want := []step{
+		{name("12:00"), "", "", "it is not marked good, which the ring requires", false},
+		{name("11:00"), "good", "file2:1", "acceptable", true},
+	}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(step{})); diff != "" {
+		t.Errorf("steps (-want +got):\n%s", diff)
+	}
+
+	d = w.resolver(t).RingTag(tagging.Ring{Name: "qa", Delay: 2 * time.Hour}, at("10:20"))
+	if d.BaseTag != name("08:00") || d.Direction != tagging.Forward {
+		t.Errorf("%s", brief(d))
+	}
+	w.files[1] = nil
+	w.files[0] = append(w.files[0], worldMark{name("08:00"), ""})
+	d = w.resolver(t).RingTag(tagging.Ring{Name: "qa", Delay: 2 * time.Hour}, at("12:00"))
+	got = nil
+	for _, s := range d.Steps {
+		got = append(got, step{s.Tag, s.State, s.StateFrom, s.Why, s.Accepted})
+	}
+	want = []step{
+		{name("10:00"), "unrecognised", "file0:2", `"BAD" is said of it, which is not a state`, false},
+		{name("09:00"), "bad", name("07:00"), "it has the same content as " + name("07:00") + ", which is bad", false},
+		{name("08:00"), "unrecognised", "file0:3", "something is said of it, but no state", false},
+		{name("07:00"), "bad", "file0:1", "it is marked bad (breaks ntp)", false},
+		{name("06:00"), "", "", "acceptable", true},
+	}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(step{})); diff != "" {
+		t.Errorf("steps (-want +got):\n%s", diff)
+	}
+
+	d = w.resolver(t).RingTag(tagging.Ring{Name: "qa", Delay: 2 * time.Hour}, at("08:10"))
+	if why := d.Steps[0].Why; why != "it was published at 2026-11-22 08:30:00 UTC, less than 2h ago" {
+		t.Errorf("0600 is passed over because %q", why)
+	}
+}
+
+func TestFailuresSayWhatWasLookedFor(t *testing.T) {
+	for _, c := range []struct {
+		world world
+		parts []string
+	}{
+		{hourly(""), []string{"ring qa", "there is none up to the nominal one, " + name("10:00")}},
+		{hourly("1000", "1000 bad"), []string{"ring qa", "the only one", name("10:00"), "it is marked bad"}},
+		{hourly("0900 1000", "0900 bad, 1000 bad"), []string{"there are 2", name("10:00"), "it is marked bad"}},
+		{hourly("1000", "1000 badfwd"), []string{"there is none after the base tag, " + name("10:00") + ", which is badfwd"}},
+	} {
+		d := c.world.resolver(t).RingTag(tagging.Ring{Name: "qa"}, at("10:30"))
+		if !errors.Is(d.Err, tagging.ErrNoTag) || d.Failure != d.Err.Error() {
+			t.Errorf("error %v, failure %q", d.Err, d.Failure)
+		}
+		for _, part := range c.parts {
+			if !strings.Contains(d.Failure, part) {
+				t.Errorf("%q does not say %q", d.Failure, part)
+			}
+		}
+	}
+}
+
+// withHeaders is an index whose tags' headers cannot be read, for those that broken names, and count how often
+// they are asked for.
+func withHeaders(t *testing.T, w world, reads map[string]int, broken ...string) *tagging.Resolver {
+	r := w.resolver(t)
+	var tags []*tagging.Tag
+	for _, wt := range w.tags {
+		tag, err := tagging.NewTag(wt.name, false, func() (tagging.Header, bool, error) {
+			reads[wt.name]++
+			for _, clock := range broken {
+				if name(clock) == wt.name {
+					return tagging.Header{}, false, errors.New("no manifest but rubbish")
+				}
+			}
+			return tagging.Header{Tree: wt.tree, Published: wt.published}, true, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tags = append(tags, tag)
+	}
+	r.Index = tagging.NewIndex(tags...)
+	return r
+}
+
+func TestATagWhoseManifestCannotBeReadIsPassedOver(t *testing.T) {
+	w := hourly("0800=a 0900=b 1000=c 1100=d", "0900 bad, 0800 badfwd")
+	for _, c := range []struct {
+		now, broken, want, why string
+	}{
+		{"11:00", "11:00", "back from 1100: 1100 1000", "may have content that is bad"},
+		{"08:30", "10:00", "forward from 0800: none", ""},
+		{"08:30", "08:00", "forward from 0800: none", ""}, // its own state needs no manifest
+		{"09:30", "10:00", "back from 0900: 0900 0800 none", ""},
+	} {
+		d := withHeaders(t, w, map[string]int{}, c.broken).RingTag(tagging.Ring{}, at(c.now))
+		if got := brief(d); got != c.want || c.why != "" && !strings.Contains(d.Steps[0].Why, c.why) {
+			t.Errorf("at %s, %s broken: %s, want %s (%+v)", c.now, c.broken, got, c.want, d.Steps)
+		}
+	}
+	w.files = nil
+	d := withHeaders(t, w, map[string]int{}, "11:00").RingTag(tagging.Ring{}, at("11:00"))
+	if got := brief(d); got != "back from 1100: 1100 1000" ||
+		!strings.Contains(d.Steps[0].Why, "may be too fresh: no manifest but rubbish") {
+		t.Errorf("without marks: %s, %+v", got, d.Steps)
+	}
+}
+
+func TestGoingForwardATagWhoseManifestCannotBeReadIsPassedOver(t *testing.T) {
+	w := hourly("0800=a 0900=b 1000=c", "0800 badfwd")
+	d := withHeaders(t, w, map[string]int{}, "09:00").RingTag(tagging.Ring{Delay: 2 * time.Hour}, at("10:00"))
+	if got := brief(d); got != "forward from 0800: 0900 1000" {
+		t.Error(got)
+	}
+}
+
+func TestNotesSayWhatInheritanceIsNotKnown(t *testing.T) {
+	w := hourly("0800=a 0900=b 1000=c", "0800 bad")
+	d := withHeaders(t, w, map[string]int{}, "08:00", "10:00").RingTag(tagging.Ring{}, at("10:30"))
+	if got := strings.Join(d.Notes, "\n"); !strings.Contains(got, name("08:00")+" is bad, but") {
+		t.Errorf("notes are %q", got)
+	}
+	w = hourly("0700=d 0800=a 0900=b 1000=c", "0700 bad")
+	d = withHeaders(t, w, map[string]int{}, "10:00").RingTag(tagging.Ring{}, at("10:30"))
+	if got := strings.Join(d.Notes, "\n"); !strings.Contains(got, "whether the base tag inherits badfwd is not known") {
+		t.Errorf("notes are %q", got)
+	}
+}
+
+func TestManifestsAreReadOnlyWhenNeeded(t *testing.T) {
+	reads := map[string]int{}
+	withHeaders(t, hourly("0800=a 0900=b 1000=c 1100=d"), reads).RingTag(tagging.Ring{Delay: time.Hour}, at("11:30"))
+	if diff := cmp.Diff(map[string]int{name("10:00"): 1}, reads); diff != "" {
+		t.Errorf("without marks (-want +got):\n%s", diff)
+	}
+	reads = map[string]int{}
+	r := withHeaders(t, hourly("0700=a 0800=a 0900=b 1000=c 1100=d", "0800 bad"), reads)
+	for range 3 {
+		r.RingTag(tagging.Ring{Delay: time.Hour}, at("11:30"))
+	}
+	if diff := cmp.Diff(map[string]int{name("08:00"): 1, name("10:00"): 1}, reads); diff != "" {
+		t.Errorf("with a mark (-want +got):\n%s", diff)
+	}
+}
+
+func TestDecide(t *testing.T) {
+	r := hourly("0600 0700 0800 0900 1000").resolver(t)
+	r.Rings = tagging.DefaultRings()
+	r.Inventories = []inventory.Inventory{
+		&fakeInventory{answers: map[string]inventory.Answer{
+			"web1": {Known: true, Groups: []string{"web"}, Notes: []string{"a note"}}}},
+		&fakeInventory{answers: map[string]inventory.Answer{"web1": {Known: true, Groups: []string{"qa", "web"}}}},
+	}
+	got := r.Decide(context.Background(), "WEB1", at("10:30"))
+	want := tagging.Decision{Host: "web1", Ring: "qa", RingWhy: "group qa", Groups: []string{"qa", "web"},
+		Delay: time.Hour, At: at("10:30"), Nominal: name("09:00"), BaseTag: name("09:00"), Direction: tagging.Back,
+		Path:  "tags/" + name("09:00"),
+		Steps: []tagging.Step{{Tag: name("09:00"), Accepted: true, Why: "acceptable"}}, Notes: []string{"fake: a note"}}
+	if diff := cmp.Diff(want, got, cmpopts.EquateErrors()); diff != "" {
+		t.Errorf("decision (-want +got):\n%s", diff)
+	}
+	got = r.Decide(context.Background(), "db1", at("10:30"))
+	if got.Ring != "production" || got.Tag() != name("06:00") ||
+		!strings.Contains(fmt.Sprint(got.Notes), "no inventory knows") {
+		t.Errorf("unknown host: %+v", got)
+	}
+}
+
+func TestDecideFails(t *testing.T) {
+	down := &fakeInventory{err: errors.New("down")}
+	up := &fakeInventory{}
+	world := hourly("0600")
+	for what, c := range map[string]struct {
+		host        string
+		rings       tagging.Rings
+		inventories []inventory.Inventory
+		part        string
+	}{
+		"host":      {"a;b", tagging.DefaultRings(), []inventory.Inventory{up}, "not the name of a host"},
+		"rings":     {"a", nil, []inventory.Inventory{up}, "no rings"},
+		"inventory": {"a", tagging.DefaultRings(), []inventory.Inventory{up, down}, "down"},
+		"no tag":    {"a", tagging.Rings{{Name: "r", RequireGood: true}}, []inventory.Inventory{up}, "no acceptable tag"},
+	} {
+		r := world.resolver(t)
+		r.Rings, r.Inventories = c.rings, c.inventories
+		up.asked = nil
+		d := r.Decide(context.Background(), c.host, at("10:30"))
+		if d.Err == nil || d.Path != "" || d.Failure != d.Err.Error() || !strings.Contains(d.Failure, c.part) {
+			t.Errorf("%s: %q, %v", what, d.Path, d.Err)
+		}
+		if what == "host" && up.asked != nil {
+			t.Errorf("the inventory was asked for %q", up.asked)
+		}
+	}
+}
+
+func TestDecisionTag(t *testing.T) {
+	for path, want := range map[string]string{
+		"tags/etchautotag-20261122-0900":   "etchautotag-20261122-0900",
+		"tags/etchautotag-20261122-0900/":  "etchautotag-20261122-0900",
+		"./tags/etchautotag-20261122-0900": "etchautotag-20261122-0900",
+		"tags/release-7":                   "",
+		"trunk":                            "",
+		"":                                 "",
+		"etchautotag-20261122-0900":        "",
+	} {
+		if got := (tagging.Decision{Path: path}).Tag(); got != want {
+			t.Errorf("the tag of %q is %q, want %q", path, got, want)
+		}
+	}
+}
+
+func TestDecidingNeedsNoPrivileges(t *testing.T) {
+	b := newBase(t)
+	b.tag("etchautotag-20261122-0900", at("09:00"), "a")
+	b.tag("etchautotag-20261122-1000", at("10:00"), "b")
+	b.write("pins", "pinned trunk\n")
+	b.mkdir("tags/.etchtag/stage")
+	b.close("tags/.etchtag/stage")
+	states := tagstate.Merge(tagstate.Parse("f", []byte("etchautotag-20261122-1000 bad"), tagging.Cadence{}.Valid))
+	b.asNobody(func() {
+		pins, err := tagging.LoadPins(b.Pins())
+		b.must(err)
+		r := tagging.Resolver{Layout: b.Layout, Rings: tagging.DefaultRings(), Index: b.index(), Pins: pins, States: states}
+		for host, want := range map[string]string{"pinned": "trunk", "other": "tags/etchautotag-20261122-0900"} {
+			if d := r.Decide(context.Background(), host, at("14:00")); d.Path != want {
+				t.Errorf("%s gets %q: %s", host, d.Path, d.Failure)
+			}
+		}
+	})
+}
