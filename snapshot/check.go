@@ -35,15 +35,15 @@ func (m *Manager) runCheck(ctx context.Context, tree string, manifest *tagging.M
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
-		return fmt.Errorf("the check %q refuses the tree: %w\n%s", command, err, output)
+		return fmt.Errorf("the check %q refuses the tree: %w\n%s", command, err, strings.TrimSpace(output.String()))
 	}
 	drift, err := Compare(tree, manifest, m.Files)
 	if err != nil {
 		return err
 	}
 	if len(drift) > 0 {
-		return fmt.Errorf("the check %q changed the tree that it was to check: %s (%d differences)",
-			command, drift[0], len(drift))
+		return fmt.Errorf("the check %q changed the tree that it was to check in %d places, such as %s",
+			command, len(drift), drift[0])
 	}
 	return nil
 }

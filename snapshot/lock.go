@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/etch/etchtag/tagging"
 	"github.com/gofrs/flock"
 )
 
@@ -37,7 +38,7 @@ func (m *Manager) lock(ctx context.Context, wait time.Duration) (release func(),
 	case err != nil:
 		return nil, fmt.Errorf("lock %s: %w", l.Path(), err)
 	case !locked && wait > 0:
-		return nil, fmt.Errorf("%w (%s), and still after %s", ErrBusy, l.Path(), shortDuration(wait))
+		return nil, fmt.Errorf("%w (%s), and still after %s", ErrBusy, l.Path(), tagging.FormatDuration(wait))
 	case !locked:
 		return nil, fmt.Errorf("%w (%s)", ErrBusy, l.Path())
 	}

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/etch/etchtag/tagging"
 )
 
 // Keep is how much history stays whatever else happens.
@@ -67,7 +69,7 @@ func PlanPrune(in PruneInput) Plan {
 			plan.Keep = append(plan.Keep, Verdict{t.Name, reasons})
 		} else {
 			plan.Remove = append(plan.Remove, Verdict{t.Name, []string{fmt.Sprintf(
-				"older than %s, with %d newer tags", shortDuration(in.Keep.Within), newer)}})
+				"older than %s, with %d newer tags", tagging.FormatDuration(in.Keep.Within), newer)}})
 		}
 		newer++
 	}
@@ -84,7 +86,7 @@ func (p Plan) block(in PruneInput) Plan {
 	if newest, ok := newestBefore(in); ok && in.Now.Sub(newest.Time) > in.Keep.Within {
 		p.Blocked = append(p.Blocked, fmt.Sprintf(
 			"the newest tag before this run, %s, is older than %s: the clock jumped, or nothing ran for long",
-			newest.Name, shortDuration(in.Keep.Within)))
+			newest.Name, tagging.FormatDuration(in.Keep.Within)))
 	}
 	if len(p.Blocked) == 0 {
 		return p
@@ -117,7 +119,7 @@ func (t PruneTag) reasonsToKeep(in PruneInput, newer int, byTree []string) []str
 	}
 	add(t.Time.After(in.Now), "in the future")
 	add(t.Link, "a symbolic link")
-	add(!t.Time.Before(in.Now.Add(-in.Keep.Within)) && !t.Time.After(in.Now), "within %s", shortDuration(in.Keep.Within))
+	add(!t.Time.Before(in.Now.Add(-in.Keep.Within)) && !t.Time.After(in.Now), "within %s", tagging.FormatDuration(in.Keep.Within))
 	add(newer <= in.Keep.Last && !t.Time.After(in.Now), "no more than %d newer tags", in.Keep.Last)
 	add(t.Heir != "", "%s has the same content and inherits its mark", t.Heir)
 	return append(append(why, t.Used...), byTree...)
@@ -152,16 +154,4 @@ func keptByTree(in PruneInput) map[string][]string {
 		}
 	}
 	return reasons
-}
-
-// shortDuration leaves out the zero minutes and seconds that Go prints after an hour: "72h".
-func shortDuration(d time.Duration) string {
-	s := d.String()
-	if strings.HasSuffix(s, "m0s") {
-		s = strings.TrimSuffix(s, "0s")
-	}
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
-	}
-	return s
 }

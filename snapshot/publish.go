@@ -37,14 +37,17 @@ func (m *Manager) writeTable(s *stageDir) {
 	if m.Table == nil {
 		return
 	}
-	err := m.writeFile("write table", s.table(), func(w io.Writer) error { return m.Table(w, s.tree()) })
-	if err != nil {
-		os.Remove(s.table())
-		m.Warn(fmt.Sprintf("no lookup table for this tag; the hosts' groups are read from an older tag "+
-			"until this is mended: %v", err))
-		return
+	var warning string
+	err := m.writeFile("write table", s.table(), func(w io.Writer) (err error) {
+		warning, err = m.Table(w, s.tree())
+		return err
+	})
+	if s.hasTable = err == nil; !s.hasTable {
+		warning = err.Error()
 	}
-	s.hasTable = true
+	if warning != "" {
+		m.Warn("the hosts' groups cannot be read from this tag, so an older one serves until this is mended: " + warning)
+	}
 }
 
 func (m *Manager) writeManifest(s *stageDir, manifest *tagging.Manifest) error {

@@ -29,9 +29,9 @@ type Manager struct {
 	Keep    Keep
 	// Clock gives the present. It is asked again after the update, which may have taken long.
 	Clock func() time.Time
-	// Table writes what lookups in the staged tree at dir will need; nil if there is nothing. Its failure
-	// is a warning.
-	Table func(w io.Writer, dir string) error
+	// Table writes what lookups in the staged tree at dir will need; nil if there is nothing. It warns if lookups
+	// will have to make do with an older tag. Even its failure is only a warning.
+	Table func(w io.Writer, dir string) (warning string, err error)
 	// Resolver answers, from the index as it is now, what prune has to know of rings and pins.
 	Resolver func() (*tagging.Resolver, error)
 	// Kept says which tags somebody keeps, and why.
@@ -119,12 +119,12 @@ func (m *Manager) revisionToPublish(ctx context.Context, o TakeOptions, r *Resul
 	if ctx.Err() != nil {
 		return source.Revision{}, err
 	}
-	last, lastErr := m.Source.Current(ctx)
-	if lastErr != nil {
-		return source.Revision{}, fmt.Errorf("%w (and nothing older can be published: %v)", err, lastErr)
+	last, currentErr := m.Source.Current(ctx)
+	if currentErr != nil {
+		return source.Revision{}, err // what keeps the last revision from being read keeps it from being updated too
 	}
 	r.Stale = true
-	m.Warn(fmt.Sprintf("the update failed, so the last revision that was fetched is published as stale: %v", err))
+	m.Warn(err.Error())
 	return last, nil
 }
 
@@ -140,7 +140,7 @@ func (m *Manager) Update(ctx context.Context, lockWait time.Duration) (source.Ou
 }
 
 func (m *Manager) update(ctx context.Context) (source.Outcome, error) {
-	outcome, err := m.Source.Update(ctx)
+	outcome, err := m.updateOrClone(ctx)
 	for _, w := range outcome.Warnings {
 		m.Warn(w)
 	}
@@ -153,6 +153,27 @@ func (m *Manager) update(ctx context.Context) (source.Outcome, error) {
 		m.Warn(recordErr.Error())
 	}
 	return outcome, err
+}
+
+// NoWorkingCopy reports whether there is no working copy yet, or an empty directory in its place.
+func (m *Manager) NoWorkingCopy() (bool, error) {
+	entries, err := os.ReadDir(m.Layout.Trunk())
+	if errors.Is(err, os.ErrNotExist) {
+		return true, nil
+	}
+	return err == nil && len(entries) == 0, err
+}
+
+// updateOrClone makes the working copy anew if it is gone: all of it comes from upstream.
+func (m *Manager) updateOrClone(ctx context.Context) (source.Outcome, error) {
+	missing, err := m.NoWorkingCopy()
+	if err != nil {
+		return source.Outcome{}, err
+	}
+	if missing {
+		return m.Source.Clone(ctx)
+	}
+	return m.Source.Update(ctx)
 }
 
 // describeExisting fills the result from the tag that is there already.

@@ -40,6 +40,8 @@ func (m *memory) Update(context.Context) (source.Outcome, error) {
 	return source.Outcome{Revision: source.Revision{ID: m.newest, Time: commitTime}}, nil
 }
 
+func (m *memory) Clone(ctx context.Context) (source.Outcome, error) { return m.Update(ctx) }
+
 func (m *memory) Current(context.Context) (source.Revision, error) {
 	if m.newest == "" {
 		return source.Revision{}, source.ErrNoRevision
@@ -427,7 +429,7 @@ func TestAFailureAtAnyStepLeavesNoTagOrAWholeOne(t *testing.T) {
 		for at := 1; ; at++ {
 			f := newFixture(t)
 			f.Files = files
-			f.Table = func(w io.Writer, _ string) error { _, err := io.WriteString(w, "table\n"); return err }
+			f.Table = func(w io.Writer, _ string) (string, error) { _, err := io.WriteString(w, "table\n"); return "", err }
 			first := f.take(TakeOptions{})
 			f.now = f.now.Add(100 * time.Hour)
 			f.Keep = Keep{Within: time.Hour, Last: -1}

@@ -11,7 +11,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime/debug"
-	"strings"
 	"syscall"
 	"time"
 
@@ -49,10 +48,20 @@ func (a *app) run(line []string) int {
 		return exitDone
 	}
 	err := c.RunContext(ctx, flagsFirst(c, line))
-	if err != nil && !errors.Is(err, errSilent) {
+	return a.end(err)
+}
+
+// end reports a command's error and returns the exit code.
+func (a *app) end(err error) int {
+	code := exitCode(err)
+	switch {
+	case err == nil || errors.Is(err, errSilent):
+	case code == exitIncomplete:
+		a.log.Warn(err.Error())
+	default:
 		a.log.Error(err.Error())
 	}
-	return exitCode(err)
+	return code
 }
 
 func (a *app) cli() *cli.App {
@@ -213,16 +222,4 @@ func version() string {
 		}
 	}
 	return version
-}
-
-// shortDuration leaves out the zero minutes and seconds that Go prints after an hour: "72h".
-func shortDuration(d time.Duration) string {
-	s := d.String()
-	if strings.HasSuffix(s, "m0s") {
-		s = strings.TrimSuffix(s, "0s")
-	}
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
-	}
-	return s
 }

@@ -82,11 +82,12 @@ func (d *demo) tell() error {
 			d.markBad},
 		{"The mistake is mended at 12:30. The fix goes out ring by ring, as any other commit does.", d.mend},
 		{"Another mistake: a file that is new at 17:20 is wrong. To roll back would not help those who have it, since " +
-			"older tags know nothing of the file and would leave it where it is. It is mended at 19:30.", d.newFile},
+			"older tags know nothing of the file and would leave it where it is. It is mended at 19:20.", d.newFile},
 		{"So the tags with the wrong file are marked badfwd: rings that would get one go forward to the fix at once.",
 			d.markBadFwd},
+		{"Production, four hours behind, steps over the wrong tags when it comes to them.", d.goOn},
 		{"For any host, etchtag explain shows why it gets what it gets.", func() error {
-			return d.command("explain", "qa1.example.com", "--at", d.now.Format(time.RFC3339))
+			return d.command("explain", "prod1.example.com", "--at", d.now.Format(time.RFC3339))
 		}},
 	} {
 		fmt.Fprintf(d.stdout, "\n%s\n\n", paint(d.colour, bold, s.says))
@@ -145,18 +146,15 @@ func (d *demo) mend() error {
 
 func (d *demo) newFile() error {
 	const file = "source/etc/resolv.conf/resolv.conf"
-	d.now = d.now.Add(20 * time.Minute)
-	if err := d.change(file, "nameserver 10.0.0.350\n"); err != nil {
-		return err
-	}
-	if err := d.hours(2, nil); err != nil {
-		return err
-	}
-	d.now = d.now.Add(30 * time.Minute)
-	if err := d.change(file, "nameserver 10.0.0.35\n"); err != nil {
-		return err
-	}
-	return d.hours(1, nil)
+	return d.hours(3, func(hour int) error {
+		switch hour {
+		case 0:
+			return d.change(file, "nameserver 10.0.0.350\n")
+		case 2:
+			return d.change(file, "nameserver 10.0.0.35\n")
+		}
+		return nil
+	})
 }
 
 func (d *demo) markBadFwd() error {
@@ -164,6 +162,8 @@ func (d *demo) markBadFwd() error {
 	return d.command("mark", "badfwd", "--from", "etchautotag-20261122-1800", "--to", "etchautotag-20261122-1900",
 		"--reason", "resolv.conf has no such address")
 }
+
+func (d *demo) goOn() error { return d.hours(3, nil) }
 
 // hours lets n full hours pass, makes the tag of each, and prints what each ring gets then. Twenty minutes into
 // each, meanwhile is called, if there is something to do.
@@ -189,7 +189,7 @@ func (d *demo) hours(n int, meanwhile func(hour int) error) error {
 
 // printRings prints one line of the table: the hour whose tag each ring gets.
 func (d *demo) printRings(first bool) error {
-	s, err := d.openSite(d.base(), "")
+	s, err := d.openSite(d.base(), "", configOptional)
 	if err != nil {
 		return err
 	}
@@ -207,9 +207,10 @@ func (d *demo) printRings(first bool) error {
 			}
 			gets = t.Format("15:04")
 		}
-		head += fmt.Sprintf("  %-12s", ring.Name)
-		line += fmt.Sprintf("  %-12s", gets)
+		head += fmt.Sprintf("  %-10s", ring.Name)
+		line += fmt.Sprintf("  %-10s", gets)
 	}
+	head, line = strings.TrimRight(head, " "), strings.TrimRight(line, " ")
 	if first {
 		fmt.Fprintln(d.stdout, paint(d.colour, dim, head))
 	}
@@ -219,8 +220,19 @@ func (d *demo) printRings(first bool) error {
 
 // command runs one of the program's own commands at the story's time, and shows it.
 func (d *demo) command(words ...string) error {
-	fmt.Fprintf(d.stdout, "$ etchtag %s\n", strings.Join(words, " "))
+	fmt.Fprintf(d.stdout, "$ etchtag %s\n", shellWords(words))
 	return d.etchtag(d.stdout, words)
+}
+
+// shellWords writes a command line so that it can be pasted into a shell.
+func shellWords(words []string) string {
+	quoted := make([]string, len(words))
+	for i, w := range words {
+		if quoted[i] = w; strings.ContainsAny(w, " ;") {
+			quoted[i] = "'" + w + "'"
+		}
+	}
+	return strings.Join(quoted, " ")
 }
 
 // quietly runs a command without showing it, unless it fails.

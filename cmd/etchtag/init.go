@@ -43,23 +43,26 @@ func (a *app) init(c *cli.Context) error {
 	if err := os.MkdirAll(base, 0o755); err != nil {
 		return err
 	}
-	s, err := a.openSite(base, "")
+	s, err := a.openSite(base, c.String("config"), configOptional)
 	if err != nil {
+		return err
+	}
+	fresh, err := s.freshConfig(c)
+	if err != nil {
+		return err
+	}
+	if err := s.checkKind(); err != nil {
 		return err
 	}
 	if err := s.renameLegacyTags(c); err != nil {
 		return err
 	}
-	if err := s.bareManager().Prepare(); err != nil {
+	ready, err := s.makeWorkingCopy(c)
+	if err != nil {
 		return err
 	}
-	if err := s.writeConfig(c); err != nil {
-		return err
-	}
-	if s, err = a.openSite(base, ""); err != nil {
-		return err
-	}
-	if err := s.cloneWorkingCopy(c); err != nil {
+	// Only now: what could not be cloned is not what the configuration should say.
+	if err := s.writeConfig(c, fresh); err != nil {
 		return err
 	}
 	if err := s.linkNodetagger(c); err != nil {
@@ -68,7 +71,11 @@ func (a *app) init(c *cli.Context) error {
 	if err := s.makeOrig(c); err != nil {
 		return err
 	}
-	a.say(c, "%s is ready; next: etchtag%s snapshot", s.layout.Base, baseFlagText(c))
+	if ready {
+		a.say(c, "%s is ready; next: etchtag%s snapshot", s.layout.Base, baseFlagText(c))
+		return nil
+	}
+	a.say(c, "%s has no working copy yet; next: etchtag%s init --url URL, or put one there", s.layout.Base, baseFlagText(c))
 	return nil
 }
 
@@ -80,47 +87,75 @@ func baseFlagText(c *cli.Context) string {
 	return ""
 }
 
-// writeConfig writes the commented configuration, unless there is one.
-func (s *site) writeConfig(c *cli.Context) error {
-	path := filepath.Join(s.layout.Base, "etchtag.yml")
-	if _, err := os.Lstat(path); err == nil {
-		if c.String("url") != "" && s.config.WorkingCopy.URL != c.String("url") {
-			return fmt.Errorf("%s is there already and names another working_copy.url: change it there", path)
+// freshConfig returns the configuration to be written, or nil if there is one already, which must agree with the
+// flags. The site uses it from now on.
+func (s *site) freshConfig(c *cli.Context) ([]byte, error) {
+	url, err := absoluteURL(c.String("url"))
+	if err != nil {
+		return nil, err
+	}
+	branch := c.String("branch")
+	if _, err := os.Lstat(s.configFile); err == nil {
+		w := s.config.WorkingCopy
+		if url != "" && w.URL != url || branch != "" && w.Branch != branch {
+			return nil, usagef("%s is there already and has another working_copy.url or branch: "+
+				"change it there, or leave out --url and --branch", s.configFile)
 		}
-		s.app.say(c, "%s is there already and stays as it is", path)
+		return nil, nil
+	}
+	data := renderConfig(url, branch)
+	cfg := defaultConfig()
+	if err := cfg.parse("--url, --branch", data); err != nil {
+		return nil, usageError{err}
+	}
+	s.config = &cfg
+	return data, nil
+}
+
+// absoluteURL makes the path of a local repository absolute, since the configuration is read from elsewhere.
+func absoluteURL(url string) (string, error) {
+	if _, err := os.Stat(url); err != nil {
+		return url, nil // a URL, or a path that leads nowhere, which the clone will say
+	}
+	return filepath.Abs(url)
+}
+
+// writeConfig writes the commented configuration, if there was none.
+func (s *site) writeConfig(c *cli.Context, data []byte) error {
+	if data == nil {
+		s.app.say(c, "%s is there already and stays as it is", s.configFile)
 		return nil
 	}
-	data := renderConfig(c.String("url"), c.String("branch"))
-	// A URL may carry a password, and nodetagger must be able to read the file as the server's user.
-	if err := renameio.WriteFile(path, data, 0o644, renameio.WithStaticPermissions(0o644)); err != nil {
+	// The etch server's user must be able to read it, so it is no place for passwords.
+	if err := renameio.WriteFile(s.configFile, data, 0o644, renameio.WithStaticPermissions(0o644)); err != nil {
 		return err
 	}
-	s.app.say(c, "wrote %s", path)
+	s.app.say(c, "wrote %s", s.configFile)
 	return nil
 }
 
-// cloneWorkingCopy makes the working copy if there is none and it is known from where.
-func (s *site) cloneWorkingCopy(c *cli.Context) error {
-	dir := s.layout.Trunk()
-	entries, err := os.ReadDir(dir)
-	switch {
-	case err == nil && len(entries) > 0:
-		s.app.say(c, "the working copy %s is there already", dir)
-		return nil
-	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		return err
-	case s.config.WorkingCopy.URL == "":
-		s.app.log.Warn(fmt.Sprintf("there is no working copy in %s: name its origin with --url, or put it there", dir))
-		return nil
-	}
+// makeWorkingCopy clones the working copy if there is none and it is known from where. It reports whether there
+// is one.
+func (s *site) makeWorkingCopy(c *cli.Context) (bool, error) {
 	show := s.app.newProgress(c)
-	outcome, err := s.git(s.app.now, show).Clone(c.Context)
-	show.end()
-	if err != nil {
-		return err
+	defer show.end()
+	m := s.manager(s.app.now, show)
+	switch missing, err := m.NoWorkingCopy(); {
+	case err != nil:
+		return false, err
+	case !missing:
+		s.app.say(c, "the working copy %s is there already", s.layout.Trunk())
+		return true, m.Prepare()
+	case s.config.WorkingCopy.URL == "":
+		return false, m.Prepare()
 	}
-	s.app.say(c, "cloned the working copy %s at %s", dir, shortID(outcome.Revision.ID))
-	return nil
+	outcome, err := m.Update(c.Context, 0)
+	if err != nil {
+		return false, err
+	}
+	show.end()
+	s.app.say(c, "cloned the working copy %s at %s", s.layout.Trunk(), shortID(outcome.Revision.ID))
+	return true, nil
 }
 
 // linkNodetagger puts this very program where the etch server looks for nodetagger.
@@ -130,8 +165,11 @@ func (s *site) linkNodetagger(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if target, err := os.Readlink(link); err == nil && target == program {
-		return nil
+	if target, err := os.Readlink(link); err == nil {
+		if target == program {
+			return nil
+		}
+		s.app.say(c, "%s was a link to %s", link, target)
 	}
 	if info, err := os.Lstat(link); err == nil && info.Mode().Type() != fs.ModeSymlink {
 		aside := link + ".before-etchtag"
@@ -224,16 +262,23 @@ func (s *site) renameLegacyTags(c *cli.Context) error {
 	}
 	zone := c.String("legacy-tz")
 	if zone == "" {
-		return fmt.Errorf("%s without a manifest, such as %s, were named %s off the UTC time at which they were made: "+
-			"rings would get them at the wrong hour; if they were named in local time, etchtag init --legacy-tz ZONE "+
+		return fmt.Errorf("%s without a manifest, such as %s, have names that are %s the UTC time at which they were made: "+
+			"rings would get them at the wrong hour. If they were named in local time, etchtag init --legacy-tz ZONE "+
 			"(such as America/Los_Angeles) renames them; otherwise move them away",
-			count(len(legacy), "tag"), legacy[0].name, legacy[0].shift)
+			count(len(legacy), "tag"), legacy[0].name, describeShift(legacy[0].shift))
 	}
 	loc, err := time.LoadLocation(zone)
 	if err != nil {
 		return usagef("--legacy-tz: %w", err)
 	}
 	return s.renameTags(c, legacy, loc)
+}
+
+func describeShift(d time.Duration) string {
+	if d < 0 {
+		return tagging.FormatDuration(-d) + " behind"
+	}
+	return tagging.FormatDuration(d) + " ahead of"
 }
 
 func (s *site) renameTags(c *cli.Context, legacy []legacyTag, loc *time.Location) error {

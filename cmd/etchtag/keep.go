@@ -22,7 +22,7 @@ func (a *app) keepCommand() *cli.Command {
 			"Examples:\n   etchtag keep etchautotag-20261122-0900 --reason 'audit of the outage'\n" +
 			"   etchtag keep --release etchautotag-20261122-0900",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "reason", Usage: "why, for those who wonder later"},
+			&cli.StringFlag{Name: "reason", Usage: "why, a `COMMENT` for those who wonder later"},
 			&cli.BoolFlag{Name: "release", Usage: "let the tags go when they are old"},
 		},
 		Action: a.keep,
@@ -44,7 +44,7 @@ func (a *app) keep(c *cli.Context) error {
 			return err
 		}
 		if _, err := os.Lstat(s.layout.Dir(name)); errors.Is(err, fs.ErrNotExist) && !c.Bool("release") {
-			return fmt.Errorf("there is no tag %s to keep", name)
+			return fmt.Errorf("there is no tag %s to keep; etchtag list shows those that there are", name)
 		}
 		names = append(names, name)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"strings"
 	"time"
 
@@ -26,17 +27,21 @@ func (a *app) killswitchCommand() *cli.Command {
 	}
 }
 
-func (a *app) killswitch(c *cli.Context) tagging.Killswitch {
-	base := c.String("base")
-	if base == "" {
-		base = a.defaultBase()
-	}
-	return tagging.Killswitch{Path: tagging.Layout{Base: base}.Killswitch()}
+func (a *app) killswitch(c *cli.Context) (tagging.Killswitch, error) {
+	base, err := checkBase(orElse(c.String("base"), a.defaultBase()))
+	return tagging.Killswitch{Path: tagging.Layout{Base: base}.Killswitch()}, err
 }
 
 func (a *app) killswitchOn(c *cli.Context) error {
-	k := a.killswitch(c)
-	if err := k.On(strings.Join(c.Args().Slice(), " ")); err != nil {
+	k, err := a.killswitch(c)
+	if err != nil {
+		return err
+	}
+	err = k.On(strings.Join(c.Args().Slice(), " "))
+	if errors.Is(err, tagging.ErrKillswitchMessage) {
+		return incompleteError{err}
+	}
+	if err != nil {
 		return err
 	}
 	a.say(c, "the killswitch is on: the etch server refuses every client until: etchtag killswitch off")
@@ -47,7 +52,10 @@ func (a *app) killswitchOff(c *cli.Context) error {
 	if err := needArgs(c, 0, 0); err != nil {
 		return err
 	}
-	k := a.killswitch(c)
+	k, err := a.killswitch(c)
+	if err != nil {
+		return err
+	}
 	if err := k.Off(); err != nil {
 		return err
 	}
@@ -59,7 +67,11 @@ func (a *app) killswitchStatus(c *cli.Context) error {
 	if err := needArgs(c, 0, 0); err != nil {
 		return err
 	}
-	k, err := a.killswitch(c).Status()
+	file, err := a.killswitch(c)
+	if err != nil {
+		return err
+	}
+	k, err := file.Status()
 	if err != nil && !k.On {
 		return err
 	}

@@ -63,7 +63,10 @@ func (a *app) mark(c *cli.Context) error {
 	for _, name := range names {
 		a.say(c, "%s: %s in %s", name, describeMark(state), file)
 	}
-	return a.reportMark(c, s, names, state)
+	if err := a.reportMark(c, s, names, state); err != nil {
+		return incompleteError{fmt.Errorf("that is written, but: %w", err)}
+	}
+	return nil
 }
 
 func markState(word string) (tagstate.State, error) {
@@ -224,5 +227,5 @@ func (s *site) stillMarked(states *tagstate.Set, names []string, want tagstate.S
 			others = append(others, fmt.Errorf("%s goes on being marked %s by %s", name, e.Word, e.Position))
 		}
 	}
-	return incomplete(others...)
+	return errors.Join(others...)
 }

@@ -42,16 +42,13 @@ func (a *app) runNodetagger(ctx context.Context, line []string) int {
 		if len(line) != 2 {
 			return usagef("nodetagger takes one argument, the host's name, not %d", len(line)-1)
 		}
-		site, err := a.openSite(a.defaultBase(), "")
+		site, err := a.openSite(a.defaultBase(), "", configOptional)
 		if err != nil {
 			return err
 		}
 		return a.answer(ctx, site, line[1], a.now().UTC())
 	}()
-	if err != nil {
-		a.log.Error(err.Error())
-	}
-	return exitCode(err)
+	return a.end(err)
 }
 
 // answer prints the path that a host gets.

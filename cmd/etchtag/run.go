@@ -57,11 +57,13 @@ func (a *app) runDaemon(c *cli.Context) error {
 	if err != nil {
 		return usageError{err}
 	}
-	go s.watchSignals(c.Context, scheduler, abort)
+	stopping := make(chan struct{})
+	go s.watchSignals(c.Context, scheduler, abort, stopping)
 	a.log.Info(fmt.Sprintf("serving %s: update %q, snapshot %q, in UTC", first.layout.Base,
 		first.config.Schedule.Update, first.config.Schedule.Snapshot))
 	s.notify(daemon.SdNotifyReady)
 	err = scheduler.Run(c.Context)
+	<-stopping
 	a.log.Info("stopped")
 	return err
 }
@@ -118,7 +120,7 @@ func (s *service) report(r schedule.Result) {
 }
 
 // watchSignals reloads on SIGHUP, and aborts the job in hand on the second SIGTERM or SIGINT: the first ends ctx.
-func (s *service) watchSignals(ctx context.Context, scheduler *schedule.Scheduler, abort chan struct{}) {
+func (s *service) watchSignals(ctx context.Context, scheduler *schedule.Scheduler, abort, stopping chan struct{}) {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
@@ -129,6 +131,7 @@ func (s *service) watchSignals(ctx context.Context, scheduler *schedule.Schedule
 		case <-ctx.Done():
 			s.notify(daemon.SdNotifyStopping)
 			s.log.Info("stopping when the job in hand is done")
+			close(stopping)
 			again := make(chan os.Signal, 1)
 			signal.Notify(again, syscall.SIGTERM, syscall.SIGINT)
 			<-again

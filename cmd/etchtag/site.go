@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -26,6 +28,8 @@ type site struct {
 	config *config
 	layout tagging.Layout
 	step   snapshot.Step
+
+	configFile string // which need not exist
 }
 
 // defaultBase finds the base that no flag names.
@@ -53,28 +57,48 @@ func looksLikeBase(dir string) bool {
 
 // site reads the configuration that the command line names.
 func (a *app) site(c *cli.Context) (*site, error) {
-	base := c.String("base")
-	if base == "" {
-		base = a.defaultBase()
+	need := configOptional
+	if c.String("config") != "" {
+		need = configRequired
 	}
-	return a.openSite(base, c.String("config"))
+	return a.openSite(orElse(c.String("base"), a.defaultBase()), c.String("config"), need)
 }
 
-// openSite reads a base's configuration; path is empty for the base's own.
-func (a *app) openSite(base, path string) (*site, error) {
+// checkBase makes a base's path absolute, and proves that there is one: a mistyped base must not look like a
+// new one.
+func checkBase(base string) (string, error) {
 	base, err := filepath.Abs(base)
+	if err != nil {
+		return "", err
+	}
+	if info, err := os.Stat(base); err != nil {
+		return "", usagef("there is no base to work on: %w; etchtag init makes one", err)
+	} else if !info.IsDir() {
+		return "", usagef("the base %s is no directory", base)
+	}
+	return base, nil
+}
+
+// Whether a configuration must be there.
+const (
+	configOptional = false
+	configRequired = true
+)
+
+// openSite reads a base's configuration; path is empty for the base's own.
+func (a *app) openSite(base, path string, required bool) (*site, error) {
+	base, err := checkBase(base)
 	if err != nil {
 		return nil, err
 	}
-	required := path != ""
-	if !required {
+	if path == "" {
 		path = filepath.Join(base, "etchtag.yml")
 	}
 	cfg, err := loadConfig(path, required)
 	if err != nil {
 		return nil, usageError{err}
 	}
-	return &site{app: a, config: cfg, layout: tagging.Layout{Base: base, WorkingCopy: cfg.WorkingCopy.Path}}, nil
+	return &site{app: a, config: cfg, configFile: path, layout: tagging.Layout{Base: base, WorkingCopy: cfg.WorkingCopy.Path}}, nil
 }
 
 // states reads the tagstate files and merges them.
@@ -131,6 +155,21 @@ func (s *site) path(p string) string {
 	return filepath.Join(s.layout.Base, p)
 }
 
+// checkKind refuses what this version cannot update.
+func (s *site) checkKind() error {
+	for dir, kind := range map[string]string{filepath.Join(s.layout.Trunk(), ".svn"): "Subversion",
+		filepath.Join(s.layout.Base, ".svn"): "Subversion", filepath.Join(s.layout.Trunk(), "CVS"): "CVS"} {
+		if _, err := os.Stat(dir); err != nil {
+			continue
+		}
+		if _, err := os.Stat(filepath.Join(s.layout.Trunk(), ".git")); err != nil {
+			return usagef("%s says that this is a %s working copy: this version updates git working copies only",
+				dir, kind)
+		}
+	}
+	return nil
+}
+
 // bareManager is for what needs neither upstream nor the tags.
 func (s *site) bareManager() *snapshot.Manager {
 	return &snapshot.Manager{Layout: s.layout, Step: s.step}
@@ -154,9 +193,19 @@ func (s *site) manager(clock func() time.Time, show *progress) *snapshot.Manager
 		Step:     s.step,
 	}
 	if slices.ContainsFunc(s.config.Inventory, func(i inventoryConfig) bool { return i.Kind == "etch" }) {
-		m.Table = inventory.CompileTo
+		m.Table = compileTable
 	}
 	return m
+}
+
+// compileTable prepares lookups in a tree. A mistake in the tree's files is part of the table, so that lookups
+// pass the tree over without reading it again.
+func compileTable(w io.Writer, dir string) (warning string, err error) {
+	err = inventory.CompileTo(w, dir)
+	if fault := new(inventory.Fault); errors.As(err, &fault) {
+		return err.Error(), nil
+	}
+	return "", err
 }
 
 // git builds the working copy's source.

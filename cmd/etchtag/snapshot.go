@@ -7,6 +7,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 	"github.com/etch/etchtag/snapshot"
+	"github.com/etch/etchtag/tagging"
 	"github.com/urfave/cli/v2"
 )
 
@@ -59,6 +60,9 @@ func (a *app) snapshot(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := site.checkKind(); err != nil {
+		return err
+	}
 	show := a.newProgress(c)
 	r, err := site.manager(clock, show).Take(c.Context, options)
 	show.end()
@@ -78,8 +82,11 @@ func (a *app) snapshot(c *cli.Context) error {
 // problems are what keeps a run that did its work from being all well.
 func problems(r snapshot.Result) []error {
 	all := r.LeftOver
-	if r.Stale {
-		all = append(all, errors.New("upstream could not be asked; what is published may be stale"))
+	if r.Stale && r.Created {
+		all = append(all, errors.New("the update failed, so what is published is the last revision that was fetched, marked stale"))
+	}
+	if r.Stale && !r.Created {
+		all = append(all, errors.New("the update failed; the hour's tag is there already"))
 	}
 	return all
 }
@@ -98,7 +105,7 @@ func (s *site) takeOptions(c *cli.Context, now time.Time) (snapshot.TakeOptions,
 	if given {
 		if !s.config.cadence().Aligned(hour) {
 			return o, usagef("--hour %s is not a time of a tag: they are made every %s",
-				c.String("hour"), s.config.Tags.Every)
+				c.String("hour"), tagging.FormatDuration(s.config.Tags.Every))
 		}
 		if hour.After(now) {
 			return o, usagef("--hour %s is in the future", c.String("hour"))

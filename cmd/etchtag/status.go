@@ -183,6 +183,7 @@ func (s *site) tagFindings(r *tagging.Resolver, now time.Time) []finding {
 	every := s.config.Tags.Every
 	var past []*tagging.Tag
 	counts := map[string]int{}
+	newestStale := false
 	for _, t := range r.Index.Tags {
 		header, ok, err := t.Header()
 		switch {
@@ -197,6 +198,7 @@ func (s *site) tagFindings(r *tagging.Resolver, now time.Time) []finding {
 		case header.Stale:
 			counts["stale"]++
 		}
+		newestStale = ok && header.Stale
 		if s.config.cadence().Aligned(t.Time) {
 			past = append(past, t)
 		}
@@ -207,13 +209,17 @@ func (s *site) tagFindings(r *tagging.Resolver, now time.Time) []finding {
 			count(len(gaps), "tag"), gaps[0]), "etchtag snapshot --hour TIME --revision REV makes one"})
 	}
 	if n := counts["stale"]; n > 0 {
-		out = append(out, finding{levelWarning, "stale", count(n, "tag") + " made while upstream could not be asked", ""})
+		f := finding{levelNotice, "stale", count(n, "tag") + " made of an older revision, since the update had failed", ""}
+		if newestStale {
+			f.Level = levelWarning
+		}
+		out = append(out, f)
 	}
 	if n := counts["unverified"]; n > 0 {
 		out = append(out, finding{levelNotice, "unverified", count(n, "tag") + " without a manifest, as repo_update made them", ""})
 	}
 	if n := len(r.Index.Foreign); n > 0 {
-		out = append(out, finding{levelNotice, "foreign", fmt.Sprintf("%s in tags that is none of ours: %q",
+		out = append(out, finding{levelNotice, "foreign", fmt.Sprintf("%s of others among the tags: %q",
 			count(n, "name"), r.Index.Foreign), ""})
 	}
 	return append(out, s.debrisFinding()...)

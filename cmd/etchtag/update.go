@@ -27,6 +27,9 @@ func (a *app) update(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := site.checkKind(); err != nil {
+		return err
+	}
 	show := a.newProgress(c)
 	outcome, err := site.manager(a.now, show).Update(c.Context, c.Duration("lock-wait"))
 	show.end()
@@ -35,12 +38,14 @@ func (a *app) update(c *cli.Context) error {
 	}
 	if c.Bool("json") {
 		return a.printJSON(struct {
-			Revision  string `json:"revision"`
-			Previous  string `json:"previous"`
-			Changed   int    `json:"changed"`
-			Rewritten bool   `json:"rewritten"`
-			Discarded string `json:"discarded"`
-		}{outcome.Revision.ID, outcome.Previous, outcome.Changed, outcome.Rewritten, outcome.Discarded})
+			Revision  string   `json:"revision"`
+			Previous  string   `json:"previous"`
+			Changed   int      `json:"changed"`
+			Rewritten bool     `json:"rewritten"`
+			Discarded string   `json:"discarded"`
+			Warnings  []string `json:"warnings"`
+		}{outcome.Revision.ID, outcome.Previous, outcome.Changed, outcome.Rewritten, outcome.Discarded,
+			append([]string{}, outcome.Warnings...)})
 	}
 	switch {
 	case outcome.Revision.ID == outcome.Previous && outcome.Changed == 0:

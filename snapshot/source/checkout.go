@@ -18,7 +18,7 @@ const (
 	temporaryDir = "etchtag-tmp"
 	// filesPerWriter is how many files make one more writer worth its memory.
 	filesPerWriter = 64
-	maxWriters     = 4
+	maxWriters     = 3
 )
 
 // checkout writes files of the target to their places, each atomically.
@@ -36,7 +36,7 @@ type checkout struct {
 	total int
 }
 
-// newCheckout prepares to write below root. What earlier runs left half written is removed.
+// newCheckout prepares to write below root.
 func newCheckout(root int, common string, w *worktree) (*checkout, error) {
 	c := &checkout{root: root, gitDir: w.gitDir, common: common, progress: w.progress}
 	if w.step != nil {
@@ -47,9 +47,6 @@ func newCheckout(root int, common string, w *worktree) (*checkout, error) {
 		}
 	}
 	dir := filepath.Join(w.gitDir, temporaryDir)
-	if err := os.RemoveAll(dir); err != nil {
-		return nil, fmt.Errorf("removing half written files: %w", err)
-	}
 	if err := takeStep(c.step, "make temporary directory"); err != nil {
 		return nil, fmt.Errorf("making a temporary directory: %w", err)
 	}
@@ -180,7 +177,7 @@ func (w *fileWriter) writeVia(tmp, dir int, name string, want *treeFile) (err er
 }
 
 func (w *fileWriter) makeLink(tmp int, want *treeFile) error {
-	target, err := w.objects.blob(want.hash, maxPath)
+	target, err := w.objects.blob(want.hash, maxPath) // no link can hold more
 	if err == nil {
 		err = takeStep(w.step, "make link")
 	}

@@ -106,12 +106,15 @@ func (s *syncRun) passOn(a *action, dir int, name string) error {
 	if err != nil {
 		return err
 	}
+	var upstream []byte
 	base, err := s.contentsOf(a.base)
 	var damaged *ObjectError
-	if err != nil && !errors.As(err, &damaged) { // what the file came from may be gone by now
-		return err
+	if err == nil || errors.As(err, &damaged) { // what the file came from may be gone by now
+		upstream, err = s.contentsOf(a.want)
 	}
-	upstream, err := s.contentsOf(a.want)
+	if errors.Is(err, errTooLarge) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -127,11 +130,7 @@ func (s *syncRun) contentsOf(f *treeFile) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, err := o.blob(f.hash, maxPassedOn)
-	if err == nil && data == nil {
-		data = []byte{}
-	}
-	return data, err
+	return o.blob(f.hash, maxPassedOn)
 }
 
 func (s *syncRun) chmodFile(a *action, dir int, name string) error {
@@ -191,9 +190,5 @@ func readAt(dir int, name string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxPassedOn))
-	if data == nil {
-		data = []byte{}
-	}
-	return data, err
+	return io.ReadAll(io.LimitReader(f, maxPassedOn))
 }

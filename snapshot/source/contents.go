@@ -4,7 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/sha1" //nolint:gosec // git's object names are SHA-1
+	"crypto/sha1" // git names objects by their SHA-1
 	"errors"
 	"fmt"
 	"io"
@@ -217,7 +217,7 @@ func hashBlob(data []byte) plumbing.Hash {
 // hashStream returns the hash of a blob of size bytes. If r has another number of bytes the hash is
 // that of no blob.
 func hashStream(r io.Reader, size int64) (h plumbing.Hash, err error) {
-	digest := sha1.New() //nolint:gosec // see above
+	digest := sha1.New()
 	fmt.Fprintf(digest, "blob %d\x00", size)
 	if _, err := io.Copy(digest, r); err != nil {
 		return h, err

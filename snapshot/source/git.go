@@ -99,10 +99,11 @@ func (g *Git) open() (*repository, error) {
 		return r, &DamageError{filepath.Join(root, ".git"), err}
 	}
 	r.refs = gitRefs{r.gitLayout, g.o.Step}
-	if err := r.readConfig(); err != nil {
-		return r, err
+	err = errors.Join(r.readConfig(), r.readHead())
+	if r.commit.IsZero() && err != nil {
+		_, r.commit, _ = r.refs.resolve(syncedRef) // the best that is known
 	}
-	return r, r.readHead()
+	return r, err
 }
 
 func (r *repository) readConfig() error {
@@ -241,6 +242,7 @@ func (g *Git) update(ctx context.Context, damage error) (Outcome, error) {
 	out, err := g.apply(ctx, fresh.repository, fresh.follow)
 	out.Warnings = append(fresh.warnings, out.Warnings...)
 	out.Rewritten = out.Rewritten || fresh.rewritten
+	out.Previous = ""
 	if !r.commit.IsZero() {
 		out.Previous = r.commit.String()
 	}
@@ -277,7 +279,20 @@ func (g *Git) apply(ctx context.Context, r *repository, f follow) (Outcome, erro
 	if err != nil {
 		return out, err
 	}
-	return out, g.moveHead(r, f)
+	if err := g.moveHead(r, f); err != nil {
+		return out, err
+	}
+	if f.before == f.target {
+		return out, nil
+	}
+	if err := newHousekeeper(g.store(r)).run(); err != nil {
+		out.Warnings = append(out.Warnings, fmt.Sprintf("tidying up the repository failed: %v", redact(err.Error())))
+	}
+	return out, nil
+}
+
+func (g *Git) store(r *repository) *objectStore {
+	return &objectStore{refs: r.refs, progress: g.o.Progress}
 }
 
 // fetch finds upstream's newest revision and brings its objects here. All that takes the network is in here.
@@ -300,10 +315,10 @@ func (g *Git) fetch(ctx context.Context, r *repository) (follow, error) {
 		return follow{}, err
 	}
 	f.before = tracked
-	if tracked == f.target {
-		return f, nil
+	if err := r.readable(r.commit, tracked); err != nil || tracked == f.target {
+		return f, err
 	}
-	store := &objectStore{refs: r.refs, progress: g.o.Progress}
+	store := g.store(r)
 	if err := up.fetch(ctx, f.target, store); err != nil {
 		return follow{}, upstreamError(rawURL, err)
 	}
@@ -311,6 +326,24 @@ func (g *Git) fetch(ctx context.Context, r *repository) (follow, error) {
 		return follow{}, err
 	}
 	return f, r.refs.write(f.tracking, f.target)
+}
+
+// readable returns an error if one of the commits cannot be read. The zero hash stands for none.
+func (r *repository) readable(commits ...plumbing.Hash) error {
+	objs, err := openObjects(r.commonDir)
+	if err != nil {
+		return err
+	}
+	defer objs.Close()
+	for _, h := range commits {
+		if h.IsZero() {
+			continue
+		}
+		if _, err := objs.commit(h); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func upstreamError(rawURL string, err error) error {

@@ -21,7 +21,7 @@ func (c *workingCopy) snapshotOf() string {
 		if err != nil {
 			return err
 		}
-		if strings.HasPrefix(path, filepath.Join(c.dir, ".git")) {
+		if path == c.dir || strings.HasPrefix(path, filepath.Join(c.dir, ".git")) {
 			return nil
 		}
 		b.WriteString(path + info.Mode().String() + info.ModTime().String() + "\n")

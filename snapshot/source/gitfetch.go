@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -137,14 +138,19 @@ func (n *network) list(ctx context.Context) (err error) {
 	return nil
 }
 
-// explainProtocol adds what an error of go-git usually means.
+// explainProtocol says in our words what an error of go-git usually means. Its own may quote whole pages
+// that a web server sent.
 func explainProtocol(err error) error {
 	var unexpected *packp.ErrUnexpectedData
 	switch {
 	case errors.Is(err, transport.ErrRepositoryNotFound):
-		return fmt.Errorf("no such repository, or no right to read it: %w", err)
+		return &redactedError{"there is no such repository, or no right to read it", err}
+	case errors.Is(err, transport.ErrAuthenticationRequired):
+		return &redactedError{"authentication required: a user and a password or token are missing or wrong", err}
+	case errors.Is(err, transport.ErrAuthorizationFailed):
+		return &redactedError{"the server forbids us to read this repository", err}
 	case errors.As(err, &unexpected) || errors.Is(err, pktline.ErrInvalidPktLen):
-		return fmt.Errorf("the answer is not git's protocol: %w", err)
+		return &redactedError{"the answer is not git's protocol", err}
 	case errors.Is(err, packp.ErrEmptyInput):
 		return errors.New("the server closed the connection without an answer")
 	}
@@ -191,7 +197,7 @@ func guessHead(branches map[string]plumbing.Hash, head plumbing.Hash) string {
 // fetch asks for one commit and all behind it that the store lacks.
 func (n *network) fetch(ctx context.Context, want plumbing.Hash, into *objectStore) error {
 	haves, err := into.haves()
-	if err != nil {
+	if err != nil || slices.Contains(haves, want) { // upstream went back to an older commit
 		return err
 	}
 	ctx, cancel := n.withDeadline(ctx)

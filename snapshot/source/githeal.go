@@ -252,12 +252,16 @@ func (r *repository) ownRefs() map[string]plumbing.Hash {
 	if r.commonDir == "" {
 		return own
 	}
-	refs, err := r.refs.list("refs/")
-	if err != nil {
-		return own
+	names, _ := r.refs.looseNames("refs/")
+	packed, _ := r.refs.packed()
+	for name := range packed {
+		names = append(names, name)
 	}
-	for name, h := range refs {
-		if !strings.HasPrefix(name, "refs/remotes/") && name != r.branch {
+	for _, name := range names {
+		if strings.HasPrefix(name, "refs/remotes/") || name == r.branch {
+			continue
+		}
+		if _, h, err := r.refs.resolve(name); err == nil {
 			own[name] = h
 		}
 	}

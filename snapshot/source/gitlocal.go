@@ -114,12 +114,14 @@ func (l *local) list() error {
 // errShallowUpstream says that upstream itself lacks the history that we would need.
 var errShallowUpstream = errors.New("it is a shallow clone, without the history behind: use a complete repository")
 
-// theirs keeps damage of upstream's repository from being taken for damage of ours.
+// errTheirs marks damage of upstream's repository, which must not be taken for damage of ours.
+var errTheirs = errors.New("upstream's repository is damaged, or was changed while it was read")
+
 func theirs(err error) error {
 	if err == nil {
 		return nil
 	}
-	return &redactedError{text: err.Error()}
+	return fmt.Errorf("%w: %v", errTheirs, err)
 }
 
 // fetch copies what we lack. Upstream may be written to or repacked meanwhile: then it is read again.
@@ -132,7 +134,8 @@ func (l *local) fetch(ctx context.Context, want plumbing.Hash, into *objectStore
 	for attempt := 1; ; attempt++ {
 		err := l.attempt(ctx, want, into, pick)
 		var missing *ObjectError
-		if err == nil || attempt == localAttempts || !errors.As(err, &missing) && !errors.Is(err, fs.ErrNotExist) {
+		retry := errors.As(err, &missing) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, errTheirs)
+		if !retry || attempt == localAttempts {
 			return err
 		}
 		pick = false
@@ -149,7 +152,23 @@ func (l *local) attempt(ctx context.Context, want plumbing.Hash, into *objectSto
 	if err := l.copyAll(ctx, into); err != nil {
 		return err
 	}
-	return into.prove(ctx, want, plumbing.ZeroHash)
+	err := into.prove(ctx, want, plumbing.ZeroHash)
+	var missing *ObjectError
+	if errors.As(err, &missing) && !l.holds(missing.Hash) {
+		return theirs(err)
+	}
+	return err
+}
+
+// holds reports whether upstream itself can read an object.
+func (l *local) holds(h plumbing.Hash) bool {
+	src, err := openObjects(l.commonDir)
+	if err != nil {
+		return false
+	}
+	defer src.Close()
+	_, err = src.any(h)
+	return err == nil
 }
 
 // errTooMany says that picking objects one by one would take too long.
@@ -170,7 +189,12 @@ func (l *local) pick(ctx context.Context, want plumbing.Hash, into *objectStore)
 	if err := p.commits(want); err != nil {
 		return err
 	}
-	return into.addFrom(src, p.list)
+	err = into.addFrom(src, p.list)
+	var damage *ObjectError
+	if errors.As(err, &damage) {
+		return theirs(err)
+	}
+	return err
 }
 
 // picker lists the objects that we lack, what an object needs before the object itself.
@@ -179,12 +203,7 @@ type picker struct {
 	ours *objectNames
 	src  *objects
 	seen map[plumbing.Hash]bool
-	list []pickedObject
-}
-
-type pickedObject struct {
-	hash plumbing.Hash
-	kind plumbing.ObjectType
+	list []plumbing.Hash
 }
 
 // lacks reports whether an object is to be picked now.
@@ -196,8 +215,8 @@ func (p *picker) lacks(h plumbing.Hash) bool {
 	return true
 }
 
-func (p *picker) add(h plumbing.Hash, kind plumbing.ObjectType) error {
-	p.list = append(p.list, pickedObject{h, kind})
+func (p *picker) add(h plumbing.Hash) error {
+	p.list = append(p.list, h)
 	if len(p.list) > pickLimit {
 		return errTooMany
 	}
@@ -214,7 +233,7 @@ func (p *picker) commits(want plumbing.Hash) error {
 		}
 		c, err := p.src.commit(next[0])
 		if err != nil {
-			return err
+			return theirs(err)
 		}
 		newestFirst = append(newestFirst, c.Hash)
 		if len(newestFirst) > pickLimit {
@@ -227,7 +246,7 @@ func (p *picker) commits(want plumbing.Hash) error {
 		if err := p.tree(trees[newestFirst[i]]); err != nil {
 			return err
 		}
-		if err := p.add(newestFirst[i], plumbing.CommitObject); err != nil {
+		if err := p.add(newestFirst[i]); err != nil {
 			return err
 		}
 	}
@@ -240,7 +259,7 @@ func (p *picker) tree(h plumbing.Hash) error {
 	}
 	entries, err := p.src.tree(h)
 	if err != nil {
-		return err
+		return theirs(err)
 	}
 	for _, e := range entries {
 		switch {
@@ -249,13 +268,13 @@ func (p *picker) tree(h plumbing.Hash) error {
 		case e.Mode == filemode.Dir:
 			err = p.tree(e.Hash)
 		case p.lacks(e.Hash):
-			err = p.add(e.Hash, plumbing.BlobObject)
+			err = p.add(e.Hash)
 		}
 		if err != nil {
 			return err
 		}
 	}
-	return p.add(h, plumbing.TreeObject)
+	return p.add(h)
 }
 
 // copyAll copies all packs and all objects with files of their own that we lack by name.
@@ -288,7 +307,7 @@ type objectCopy struct {
 	ctx    context.Context
 	into   *objectStore
 	dir    string // where they are until commit
-	loose  []string
+	loose  []plumbing.Hash
 	packed []plumbing.Hash
 	copied int64 // bytes
 	buf    []byte
@@ -308,11 +327,11 @@ func (c *objectCopy) looseObjects(dir string) error {
 			return err
 		}
 		for _, file := range files {
-			name := fanOut.Name() + file.Name()
-			if _, err := parseHash(name); err != nil {
+			h, err := parseHash(fanOut.Name() + file.Name())
+			if err != nil {
 				continue
 			}
-			err := c.looseObject(filepath.Join(dir, fanOut.Name(), file.Name()), name)
+			err = c.looseObject(filepath.Join(dir, fanOut.Name(), file.Name()), h)
 			if err != nil && !errors.Is(err, fs.ErrNotExist) { // packed meanwhile
 				return err
 			}
@@ -321,14 +340,14 @@ func (c *objectCopy) looseObjects(dir string) error {
 	return nil
 }
 
-func (c *objectCopy) looseObject(from, name string) error {
-	if _, err := os.Lstat(filepath.Join(c.into.dir(), name[:2], name[2:])); err == nil {
+func (c *objectCopy) looseObject(from string, h plumbing.Hash) error {
+	if exists(c.into.loosePath(h)) {
 		return nil
 	}
-	if err := c.file(from, filepath.Join(c.dir, name), nil); err != nil {
+	if err := c.file(from, filepath.Join(c.dir, h.String()), nil); err != nil {
 		return err
 	}
-	c.loose = append(c.loose, name)
+	c.loose = append(c.loose, h)
 	return nil
 }
 
@@ -398,7 +417,7 @@ func (c *objectCopy) file(from, to string, checksum io.Writer) error {
 	}
 	if checksum == nil {
 		_, err = io.Copy(out, in)
-		return errors.Join(err, out.Close())
+		return errors.Join(err, out.Chmod(0o444), out.Close())
 	}
 	if c.buf == nil {
 		c.buf = make([]byte, 1<<20)

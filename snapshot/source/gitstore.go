@@ -156,7 +156,7 @@ func (p *incomingPack) keep() error {
 		return p.unpack(index)
 	}
 	if err := writePackIndex(filepath.Join(p.dir, "pack.idx"), index); err != nil {
-		return fmt.Errorf("writing the index of a pack: %w", err)
+		return err
 	}
 	return p.store.addPack(filepath.Join(p.dir, "pack"), p.sum.sum())
 }
@@ -171,16 +171,6 @@ func (p *incomingPack) check() error {
 		return errors.New("it is damaged: its checksum is not that of its contents")
 	}
 	return nil
-}
-
-func writePackIndex(name string, index *idxfile.MemoryIndex) error {
-	f, err := os.Create(name)
-	if err != nil {
-		return err
-	}
-	out := bufio.NewWriterSize(f, 1<<20)
-	_, err = idxfile.NewEncoder(out).Encode(index)
-	return errors.Join(err, out.Flush(), f.Close())
 }
 
 // addPack gives the files stem.pack and stem.idx their names. Readers look for the pack or for the
@@ -245,7 +235,7 @@ func (p *incomingPack) unpack(index *idxfile.MemoryIndex) error {
 type looseBatch struct {
 	store *objectStore
 	dir   string // where they are until commit
-	names []string
+	names []plumbing.Hash
 }
 
 // add writes one object and proves it.
@@ -262,7 +252,7 @@ func (b *looseBatch) add(h plumbing.Hash, obj plumbing.EncodedObject) error {
 	digest := sha1.New() //nolint:gosec // git's object names are SHA-1
 	packed := zlib.NewWriter(f)
 	out := io.MultiWriter(digest, packed)
-	_, err = fmt.Fprintf(out, "%s %d\x00", obj.Type(), obj.Size())
+	_, err = out.Write(objectHeader(obj.Type(), obj.Size()))
 	if err == nil {
 		_, err = io.Copy(out, r)
 	}
@@ -270,7 +260,7 @@ func (b *looseBatch) add(h plumbing.Hash, obj plumbing.EncodedObject) error {
 	if err == nil && plumbing.Hash(digest.Sum(nil)) != h {
 		err = &ObjectError{h, errors.New("corrupt: the contents have another hash")}
 	}
-	b.names = append(b.names, h.String())
+	b.names = append(b.names, h)
 	return err
 }
 
@@ -280,12 +270,10 @@ func (b *looseBatch) commit() error {
 		return err
 	}
 	for _, name := range b.names {
-		fanOut := filepath.Join(b.store.dir(), name[:2])
-		err := makeDirs(fanOut)
+		to := b.store.loosePath(name)
+		err := makeDirs(filepath.Dir(to))
 		if err == nil {
-			err = b.store.step("rename object", func() error {
-				return os.Rename(filepath.Join(b.dir, name), filepath.Join(fanOut, name[2:]))
-			})
+			err = b.store.step("rename object", func() error { return os.Rename(filepath.Join(b.dir, name.String()), to) })
 		}
 		if err != nil {
 			return fmt.Errorf("adding the object %s: %w", name, err)
@@ -368,7 +356,7 @@ func (c *connectivity) tree(ctx context.Context, h, known plumbing.Hash) error {
 }
 
 // addFrom copies objects out of another object database, in the order given.
-func (s *objectStore) addFrom(src *objects, list []pickedObject) error {
+func (s *objectStore) addFrom(src *objects, list []plumbing.Hash) error {
 	if len(list) == 0 {
 		return nil
 	}
@@ -377,11 +365,14 @@ func (s *objectStore) addFrom(src *objects, list []pickedObject) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
+	if len(list) >= looseLimit {
+		return s.addPacked(dir, src, list)
+	}
 	batch := &looseBatch{store: s, dir: dir}
-	for _, item := range list {
-		obj, err := src.open(item.kind, item.hash)
+	for _, h := range list {
+		obj, err := src.any(h)
 		if err == nil {
-			err = batch.add(item.hash, obj)
+			err = batch.add(h, obj)
 		}
 		if err != nil {
 			return err

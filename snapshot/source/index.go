@@ -3,7 +3,7 @@ package source
 import (
 	"bufio"
 	"bytes"
-	"crypto/sha1" //nolint:gosec // the index ends in its SHA-1
+	"crypto/sha1" // the index ends in its SHA-1
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -117,7 +117,7 @@ func parseIndex(data []byte) (*gitIndex, error) {
 		return bad("not an index, or cut off")
 	}
 	body, trailer := data[:len(data)-sha1.Size], data[len(data)-sha1.Size:]
-	x := &gitIndex{checksum: sha1.Sum(body)} //nolint:gosec // see above
+	x := &gitIndex{checksum: sha1.Sum(body)}
 	if !bytes.Equal(trailer, x.checksum[:]) && !bytes.Equal(trailer, plumbing.ZeroHash[:]) {
 		return bad("its checksum is wrong") // all zeros: written without one (index.skipHash)
 	}
@@ -225,7 +225,7 @@ func optionalExtensions(data []byte) bool {
 
 // writeIndex writes an index of version 2 with these entries, sorted by path, and returns its checksum.
 func writeIndex(w io.Writer, entries []indexEntry) (checksum [sha1.Size]byte, err error) {
-	digest := sha1.New() //nolint:gosec // see above
+	digest := sha1.New()
 	out := bufio.NewWriterSize(io.MultiWriter(w, digest), 64<<10)
 	header := binary.BigEndian.AppendUint32([]byte(indexSignature), 2)
 	_, _ = out.Write(binary.BigEndian.AppendUint32(header, uint32(len(entries))))

@@ -3,7 +3,7 @@ package source
 import (
 	"bytes"
 	"context"
-	"crypto/sha1" //nolint:gosec // the index ends in its SHA-1
+	"crypto/sha1" // the index ends in its SHA-1
 	"errors"
 	"fmt"
 	"os"
@@ -12,10 +12,12 @@ import (
 )
 
 const (
-	lockMark   = "etchtag\n" // what our own lock file holds
-	lockPoll   = 100 * time.Millisecond
-	lockStale  = 30  // polls without any change after which a foreign lock is taken over
-	lockGiveUp = 600 // polls after which a lock that goes on changing is an error
+	lockName     = "index.lock"
+	newIndexName = "etchtag-index" // the index being written, while the lock holds our mark
+	lockMark     = "etchtag\n"     // what our own lock file holds
+	lockPoll     = 100 * time.Millisecond
+	lockStale    = 30  // polls without any change after which a foreign lock is taken over
+	lockGiveUp   = 600 // polls after which a lock that goes on changing is an error
 )
 
 // indexLock is git's lock on the index, the file index.lock.
@@ -64,10 +66,19 @@ func lockIndex(ctx context.Context, w *worktree) (*indexLock, error) {
 	}
 }
 
-func (l *indexLock) path() string { return filepath.Join(l.gitDir, "index.lock") }
+func (l *indexLock) path() string { return filepath.Join(l.gitDir, lockName) }
 
 // release gives the lock up, with the index as it is.
-func (l *indexLock) release() error { return os.Remove(l.path()) }
+func (l *indexLock) release() error {
+	err := takeStep(l.step, "unlock index")
+	if err == nil {
+		err = os.Remove(l.path())
+	}
+	if err != nil {
+		return fmt.Errorf("unlocking the index: %w", err)
+	}
+	return nil
+}
 
 // createLock creates the lock file, or fails with os.ErrExist.
 func createLock(path string) error {
@@ -102,7 +113,7 @@ func (l *indexLock) replace(entries []indexEntry) (checksum [sha1.Size]byte, err
 	if err := takeStep(l.step, "write index"); err != nil {
 		return checksum, err
 	}
-	tmp := filepath.Join(l.gitDir, "etchtag-index")
+	tmp := filepath.Join(l.gitDir, newIndexName)
 	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
 	if err != nil {
 		return checksum, err

@@ -107,13 +107,11 @@ func submodule(name string) fakeFile  { return fakeFile{filemode.Submodule, name
 
 // describe says what listDir says of the file.
 func (f fakeFile) describe() string {
-	switch f.mode {
-	case filemode.Symlink:
-		return fmt.Sprintf("link to %q", f.data)
-	case filemode.Submodule:
-		return "directory"
+	if f.mode == filemode.Submodule {
+		return describe(Directory, "")
 	}
-	return fmt.Sprintf("file executable=%v %q", f.mode == filemode.Executable, f.data)
+	mode, _ := publishedMode(f.mode)
+	return describe(mode, f.data)
 }
 
 // tree writes the trees of these paths.

@@ -2,7 +2,7 @@ package source
 
 import (
 	"bytes"
-	"crypto/sha1" //nolint:gosec // git's object names are SHA-1
+	"crypto/sha1" // git names objects by their SHA-1
 	"errors"
 	"fmt"
 	"hash"
@@ -23,7 +23,7 @@ import (
 
 const (
 	// objectCacheSize bounds, in bytes, the objects that one reader keeps as bases of deltas.
-	objectCacheSize = 16 << 20
+	objectCacheSize = 4 << 20
 	// streamThreshold is the size in bytes above which an object is streamed and not held in memory.
 	streamThreshold = 4 << 20
 	// maxTreeObject bounds, in bytes, one tree object: a directory of more than a million entries.
@@ -32,8 +32,9 @@ const (
 	maxAlternates = 6
 )
 
-// ObjectError says that an object of the repository is missing, truncated or corrupt. Fetching it
-// again may help, trying again does not. The zero hash stands for the object database itself.
+// ObjectError says that an object of the repository is missing, truncated or corrupt, so that fetching
+// it again helps. The zero hash stands for the object database itself. Objects that are sound but cannot
+// be used are other errors.
 type ObjectError struct {
 	Hash plumbing.Hash
 	Err  error
@@ -48,8 +49,12 @@ func (e *ObjectError) Error() string {
 
 func (e *ObjectError) Unwrap() error { return e.Err }
 
+// errTooLarge says that an object is larger than anything of its kind should be.
+var errTooLarge = errors.New("it is too large")
+
 // objects reads the object database of a repository, for one goroutine. It sees the objects that
-// were there when it was opened, those of alternates included.
+// were there when it was opened, those of alternates included. All that it reads it proves against the
+// hash that was asked for.
 type objects struct {
 	stores []*filesystem.Storage
 	buf    []byte
@@ -62,7 +67,7 @@ func openObjects(gitDir string) (*objects, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &objects{buf: make([]byte, 64<<10), digest: sha1.New()} //nolint:gosec // see above
+	o := &objects{buf: make([]byte, 64<<10), digest: sha1.New()}
 	objectCache := cache.NewObjectLRU(objectCacheSize)
 	for _, dir := range dirs {
 		fs := withoutAlternates{osfs.New(dir)}
@@ -95,7 +100,7 @@ func (o *objects) Close() error {
 	return errors.Join(errs...)
 }
 
-// commit reads a commit and proves it against its hash.
+// commit reads a commit.
 func (o *objects) commit(h plumbing.Hash) (*object.Commit, error) {
 	data, err := o.read(plumbing.CommitObject, h, maxTreeObject)
 	if err != nil {
@@ -103,18 +108,16 @@ func (o *objects) commit(h plumbing.Hash) (*object.Commit, error) {
 	}
 	encoded := &plumbing.MemoryObject{}
 	encoded.SetType(plumbing.CommitObject)
-	if _, err := encoded.Write(data); err != nil {
-		return nil, &ObjectError{h, err}
-	}
+	_, _ = encoded.Write(data) // to memory
 	c := &object.Commit{}
 	if err := guard(func() error { return c.Decode(encoded) }); err != nil {
-		return nil, &ObjectError{h, fmt.Errorf("malformed commit: %w", err)}
+		return nil, fmt.Errorf("commit %s is malformed: %w", h, err)
 	}
 	c.Hash = h
 	return c, nil
 }
 
-// tree reads one tree, proved against its hash. Nothing is checked in its entries but their form.
+// tree reads one tree. Nothing is checked in its entries but their form.
 func (o *objects) tree(h plumbing.Hash) ([]object.TreeEntry, error) {
 	data, err := o.read(plumbing.TreeObject, h, maxTreeObject)
 	if err != nil {
@@ -122,20 +125,24 @@ func (o *objects) tree(h plumbing.Hash) ([]object.TreeEntry, error) {
 	}
 	entries, err := parseTree(data)
 	if err != nil {
-		return nil, &ObjectError{h, err}
+		return nil, fmt.Errorf("tree %s is malformed: %w", h, err)
 	}
 	return entries, nil
 }
 
-// blob reads a whole blob that is expected to be small, proved against its hash.
+// blob reads a blob of at most limit bytes. A larger one is an error that wraps errTooLarge.
 func (o *objects) blob(h plumbing.Hash, limit int64) ([]byte, error) {
 	return o.read(plumbing.BlobObject, h, limit)
 }
 
 // writeBlob writes a blob's contents to w and proves them against its hash. It returns the number of
-// bytes written. An error of w is returned as it is; any other is an *ObjectError.
+// bytes written. An error of w is returned as it is.
 func (o *objects) writeBlob(w io.Writer, h plumbing.Hash) (int64, error) {
-	return o.copyTo(w, plumbing.BlobObject, h)
+	obj, err := o.open(plumbing.BlobObject, h)
+	if err != nil {
+		return 0, err
+	}
+	return o.copy(w, obj, h)
 }
 
 // size returns the size of an object in bytes, as its header has it.
@@ -157,7 +164,10 @@ func (o *objects) open(t plumbing.ObjectType, h plumbing.Hash) (obj plumbing.Enc
 		return nil, err
 	}
 	if obj.Type() != t {
-		return nil, &ObjectError{h, fmt.Errorf("it is a %s, not a %s", obj.Type(), t)}
+		if _, err := o.copy(io.Discard, obj, h); err != nil {
+			return nil, err
+		}
+		return nil, fmt.Errorf("object %s is a %s where a %s is meant", h, obj.Type(), t)
 	}
 	return obj, nil
 }
@@ -176,36 +186,29 @@ func (o *objects) find(h plumbing.Hash, ask func(*filesystem.Storage) error) err
 	return &ObjectError{h, plumbing.ErrObjectNotFound}
 }
 
+// read reads a whole object of at most limit bytes, and proves it against its hash.
 func (o *objects) read(t plumbing.ObjectType, h plumbing.Hash, limit int64) ([]byte, error) {
 	obj, err := o.open(t, h)
 	if err != nil {
 		return nil, err
 	}
 	if obj.Size() > limit {
-		return nil, &ObjectError{h, fmt.Errorf("its %d bytes are more than a %s may have (%d)", obj.Size(), t, limit)}
+		return nil, fmt.Errorf("%s %s has %d bytes: %w", t, h, obj.Size(), errTooLarge)
 	}
-	var data bytes.Buffer
-	data.Grow(int(obj.Size()))
-	_, err = o.copyObject(&data, obj, h)
+	data := bytes.NewBuffer(make([]byte, 0, obj.Size()))
+	_, err = o.copy(data, obj, h)
 	return data.Bytes(), err
 }
 
-func (o *objects) copyTo(w io.Writer, t plumbing.ObjectType, h plumbing.Hash) (int64, error) {
-	obj, err := o.open(t, h)
-	if err != nil {
-		return 0, err
-	}
-	return o.copyObject(w, obj, h)
-}
-
-func (o *objects) copyObject(w io.Writer, obj plumbing.EncodedObject, h plumbing.Hash) (int64, error) {
+// copy writes an object's contents to w and proves them against its hash.
+func (o *objects) copy(w io.Writer, obj plumbing.EncodedObject, h plumbing.Hash) (int64, error) {
 	o.digest.Reset()
 	header := append(o.buf[:0], obj.Type().String()...)
 	header = append(header, ' ')
 	header = strconv.AppendInt(header, obj.Size(), 10)
 	o.digest.Write(append(header, 0))
 
-	out := &outcome{w: w}
+	out := &rememberingWriter{w: w}
 	var n int64
 	err := guard(func() error {
 		r, err := obj.Reader()
@@ -239,15 +242,15 @@ func (fs withoutAlternates) Open(name string) (billy.File, error) {
 	return fs.Filesystem.Open(name)
 }
 
-// outcome remembers the error of the writer behind it, to tell it from an error of the reader.
-type outcome struct {
+// rememberingWriter keeps the error of the writer behind it, to tell it from an error of the reader.
+type rememberingWriter struct {
 	w   io.Writer
 	err error
 }
 
-func (o *outcome) Write(p []byte) (int, error) {
-	n, err := o.w.Write(p)
-	o.err = err
+func (r *rememberingWriter) Write(p []byte) (int, error) {
+	n, err := r.w.Write(p)
+	r.err = err
 	return n, err
 }
 
@@ -271,16 +274,16 @@ func parseTree(data []byte) ([]object.TreeEntry, error) {
 	for len(data) > 0 {
 		space := bytes.IndexByte(data, ' ')
 		if space < 1 || space > 7 {
-			return nil, fmt.Errorf("malformed tree: no mode in entry %d", len(entries)+1)
+			return nil, fmt.Errorf("no mode in entry %d", len(entries)+1)
 		}
 		mode, err := strconv.ParseUint(string(data[:space]), 8, 32)
 		if err != nil {
-			return nil, fmt.Errorf("malformed tree: mode %q in entry %d", data[:space], len(entries)+1)
+			return nil, fmt.Errorf("mode %q in entry %d", data[:space], len(entries)+1)
 		}
 		data = data[space+1:]
 		end := bytes.IndexByte(data, 0)
 		if end < 0 || len(data)-end-1 < len(plumbing.ZeroHash) {
-			return nil, fmt.Errorf("malformed tree: entry %d is cut off", len(entries)+1)
+			return nil, fmt.Errorf("entry %d is cut off", len(entries)+1)
 		}
 		e := object.TreeEntry{Name: string(data[:end]), Mode: filemode.FileMode(mode)}
 		data = data[end+1:]

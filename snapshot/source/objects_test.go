@@ -234,14 +234,29 @@ type failingWriter struct{ err error }
 
 func (w failingWriter) Write([]byte) (int, error) { return 0, w.err }
 
-func TestObjectsRefusesMalformedTreesAndCommits(t *testing.T) {
+func TestObjectsDoesNotTakeWhatIsMalformedForDamaged(t *testing.T) {
 	r := newObjectRig(t, t.TempDir())
+	o := func() *objects { return mustOpenObjects(t, r.gitDir) }
+	refused := func(what string, err error) {
+		t.Helper()
+		var damaged *ObjectError
+		if err == nil || errors.As(err, &damaged) {
+			t.Errorf("%s: the error is %v", what, err)
+		}
+	}
 	for _, data := range []string{"100644", "100644 a", "100644 a\x00short", " a\x00" + strings.Repeat("x", 20),
 		"1006449 a\x00" + strings.Repeat("x", 20), "junk a\x00" + strings.Repeat("x", 20)} {
 		h := r.object(plumbing.TreeObject, []byte(data))
-		_, err := mustOpenObjects(t, r.gitDir).tree(h)
-		isObjectError(t, err, h)
+		_, err := o().tree(h)
+		refused("a malformed tree", err)
 	}
+	h := r.blob("no tree")
+	_, err := o().tree(h)
+	refused("a blob for a tree", err)
+	_, err = o().commit(h)
+	refused("a blob for a commit", err)
+	_, err = o().blob(h, 6)
+	refused("a blob that is too large", err)
 }
 
 func FuzzParseTree(f *testing.F) {

@@ -73,6 +73,9 @@ type Reader interface {
 type Source interface {
 	// Kind is the source's name in the configuration, such as "git".
 	Kind() string
+	// Clone makes the working copy, where there is none or an empty directory, with upstream's newest
+	// revision. Half a working copy is never to be seen.
+	Clone(ctx context.Context) (Outcome, error)
 	// Update brings the working copy to upstream's newest revision, exactly. On an error the
 	// revision that Current returns is still whole.
 	Update(ctx context.Context) (Outcome, error)

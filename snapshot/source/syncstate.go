@@ -1,7 +1,7 @@
 package source
 
 import (
-	"crypto/sha1" //nolint:gosec // identifies an index, proves nothing
+	"crypto/sha1" // identifies an index, proves nothing
 	"encoding/hex"
 	"errors"
 	"fmt"

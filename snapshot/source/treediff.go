@@ -116,9 +116,9 @@ func findInTree(o *objects, root plumbing.Hash, path string) (f treeFile, ok boo
 			return f, false, nil
 		}
 		if !deeper {
-			f.hash = entries[i].Hash
-			f.mode, err = publishedMode(entries[i].Mode)
-			return f, err == nil && f.mode != Directory, nil
+			mode, err := publishedMode(entries[i].Mode)
+			f.hash, f.mode = entries[i].Hash, mode
+			return f, err == nil && mode != Directory, nil
 		}
 		root, rest = entries[i].Hash, below
 	}

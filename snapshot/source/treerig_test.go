@@ -1,9 +1,13 @@
 package source
 
 import (
+	"archive/tar"
+	"bytes"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -13,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"pgregory.net/rapid"
@@ -27,6 +32,8 @@ type failer interface {
 // listing describes what stands below a directory: one line for each path.
 type listing map[string]string
 
+func describe(m Mode, contents string) string { return fmt.Sprintf("%c %q", m, contents) }
+
 // listDir describes the directory dir. The .git in it is left out.
 func listDir(t failer, dir string) listing {
 	t.Helper()
@@ -36,8 +43,11 @@ func listDir(t failer, dir string) listing {
 			return err
 		}
 		rel := strings.TrimPrefix(path, dir+"/")
-		if rel == ".git" {
+		if rel == ".git" && d.IsDir() {
 			return filepath.SkipDir
+		}
+		if rel == ".git" {
+			return nil
 		}
 		info, err := d.Info()
 		if err != nil {
@@ -45,14 +55,18 @@ func listDir(t failer, dir string) listing {
 		}
 		switch {
 		case d.IsDir():
-			list[rel] = "directory"
+			list[rel] = describe(Directory, "")
 		case info.Mode()&fs.ModeSymlink != 0:
 			target, err := os.Readlink(path)
-			list[rel] = fmt.Sprintf("link to %q", target)
+			list[rel] = describe(Symlink, target)
 			return err
 		case info.Mode().IsRegular():
 			data, err := os.ReadFile(path)
-			list[rel] = fmt.Sprintf("file executable=%v %q", info.Mode()&0o100 != 0, data)
+			mode := Regular
+			if info.Mode()&0o100 != 0 {
+				mode = Executable
+			}
+			list[rel] = describe(mode, string(data))
 			return err
 		default:
 			list[rel] = info.Mode().String()
@@ -85,80 +99,83 @@ func (l listing) same(t failer, what string, want listing) {
 	}
 }
 
-// stage writes a tree below dir, as whoever publishes it will.
-func stage(t failer, tree Tree, dir string) {
+// published lists what stands in a tree as listDir would list it once it is staged.
+func published(t failer, tree Tree) listing {
 	t.Helper()
 	r, err := tree.NewReader()
 	if err != nil {
 		t.Fatalf("opening a reader: %v", err)
 	}
 	defer r.Close()
+	list := listing{}
+	dirs := map[string]bool{}
 	previous := ""
 	for _, e := range tree.Entries() {
 		if e.Path <= previous {
 			t.Fatalf("%q comes after %q", e.Path, previous)
 		}
 		previous = e.Path
-		path := dir + "/" + e.Path
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatalf("making directories: %v", err)
+		parentDirs(dirs, e.Path)
+		if e.Mode == Directory {
+			dirs[e.Path] = true
+			continue
 		}
-		if err := stageEntry(r, e, path); err != nil {
-			t.Fatalf("staging %q: %v", e.Path, err)
+		var contents strings.Builder
+		if err := r.WriteTo(&contents, e); err != nil {
+			t.Fatalf("reading %q: %v", e.Path, err)
 		}
+		list[e.Path] = describe(e.Mode, contents.String())
 	}
+	for dir := range dirs {
+		list[dir] = describe(Directory, "")
+	}
+	return list
 }
 
-func stageEntry(r Reader, e Entry, path string) error {
-	switch e.Mode {
-	case Directory:
-		return os.Mkdir(path, 0o755)
-	case Symlink:
-		var target strings.Builder
-		if err := r.WriteTo(&target, e); err != nil {
-			return err
-		}
-		return os.Symlink(target.String(), path)
-	}
-	mode := os.FileMode(0o644)
-	if e.Mode == Executable {
-		mode = 0o755
-	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+// archived lists what `git archive` has of a commit.
+func archived(t failer, gitDir string, commit plumbing.Hash) listing {
+	t.Helper()
+	cmd := exec.Command("git", "-c", "safe.directory=*", "archive", commit.String())
+	cmd.Dir = gitDir
+	cmd.Env = gitEnv("GIT_ATTR_NOSYSTEM=1")
+	out, err := cmd.Output()
 	if err != nil {
-		return err
+		t.Fatalf("git archive: %v", err)
 	}
-	defer f.Close()
-	return r.WriteTo(f, e)
+	list := listing{}
+	for r := tar.NewReader(bytes.NewReader(out)); ; {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return list
+		}
+		if err != nil {
+			t.Fatalf("reading what git archive wrote: %v", err)
+		}
+		contents, err := io.ReadAll(r)
+		if err != nil {
+			t.Fatalf("reading what git archive wrote: %v", err)
+		}
+		switch {
+		case h.Typeflag == tar.TypeDir:
+			list[strings.TrimSuffix(h.Name, "/")] = describe(Directory, "")
+		case h.Typeflag == tar.TypeSymlink:
+			list[h.Name] = describe(Symlink, h.Linkname)
+		case h.Typeflag == tar.TypeReg && h.Mode&0o100 != 0:
+			list[h.Name] = describe(Executable, string(contents))
+		case h.Typeflag == tar.TypeReg:
+			list[h.Name] = describe(Regular, string(contents))
+		}
+	}
 }
 
-// stagedAsArchived fails the test unless a commit comes out exactly as `git archive | tar -x` has it.
-func stagedAsArchived(t failer, gitDir string, commit plumbing.Hash) *gitTree {
+// publishedAsArchived fails the test unless a commit comes out exactly as `git archive` has it.
+func publishedAsArchived(t failer, gitDir string, commit plumbing.Hash) {
 	t.Helper()
 	tree, err := newGitTree(context.Background(), gitDir, Revision{ID: commit.String()})
 	if err != nil {
 		t.Fatalf("listing: %v", err)
 	}
-	dir, err := os.MkdirTemp("", "staged")
-	if err != nil {
-		t.Fatalf("%v", err)
-	}
-	defer os.RemoveAll(dir)
-	ours, theirs := filepath.Join(dir, "ours"), filepath.Join(dir, "theirs")
-	for _, d := range []string{ours, theirs} {
-		if err := os.Mkdir(d, 0o755); err != nil {
-			t.Fatalf("%v", err)
-		}
-	}
-	stage(t, tree, ours)
-	cmd := exec.Command("sh", "-c", `git -c safe.directory='*' archive "$0" | tar -x -C "$1"`, commit.String(), theirs)
-	cmd.Dir = gitDir
-	cmd.Env = gitEnv("GIT_ATTR_NOSYSTEM=1")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("git archive: %v\n%s", err, out)
-	}
-	listDir(t, ours).same(t, "what is published", listDir(t, theirs))
-	return tree
+	published(t, tree).same(t, "what is published", archived(t, gitDir, commit))
 }
 
 // checkSome is rapid.Check with fewer rounds, for properties that run other programs.
@@ -179,8 +196,7 @@ var (
 	}
 	oddContents = []string{
 		"", "text\n", "a\nb\nc\n", "no end", "a\r\nb\r\n", "mixed\r\nends\n", "lone\rreturn\n", "nul\x00\n", "\n", "\r", "\r\n",
-		"end of file\n\x1a", "\x1a", "bell\a\n", strings.Repeat("long line ", 20) + "\x01\n", strings.Repeat("\n", 70_000),
-		strings.Repeat("x\n", 40_000),
+		"end of file\n\x1a", "\x1a", "bell\a\n", strings.Repeat("long line ", 20) + "\x01\n", strings.Repeat("x\n", 1000),
 	}
 	oddTargets = []string{"a", "../a", "/etc/passwd", "/nonexistent", "dangling", ".", "with blank\nline", "\xff"}
 )
@@ -232,7 +248,7 @@ func drawAttributes(t *rapid.T, label string, names, attributes []string) string
 		pattern := rapid.SampledFrom([]string{"", "", "", "/", "**/"}).Draw(t, "start") +
 			strings.Join(rapid.SliceOfN(piece, 1, 3).Draw(t, "pieces"), rapid.SampledFrom([]string{"/", "/", ""}).Draw(t, "between")) +
 			rapid.SampledFrom([]string{"", "", "", "/", "/**"}).Draw(t, "end")
-		if strings.ContainsAny(pattern, " \n\xff") || rapid.IntRange(0, 9).Draw(t, "quote") == 0 {
+		if strings.ContainsAny(pattern, " \n") || !utf8.ValidString(pattern) || rapid.IntRange(0, 9).Draw(t, "quote") == 0 {
 			pattern = quoteC(pattern)
 		}
 		words := rapid.SliceOfN(rapid.SampledFrom(attributes), 1, 3).Draw(t, "attributes")
@@ -278,6 +294,16 @@ func addAttributes(t *rapid.T, files map[string]fakeFile, names, attributes []st
 func newCheckedRig(t *testing.T) *objectRig {
 	t.Helper()
 	needProgram(t, "git")
-	needProgram(t, "tar")
 	return newObjectRig(t, filepath.Join(t.TempDir(), "repo.git"))
+}
+
+// memoryDir returns a directory in which it costs nothing to sync the file system, if there is one.
+func memoryDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "etchtag-test")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
 }

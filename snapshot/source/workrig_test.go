@@ -131,7 +131,7 @@ func expected(files map[string]fakeFile) listing {
 		list[path] = f.describe()
 	}
 	for dir := range dirs {
-		list[dir] = "directory"
+		list[dir] = describe(Directory, "")
 	}
 	return list
 }
@@ -140,7 +140,7 @@ func expected(files map[string]fakeFile) listing {
 func (r *workRig) outsideUntouched(t failer) {
 	t.Helper()
 	listDir(t, r.outside).same(t, "the directory beside the working copy", listing{
-		"b": "directory", "f": file("outside").describe(), "a": file("outside").describe(), "b/a": file("outside").describe(),
+		"b": describe(Directory, ""), "f": file("outside").describe(), "a": file("outside").describe(), "b/a": file("outside").describe(),
 	})
 	for _, name := range []string{"f", "a", "b/a"} {
 		if info, err := os.Stat(filepath.Join(r.outside, name)); err != nil || info.Mode() != 0o600 {

@@ -194,10 +194,10 @@ func TestWorktreeTakesOddThingsOutOfTheWay(t *testing.T) {
 
 func TestWorktreeRandomTransitionsAndEdits(t *testing.T) {
 	needProgram(t, "git")
-	base := t.TempDir()
+	base := memoryDir(t)
 	names := []string{"a", "b", "c", "with blank", "new\nline", "\xff"}
 	runs := 0
-	checkSome(t, 60, func(rt *rapid.T) {
+	checkSome(t, 40, func(rt *rapid.T) {
 		runs++
 		r := newWorkRig(t, fmt.Sprintf("%s/%d", base, runs))
 		defer os.RemoveAll(filepath.Dir(r.w.dir))

@@ -1,0 +1,278 @@
+package source
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// adopt makes a checkout by means of git itself and returns it with the options that say nothing but
+// where it is.
+func adopt(t *testing.T, r *testRepo, args ...string) *workingCopy {
+	t.Helper()
+	c := newWorkingCopy(t, "")
+	runGit(t, "/", 0, append(append([]string{"clone", "-q"}, args...), r.dir, c.dir)...)
+	return c
+}
+
+func TestCheckoutsThatGitMadeAreAdoptedAsTheyAre(t *testing.T) {
+	for name, test := range map[string]struct {
+		args   []string
+		change func(t *testing.T, c *workingCopy)
+	}{
+		"plain":         {},
+		"hard links":    {args: []string{"--local"}},
+		"no hard links": {args: []string{"--no-hardlinks"}},
+		"alternates":    {args: []string{"--shared"}},
+		"packed refs": {change: func(t *testing.T, c *workingCopy) {
+			runGit(t, c.dir, 0, "pack-refs", "--all", "--prune")
+		}},
+		"packed and collected": {change: func(t *testing.T, c *workingCopy) {
+			runGit(t, c.dir, 0, "gc", "-q", "--prune=now")
+		}},
+		"packs of git maintenance": {change: func(t *testing.T, c *workingCopy) {
+			c.loose()
+			runGit(t, c.dir, 0, "maintenance", "run", "--task=loose-objects")
+			runGit(t, c.dir, 0, "maintenance", "run", "--task=loose-objects")
+			if loose, _ := filepath.Glob(filepath.Join(c.dir, ".git/objects/pack/loose-*.pack")); len(loose) == 0 {
+				t.Skip("this git does not name packs so")
+			}
+		}},
+		"separate git directory": {args: []string{"--separate-git-dir=" + filepath.Join(t.TempDir(), "elsewhere")}},
+		"relative gitdir": {change: func(t *testing.T, c *workingCopy) {
+			if err := os.Rename(filepath.Join(c.dir, ".git"), c.dir+".git"); err != nil {
+				t.Fatal(err)
+			}
+			c.put(".git", "gitdir: ../trunk.git\n")
+		}},
+		"linked .git": {change: func(t *testing.T, c *workingCopy) {
+			if err := os.Rename(filepath.Join(c.dir, ".git"), c.dir+".git"); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Symlink("../trunk.git", filepath.Join(c.dir, ".git")); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		"detached HEAD": {change: func(t *testing.T, c *workingCopy) {
+			runGit(t, c.dir, 0, "checkout", "-q", "--detach", "HEAD~1")
+		}},
+		"older commit": {change: func(t *testing.T, c *workingCopy) {
+			runGit(t, c.dir, 0, "reset", "-q", "--hard", "HEAD~1")
+		}},
+		"another remote": {args: []string{"--origin=company"}},
+		"configuration per working tree": {change: func(t *testing.T, c *workingCopy) {
+			runGit(t, c.dir, 0, "config", "core.repositoryformatversion", "1")
+			runGit(t, c.dir, 0, "config", "extensions.worktreeConfig", "true")
+			runGit(t, c.dir, 0, "config", "--worktree", "core.bare", "false")
+		}},
+		"stale locks and packs": {change: func(t *testing.T, c *workingCopy) {
+			for _, name := range []string{
+				"refs/heads/main.lock", "refs/remotes/origin/main.lock", "packed-refs.lock", "HEAD.lock", "config.lock",
+				"objects/pack/tmp_pack_abcdef", "objects/pack/tmp_idx_abcdef", "objects/" + tempPrefix + "1/pack", tempPrefix + "2",
+			} {
+				c.put(".git/"+name, "")
+			}
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newTestRepo(t)
+			r.grow(3)
+			r.git("repack", "-adq")
+			c := adopt(t, r, test.args...)
+			if test.change != nil {
+				test.change(t, c)
+			}
+			c.update()
+			c.is(r, "main")
+			r.grow(2)
+			out := c.update()
+			c.is(r, "main")
+			if len(out.Warnings) > 0 || out.Rewritten {
+				t.Errorf("outcome: %+v", out)
+			}
+			if got := runGit(t, c.dir, 0, "status", "-sb"); !strings.HasPrefix(got, "## main...") || strings.Contains(got, "[") {
+				t.Errorf("git status -sb says %q", got)
+			}
+			if left, _ := filepath.Glob(filepath.Join(c.dir, ".git/*/*/*.lock")); len(left) > 0 {
+				t.Errorf("left: %q", left)
+			}
+		})
+	}
+}
+
+func TestLinkedWorkingTreeIsAdopted(t *testing.T) {
+	r := newTestRepo(t)
+	r.grow(2)
+	c := newWorkingCopy(t, "")
+	main := filepath.Join(t.TempDir(), "main")
+	runGit(t, "/", 0, "clone", "-q", r.dir, main)
+	runGit(t, main, 0, "checkout", "-q", "--detach")
+	runGit(t, main, 0, "worktree", "add", "-q", c.dir, "main")
+	r.grow(1)
+	c.update()
+	c.is(r, "main")
+	r.grow(1)
+	c.update()
+	c.is(r, "main")
+	if _, err := c.Current(context.Background()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestOtherBranchThanTheOneCheckedOutIsFollowedIfConfigured(t *testing.T) {
+	r := newTestRepo(t)
+	r.git("checkout", "-q", "-b", "release/1")
+	r.grow(2)
+	r.git("checkout", "-q", "main")
+	r.grow(1)
+	c := adopt(t, r)
+	c.is(r, "main")
+	c = c.with(func(o *GitOptions) { o.Branch = "release/1" })
+	if out := c.update(); out.Rewritten && !strings.Contains(strings.Join(out.Warnings, " "), "release/1") {
+		t.Errorf("outcome: %+v", out)
+	}
+	c.is(r, "release/1")
+	if got := runGit(t, c.dir, 0, "status", "-sb"); got != "## release/1...origin/release/1" {
+		t.Errorf("git status -sb says %q", got)
+	}
+	c = c.with(func(o *GitOptions) { o.Branch = "" })
+	r.git("checkout", "-q", "release/1")
+	r.grow(1)
+	c.update()
+	c.is(r, "release/1")
+}
+
+func TestLocalBranchOfAnotherNameKeepsItsName(t *testing.T) {
+	r := newTestRepo(t)
+	c := adopt(t, r)
+	runGit(t, c.dir, 0, "branch", "-m", "main", "trunk")
+	r.grow(1)
+	c.update()
+	c.is(r, "main")
+	if got := runGit(t, c.dir, 0, "symbolic-ref", "HEAD"); got != "refs/heads/trunk" {
+		t.Errorf("HEAD is %s", got)
+	}
+}
+
+func TestConfiguredURLWinsOverTheCheckoutsOwn(t *testing.T) {
+	r := newTestRepo(t)
+	c := adopt(t, r)
+	moved := r.dir + "-moved"
+	if err := os.Rename(r.dir, moved); err != nil {
+		t.Fatal(err)
+	}
+	r.dir = moved
+	r.grow(1)
+	c.updateFails("upstream")
+	c = c.with(func(o *GitOptions) { o.URL = moved })
+	c.update()
+	c.is(r, "main")
+}
+
+func TestPartAndShallowClonesAreMadeWholeIfNothingIsLost(t *testing.T) {
+	for name, args := range map[string][]string{
+		"shallow": {"--depth=1"},
+		"partial": {"--filter=blob:none"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newTestRepo(t)
+			r.grow(3)
+			r.git("config", "uploadpack.allowFilter", "true")
+			c := newWorkingCopy(t, "")
+			runGit(t, "/", 0, append(append([]string{"clone", "-q"}, args...), "file://"+r.dir, c.dir)...)
+			other := c.dir + "-2"
+			runGit(t, "/", 0, append(append([]string{"clone", "-q"}, args...), "file://"+r.dir, other)...)
+			r.grow(1)
+			out := c.update()
+			c.is(r, "main")
+			if !strings.Contains(strings.Join(out.Warnings, "\n"), name) {
+				t.Errorf("warnings: %q", out.Warnings)
+			}
+			if out := c.update(); len(out.Warnings) > 0 {
+				t.Errorf("the next update warns: %q", out.Warnings)
+			}
+
+			c = c.with(func(o *GitOptions) { o.Dir = other })
+			c.dir = other
+			runGit(t, other, 0, "checkout", "-q", "-b", "mine")
+			runGit(t, other, 0, "commit", "-q", "--allow-empty", "-m", "not upstream")
+			runGit(t, other, 0, "checkout", "-q", "main")
+			before := c.snapshotOf()
+			c.updateFails("refs/heads/mine")
+			if after := c.snapshotOf(); after != before {
+				t.Errorf("the refused update changed\n%s\nto\n%s", before, after)
+			}
+		})
+	}
+}
+
+func TestRewrittenHistoryIsFollowedAndSaid(t *testing.T) {
+	for _, transport := range transports {
+		t.Run(transport.name, func(t *testing.T) {
+			t.Parallel()
+			r := newTestRepo(t)
+			r.grow(4)
+			url, change := transport.serve(t, r)
+			c := cloned(t, url, change)
+			for _, rewrite := range [][]string{
+				{"reset", "-q", "--hard", "HEAD~2"},          // backwards
+				{"commit", "-q", "--amend", "-m", "amended"}, // sideways
+				{"checkout", "-q", "--orphan", "fresh"},      // without anything in common
+			} {
+				before := r.git("rev-parse", "main")
+				r.git(rewrite...)
+				if rewrite[0] == "checkout" {
+					r.commit("fresh start")
+					r.git("branch", "-M", "fresh", "main")
+				}
+				after := r.git("rev-parse", "main")
+				out := c.update()
+				c.is(r, "main")
+				said := strings.Join(out.Warnings, "\n")
+				if !out.Rewritten || !strings.Contains(said, before) || !strings.Contains(said, after) {
+					t.Errorf("%v: outcome %+v, want a warning with %s and %s", rewrite, out, before, after)
+				}
+				r.grow(1)
+				if out := c.update(); out.Rewritten || len(out.Warnings) > 0 {
+					t.Errorf("%v: the next update: %+v", rewrite, out)
+				}
+			}
+		})
+	}
+}
+
+func TestLocalCommitsAreTakenOffTheBranchAndKept(t *testing.T) {
+	r := newTestRepo(t)
+	r.write("tagstate", "etchautotag-20261122-0800 good\n")
+	r.commit("tagstate")
+	var passed []string
+	c := cloned(t, r.dir, func(o *GitOptions) {
+		o.BeforeReplace = func(path string, base, local, upstream []byte) error {
+			passed = append(passed, path+"|"+string(base)+"|"+string(local)+"|"+string(upstream))
+			return nil
+		}
+	})
+	mark := "etchautotag-20261122-0900 bad\n"
+	c.put("tagstate", mark)
+	runGit(t, c.dir, 0, "commit", "-q", "-a", "-m", "local")
+	local := runGit(t, c.dir, 0, "rev-parse", "HEAD")
+	r.grow(1)
+	out := c.update()
+	c.is(r, "main")
+	if out.Rewritten || !strings.Contains(strings.Join(out.Warnings, "\n"), local) {
+		t.Errorf("outcome: %+v", out)
+	}
+	if got := runGit(t, c.dir, 0, "rev-parse", localPrefix+local); got != local {
+		t.Errorf("the local commit is kept as %s", got)
+	}
+	want := "tagstate|etchautotag-20261122-0800 good\n|" + mark + "|etchautotag-20261122-0800 good\n"
+	if len(passed) != 1 || passed[0] != want {
+		t.Errorf("passed on: %q, want %q", passed, want)
+	}
+	if out := c.update(); len(out.Warnings) > 0 || len(passed) != 1 {
+		t.Errorf("the next update: %+v, %q", out, passed)
+	}
+}

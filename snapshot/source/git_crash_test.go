@@ -1,0 +1,270 @@
+package source
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// childJob is what a child process of a test does before it is killed.
+type childJob struct {
+	Dir, URL, Discard string
+	Clone             bool
+	KillAt            int    // the step before which it is killed; -1: never
+	Labels            string // the file to write the labels of all steps to, or empty
+}
+
+const childVariable = "ETCHTAG_TEST_GIT_CHILD"
+
+// TestChildOfCrashTests is no test: it is the process that is killed.
+func TestChildOfCrashTests(t *testing.T) {
+	text := os.Getenv(childVariable)
+	if text == "" {
+		t.Skip("only for the crash tests")
+	}
+	var job childJob
+	if err := json.Unmarshal([]byte(text), &job); err != nil {
+		t.Fatal(err)
+	}
+	steps := 0
+	var labels []string
+	g := NewGit(GitOptions{
+		Dir: job.Dir, URL: job.URL, Discard: job.Discard, Timeout: time.Minute,
+		Step: func(label string) error {
+			if steps == job.KillAt {
+				_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+				select {}
+			}
+			steps++
+			labels = append(labels, label)
+			return nil
+		},
+	})
+	run := g.Update
+	if job.Clone {
+		run = g.Clone
+	}
+	if _, err := run(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if job.Labels != "" {
+		writeTestFile(t, job.Labels, strings.Join(labels, "\n"))
+	}
+}
+
+// stepsWorthKilling lists the steps of a job, leaving out most of those that only repeat.
+func stepsWorthKilling(t *testing.T, job childJob) []int {
+	t.Helper()
+	job.KillAt, job.Labels = -1, filepath.Join(t.TempDir(), "labels")
+	if runAndKill(t, job) {
+		t.Fatal("the child was killed too early")
+	}
+	return worthFailing(strings.Split(readTestFile(t, job.Labels), "\n"))
+}
+
+// worthFailing returns the places of the first and the last step with each label.
+func worthFailing(labels []string) []int {
+	last := map[string]int{}
+	for i, label := range labels {
+		last[label] = i
+	}
+	var places []int
+	times := map[string]int{}
+	for i, label := range labels {
+		if times[label]++; times[label] == 1 || last[label] == i {
+			places = append(places, i)
+		}
+	}
+	return places
+}
+
+// runAndKill runs a job in a process that is killed on the way. It returns false if the job ended before.
+func runAndKill(t *testing.T, job childJob) (killed bool) {
+	t.Helper()
+	text, err := json.Marshal(job)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^TestChildOfCrashTests$")
+	cmd.Env = append(os.Environ(), childVariable+"="+string(text))
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return false
+	case errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signal() == syscall.SIGKILL:
+		return true
+	}
+	t.Fatalf("the child failed: %v\n%s", err, out)
+	return false
+}
+
+// crashScenes are updates with everything that they can have to do. Each prepares a working copy whose
+// next update is the one to be killed.
+var crashScenes = []struct {
+	name      string
+	transport int // its place in transports
+	stage     func(r *testRepo, c *workingCopy)
+}{
+	{"a few objects", 2, func(r *testRepo, _ *workingCopy) { r.grow(2) }},
+	{"many objects", 0, func(r *testRepo, _ *workingCopy) {
+		for i := range looseLimit + 5 {
+			r.write(fmt.Sprintf("many/%d", i), fmt.Sprintln("content", i))
+		}
+		r.commit("many")
+	}},
+	{"rewritten", 2, func(r *testRepo, _ *workingCopy) {
+		r.git("reset", "-q", "--hard", "HEAD~2")
+		r.grow(1)
+	}},
+	{"damaged", 0, func(r *testRepo, c *workingCopy) {
+		r.grow(1)
+		c.cutOff(".git/refs/remotes/origin/main", 7)
+	}},
+	{"local edits", 0, func(r *testRepo, c *workingCopy) {
+		r.grow(1)
+		c.put("defaults.yml", "edited\n")
+		c.put("untracked/file", "new\n")
+	}},
+}
+
+func TestUpdateKilledAtAnyStepIsMadeGoodByTheNext(t *testing.T) {
+	if testing.Short() {
+		t.Skip("many processes")
+	}
+	for _, scene := range crashScenes {
+		t.Run(scene.name, func(t *testing.T) {
+			t.Parallel()
+			r := newTestRepo(t)
+			r.grow(4)
+			url, change := transports[scene.transport].serve(t, r)
+			original := cloned(t, url, change)
+			before := r.git("rev-parse", "main")
+			scene.stage(r, original)
+			dry := original.copied()
+			steps := stepsWorthKilling(t, childJob{Dir: dry.dir, URL: url, Discard: dry.o.Discard})
+			for _, step := range steps {
+				c := original.copied()
+				if !runAndKill(t, childJob{Dir: c.dir, URL: url, Discard: c.o.Discard, KillAt: step}) {
+					t.Errorf("step %d was not reached", step)
+				}
+				rev, err := c.Current(context.Background())
+				if err == nil {
+					exportAll(t, c, rev)
+				} else if scene.name != "damaged" {
+					t.Errorf("killed at step %d: Current: %v", step, err)
+				}
+				out := c.update()
+				c.is(r, "main")
+				said := strings.Join(out.Warnings, "\n")
+				if scene.name == "rewritten" && rev.ID == before && !out.Rewritten {
+					t.Errorf("killed at step %d: the rewriting is not said: %+v", step, out)
+				}
+				if scene.name != "local edits" && out.Discarded != "" {
+					t.Errorf("killed at step %d: set aside as local edits: %s", step, out.Discarded)
+				}
+				if strings.Contains(said, "local commits") {
+					t.Errorf("killed at step %d: %q", step, said)
+				}
+			}
+			t.Logf("killed at %d steps", len(steps))
+		})
+	}
+}
+
+// copied returns a copy of the working copy in a directory of its own.
+func (c *workingCopy) copied() *workingCopy {
+	c.t.Helper()
+	base := c.t.TempDir()
+	dir := filepath.Join(base, "trunk")
+	if out, err := exec.Command("cp", "-a", c.dir, dir).CombinedOutput(); err != nil {
+		c.t.Fatalf("cp: %v\n%s", err, out)
+	}
+	copied := c.with(func(o *GitOptions) { o.Dir, o.Discard = dir, filepath.Join(base, "discarded") })
+	copied.dir = dir
+	return copied
+}
+
+func TestCloneKilledAtAnyStepLeavesNothingThatLooksLikeAWorkingCopy(t *testing.T) {
+	if testing.Short() {
+		t.Skip("many processes")
+	}
+	for _, transport := range transports[:3:3] {
+		t.Run(transport.name, func(t *testing.T) {
+			t.Parallel()
+			r := newTestRepo(t)
+			r.grow(3)
+			url, change := transport.serve(t, r)
+			dry := newWorkingCopy(t, url)
+			steps := stepsWorthKilling(t, childJob{Dir: dry.dir, URL: url, Discard: dry.o.Discard, Clone: true})
+			for _, step := range steps {
+				c := newWorkingCopy(t, url, change)
+				if !runAndKill(t, childJob{Dir: c.dir, URL: url, Discard: c.o.Discard, KillAt: step, Clone: true}) {
+					t.Errorf("step %d was not reached", step)
+				}
+				if exists(c.dir) {
+					t.Errorf("killed at step %d: the working copy exists", step)
+				}
+				if _, err := c.Clone(context.Background()); err != nil {
+					t.Fatalf("killed at step %d: the next clone: %v", step, err)
+				}
+				c.is(r, "main")
+				if left, _ := os.ReadDir(filepath.Dir(c.dir)); len(left) != 1 {
+					t.Errorf("killed at step %d: left %v", step, left)
+				}
+			}
+			t.Logf("killed at %d steps", len(steps))
+		})
+	}
+}
+
+func TestStepThatFailsFailsTheUpdateAndIsMadeGoodByTheNext(t *testing.T) {
+	boom := errors.New("boom")
+	for _, scene := range crashScenes {
+		t.Run(scene.name, func(t *testing.T) {
+			t.Parallel()
+			r := newTestRepo(t)
+			r.grow(4)
+			original := cloned(t, r.dir)
+			scene.stage(r, original)
+			var labels []string
+			dry := original.copied().with(func(o *GitOptions) {
+				o.Step = func(label string) error {
+					labels = append(labels, label)
+					return nil
+				}
+			})
+			dry.update()
+			for _, fail := range worthFailing(labels) {
+				steps, failed := 0, ""
+				c := original.copied()
+				failing := c.with(func(o *GitOptions) {
+					o.Step = func(label string) error {
+						if steps++; steps == fail+1 {
+							failed = label
+							return boom
+						}
+						return nil
+					}
+				})
+				_, err := failing.Update(context.Background())
+				if err != nil && !errors.Is(err, boom) {
+					t.Fatalf("failing %q: %v", failed, err)
+				}
+				if err == nil && !strings.HasPrefix(failed, "remove") && !strings.HasPrefix(failed, "unlink") {
+					t.Errorf("failing %q went unnoticed", failed)
+				}
+				c.update()
+				c.is(r, "main")
+			}
+		})
+	}
+}

@@ -1,0 +1,356 @@
+package source
+
+import (
+	"context"
+	"crypto/sha1" // identifies attribute files, proves nothing
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/go-git/go-git/v5/plumbing"
+	"golang.org/x/sys/unix"
+)
+
+// syncRun is one sync under way.
+type syncRun struct {
+	*worktree
+	ctx    context.Context
+	target plumbing.Hash
+	root   *os.File
+	common string   // where the objects are; another directory than gitDir in a linked working tree
+	store  *objects // opened when first needed
+	dirs   *dirs
+
+	index   *gitIndex
+	state   syncState
+	journal []plumbing.Hash
+
+	list       []treeFile // the target's
+	attributes *treeAttributes
+	eol        eolConfig
+	digest     [sha1.Size]byte // of attributes and eol
+	plan       syncPlan
+	discarder  *discarder
+	result     syncResult
+}
+
+// begin reads what is known of the working copy.
+func (w *worktree) begin(ctx context.Context, target plumbing.Hash) (_ *syncRun, err error) {
+	layout, err := layoutOf(w.gitDir)
+	if err != nil {
+		return nil, err
+	}
+	if err := w.checkDiscard(); err != nil {
+		return nil, err
+	}
+	root, err := os.Open(w.dir)
+	if err != nil {
+		return nil, err
+	}
+	s := &syncRun{
+		worktree: w, ctx: ctx, target: target, root: root, common: layout.commonDir,
+		dirs:      &dirs{root: int(root.Fd()), step: w.step, mode: dirMode},
+		discarder: &discarder{base: w.discard, now: w.now, step: w.step},
+	}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	s.index, err = readIndex(w.file("index"))
+	if errors.Is(err, errIndexUnusable) {
+		s.index = &gitIndex{} // it is made anew, from the files
+	} else if err != nil {
+		return nil, err
+	}
+	if s.state, err = readState(w.file(stateName)); err != nil {
+		return nil, err
+	}
+	if s.journal, err = readJournal(w.file(journalName)); err != nil {
+		return nil, err
+	}
+	s.eol, err = readEOLConfig(s.common)
+	return s, err
+}
+
+// checkDiscard makes sure that what is set aside does not stay in the working copy, where the next sync
+// would set it aside again.
+func (w *worktree) checkDiscard() error {
+	root, err := filepath.EvalSymlinks(w.dir)
+	if err != nil {
+		return err
+	}
+	existing := w.discard
+	for {
+		resolved, err := filepath.EvalSymlinks(existing)
+		if err == nil {
+			existing = resolved
+			break
+		}
+		if !errors.Is(err, os.ErrNotExist) || existing == filepath.Dir(existing) {
+			return err
+		}
+		existing = filepath.Dir(existing)
+	}
+	if existing == root || strings.HasPrefix(existing, root+"/") {
+		return fmt.Errorf("local edits cannot be set aside in %q, which lies in the working copy", w.discard)
+	}
+	return nil
+}
+
+func (s *syncRun) close() {
+	s.dirs.close()
+	s.discarder.close()
+	if s.store != nil {
+		_ = s.store.Close() // it was only read
+	}
+	_ = s.root.Close()
+}
+
+// objects opens the object database, for the goroutine of the sync.
+func (s *syncRun) objects() (*objects, error) {
+	if s.store != nil {
+		return s.store, nil
+	}
+	var err error
+	s.store, err = openObjects(s.common)
+	return s.store, err
+}
+
+// described reports whether the index is the one that the state file speaks of.
+func (s *syncRun) described() bool {
+	return !s.state.commit.IsZero() && s.state.index == s.index.checksum
+}
+
+// listTarget lists the target's tree: from the index if that is known to stand for it or for a commit
+// that it can be compared with, else from its tree objects.
+func (s *syncRun) listTarget() ([]treeFile, error) {
+	if s.described() {
+		list := make([]treeFile, len(s.index.entries))
+		for i := range list {
+			list[i] = *entryFile(&s.index.entries[i])
+		}
+		if s.state.commit == s.target {
+			return list, nil
+		}
+		list, err := s.updateList(list)
+		var damaged *ObjectError
+		if !errors.As(err, &damaged) { // the old commit's objects are not needed otherwise
+			return list, err
+		}
+	}
+	root, err := s.treeOf(s.target)
+	if err != nil {
+		return nil, err
+	}
+	return listTree(s.ctx, s.store, root)
+}
+
+func (s *syncRun) updateList(list []treeFile) ([]treeFile, error) {
+	from, err := s.treeOf(s.state.commit)
+	if err != nil {
+		return nil, err
+	}
+	to, err := s.treeOf(s.target)
+	if err != nil {
+		return nil, err
+	}
+	return updateList(s.ctx, s.store, list, from, to)
+}
+
+func (s *syncRun) treeOf(commit plumbing.Hash) (plumbing.Hash, error) {
+	o, err := s.objects()
+	if err != nil {
+		return plumbing.ZeroHash, err
+	}
+	c, err := o.commit(commit)
+	if err != nil {
+		return plumbing.ZeroHash, err
+	}
+	return c.TreeHash, nil
+}
+
+// makePlan compares the target, the index and the working copy.
+func (s *syncRun) makePlan() (err error) {
+	if s.list, err = s.listTarget(); err != nil {
+		return err
+	}
+	if s.attributes, err = newTreeAttributes(s.objects, s.common, s.list); err != nil {
+		return err
+	}
+	s.digest = s.attributes.digest(s.eol)
+	wanted, submodules := map[string]bool{}, map[string]bool{}
+	for _, f := range s.list {
+		parentDirs(wanted, f.path)
+		if f.mode == Directory {
+			submodules[f.path] = true
+		}
+	}
+	ours := make(map[string]bool, len(wanted))
+	for dir := range wanted {
+		ours[dir] = true
+	}
+	for _, e := range s.index.entries {
+		parentDirs(ours, e.path)
+	}
+	found, err := walkWorkCopy(s.ctx, int(s.root.Fd()), ours)
+	if err != nil {
+		return err
+	}
+	p := &planner{
+		index:   s.index,
+		trusted: s.state.attributes == s.digest,
+		judge: &contents{
+			ctx: s.ctx, dirs: s.dirs, objects: s.objects, conversion: s.conversion, commits: s.earlierCommits(),
+		},
+	}
+	if err := join(s.index.entries, s.list, found.files, p.at); err != nil {
+		return err
+	}
+	p.directories(found.dirs, wanted, submodules)
+	s.plan = p.plan
+	return nil
+}
+
+// earlierCommits are those whose files an update may have written.
+func (s *syncRun) earlierCommits() []plumbing.Hash {
+	commits := slices.Clone(s.journal)
+	if !s.state.commit.IsZero() && !s.described() {
+		commits = append(commits, s.state.commit)
+	}
+	return commits
+}
+
+func (s *syncRun) conversion(f *treeFile) (conversion, error) {
+	values, _, err := s.attributes.of(f.path)
+	return s.eol.conversion(values), err
+}
+
+// settled reports that there is nothing to do, nor anything that a killed run has left.
+func (s *syncRun) settled() bool {
+	_, lockLeft := describeLock(s.file(lockName))
+	return !s.plan.changes() && !s.plan.refresh && len(s.journal) == 0 && !lockLeft &&
+		s.described() && s.state.commit == s.target && s.state.attributes == s.digest
+}
+
+// sweep removes what killed runs have left half written in the git directory.
+func (s *syncRun) sweep() error {
+	for _, name := range []string{temporaryDir, newIndexName, stateName + ".tmp", journalName + ".tmp"} {
+		if err := os.RemoveAll(s.file(name)); err != nil {
+			return fmt.Errorf("removing what a killed run has left: %w", err)
+		}
+	}
+	return nil
+}
+
+// apply does what the plan says.
+func (s *syncRun) apply() (err error) {
+	lock, err := lockIndex(s.ctx, s.worktree)
+	if err != nil {
+		return err
+	}
+	if lock.warning != "" {
+		s.result.Warnings = append(s.result.Warnings, lock.warning)
+	}
+	defer func() {
+		err = errors.Join(err, lock.release())
+		if warning := s.discarder.warning(); warning != "" {
+			s.result.Discarded = s.discarder.dir
+			s.result.Warnings = append(s.result.Warnings, warning)
+		}
+	}()
+	if err := s.sweep(); err != nil {
+		return err
+	}
+	if s.plan.changes() {
+		if err := s.change(); err != nil {
+			return err
+		}
+	}
+	return s.record(lock)
+}
+
+// change brings the working copy itself to the target.
+func (s *syncRun) change() error {
+	writes, err := s.writes()
+	if err != nil {
+		return err
+	}
+	out, err := newCheckout(int(s.root.Fd()), s.common, s.worktree)
+	if err != nil {
+		return err
+	}
+	defer out.close() // what is left there is removed by the next run
+	out.conversion = map[string]conversion{}
+	for _, a := range writes {
+		if out.conversion[a.path], err = s.conversion(a.want); err != nil {
+			return err
+		}
+	}
+	if err := takeStep(s.step, "write journal"); err != nil {
+		return fmt.Errorf("writing the journal: %w", err)
+	}
+	if err := replaceFile(s.file(journalName), journalText(s.journal, s.target)); err != nil {
+		return fmt.Errorf("writing the journal: %w", err)
+	}
+	if err := s.clear(); err != nil {
+		return err
+	}
+	stats, err := out.write(s.ctx, writes)
+	if err != nil {
+		return err
+	}
+	for i, a := range writes {
+		s.entry(a.path).stat = newIndexStat(&stats[i])
+	}
+	s.result.Changed = len(s.plan.actions)
+	s.plan.refresh = true
+	if err := takeStep(s.step, "sync file system"); err != nil {
+		return err
+	}
+	// The index must not be durable before the files that it speaks of.
+	if err := unix.Syncfs(int(s.root.Fd())); err != nil {
+		return fmt.Errorf("syncing the file system: %w", err)
+	}
+	return nil
+}
+
+// record makes the index and the state file say what the working copy now is.
+func (s *syncRun) record(lock *indexLock) error {
+	state := syncState{index: s.index.checksum, commit: s.target, attributes: s.digest}
+	if s.plan.refresh {
+		var err error
+		if state.index, err = lock.replace(s.plan.entries); err != nil {
+			return fmt.Errorf("writing the index: %w", err)
+		}
+	}
+	if state != s.state {
+		if err := takeStep(s.step, "write state"); err != nil {
+			return fmt.Errorf("writing what the index stands for: %w", err)
+		}
+		if err := replaceFile(s.file(stateName), state.String()); err != nil {
+			return fmt.Errorf("writing what the index stands for: %w", err)
+		}
+	}
+	if err := takeStep(s.step, "remove journal"); err != nil {
+		return fmt.Errorf("removing the journal: %w", err)
+	}
+	if err := os.Remove(s.file(journalName)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("removing the journal: %w", err)
+	}
+	return nil
+}
+
+// entry returns the entry of the new index at path.
+func (s *syncRun) entry(path string) *indexEntry {
+	i, ok := slices.BinarySearchFunc(s.plan.entries, path, func(e indexEntry, path string) int {
+		return strings.Compare(e.path, path)
+	})
+	if !ok {
+		panic("source: the plan has no index entry for a file that it writes")
+	}
+	return &s.plan.entries[i]
+}

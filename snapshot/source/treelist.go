@@ -1,0 +1,153 @@
+package source
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/filemode"
+	"github.com/go-git/go-git/v5/plumbing/object"
+)
+
+const (
+	// maxPath and maxName are the longest path and component, in bytes, that Linux can name.
+	maxPath = 4095
+	maxName = 255
+	// maxFiles bounds a tree whose directories repeat themselves until no memory is left.
+	maxFiles = 4_000_000
+)
+
+// treeFile is one file, link or submodule of a commit's tree.
+type treeFile struct {
+	path string
+	mode Mode // Directory stands for a submodule
+	hash plumbing.Hash
+}
+
+// isFile reports whether f is a regular file, to which conversions may apply.
+func (f treeFile) isFile() bool { return f.mode == Regular || f.mode == Executable }
+
+// treeLister lists trees recursively. Every miss is an error, never an end.
+type treeLister struct {
+	ctx     context.Context
+	objects *objects
+	files   []treeFile
+	seen    map[string]bool
+}
+
+// listTree lists the tree root, sorted by path, and checks that every path is safe to create.
+func listTree(ctx context.Context, o *objects, root plumbing.Hash) ([]treeFile, error) {
+	l := &treeLister{ctx: ctx, objects: o, seen: map[string]bool{}}
+	if err := l.add("", root); err != nil {
+		return nil, err
+	}
+	slices.SortFunc(l.files, func(a, b treeFile) int { return cmp.Compare(a.path, b.path) })
+	return l.files, nil
+}
+
+// add lists the tree h, which stands at prefix: empty or with a slash behind it.
+func (l *treeLister) add(prefix string, h plumbing.Hash) error {
+	entries, err := l.entries(prefix, h)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if err := l.addEntry(prefix, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *treeLister) addEntry(prefix string, e object.TreeEntry) error {
+	path := prefix + e.Name
+	if e.Mode == filemode.Dir {
+		return l.add(path+"/", e.Hash)
+	}
+	mode, err := publishedMode(e.Mode)
+	if err != nil {
+		return refused(path, err)
+	}
+	if len(l.files) >= maxFiles {
+		return fmt.Errorf("the tree has more than %d files", maxFiles)
+	}
+	l.files = append(l.files, treeFile{path, mode, e.Hash})
+	return nil
+}
+
+// entries reads the tree h and checks the names in it.
+func (l *treeLister) entries(prefix string, h plumbing.Hash) ([]object.TreeEntry, error) {
+	if err := l.ctx.Err(); err != nil {
+		return nil, err
+	}
+	entries, err := l.objects.tree(h)
+	if err != nil {
+		return nil, fmt.Errorf("listing directory %s: %w", quotePath(prefix), err)
+	}
+	clear(l.seen)
+	for _, e := range entries {
+		if err := checkName(prefix, e.Name); err != nil {
+			return nil, refused(prefix+e.Name, err)
+		}
+		if l.seen[e.Name] {
+			return nil, refused(prefix+e.Name, errors.New("it is there twice"))
+		}
+		l.seen[e.Name] = true
+	}
+	return entries, nil
+}
+
+// checkName says why an entry cannot be created below prefix, if it cannot.
+func checkName(prefix, name string) error {
+	switch {
+	case name == "":
+		return errors.New("its name is empty")
+	case name == "." || name == ".." || name == ".git":
+		return errors.New("its name is reserved")
+	case strings.Contains(name, "/"):
+		return errors.New("its name has a slash in it")
+	case len(name) > maxName:
+		return fmt.Errorf("its name is longer than %d bytes", maxName)
+	case len(prefix)+len(name) > maxPath:
+		return fmt.Errorf("its path is longer than %d bytes", maxPath)
+	}
+	return nil
+}
+
+// publishedMode maps git's modes, legacy permissions such as 0100664 among them.
+func publishedMode(m filemode.FileMode) (Mode, error) {
+	const kind, permissions, ownerExecutes = 0o170000, 0o777, 0o100
+	switch {
+	case m == filemode.Symlink:
+		return Symlink, nil
+	case m == filemode.Submodule:
+		return Directory, nil
+	case m&kind != 0o100000 || m&^(kind|permissions) != 0:
+		return 0, fmt.Errorf("its mode is %06o", uint32(m))
+	case m&ownerExecutes != 0:
+		return Executable, nil
+	}
+	return Regular, nil
+}
+
+func refused(path string, err error) error {
+	return fmt.Errorf("the tree's entry %s is refused: %w", quotePath(path), err)
+}
+
+// quotePath quotes a path for a message, and shortens one that is very long.
+func quotePath(path string) string {
+	if len(path) > 300 {
+		return fmt.Sprintf("%q...%q", path[:100], path[len(path)-100:])
+	}
+	return fmt.Sprintf("%q", path)
+}
+
+// splitPath splits a path before its last component.
+func splitPath(path string) (dir, name string) {
+	i := strings.LastIndexByte(path, '/')
+	return path[:max(i, 0)], path[i+1:]
+}

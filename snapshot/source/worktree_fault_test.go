@@ -1,0 +1,268 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/go-git/go-git/v5/plumbing"
+)
+
+// faultTrees is a transition with something of every kind of operation.
+func faultTrees() (from, to map[string]fakeFile) {
+	from = map[string]fakeFile{
+		"changed": file("1\n"), "gone/x": file("1\n"), "mode": file("1\n"), "link": link("1"), "swap": file("1\n"), "pws/x": file("1\n"),
+	}
+	to = map[string]fakeFile{
+		"changed": file("2\n"), "new/x": file("2\n"), "mode": executable("1\n"), "link": link("2"), "swap/x": file("2\n"), "pws": file("2\n"),
+		"sub": submodule("2"),
+	}
+	return from, to
+}
+
+func TestWorktreeRecoversFromAFaultAtEveryStep(t *testing.T) {
+	from, to := faultTrees()
+	fault := errors.New("injected fault")
+	base := memoryDir(t)
+	for n := 0; ; n++ {
+		r := newWorkRig(t, filepath.Join(base, fmt.Sprint(n)))
+		old := r.commitFiles(from)
+		r.sync(old)
+		commit := r.commitFiles(to)
+		var labels []string
+		r.w.step = func(label string) error {
+			if labels = append(labels, label); len(labels) == n+1 {
+				return fault
+			}
+			return nil
+		}
+		_, err := r.w.sync(context.Background(), commit)
+		r.w.step = nil
+		if len(labels) <= n {
+			if err != nil || n < 20 {
+				t.Fatalf("%d steps, %v", n, err)
+			}
+			return
+		}
+		last := labels[len(labels)-1]
+		if !errors.Is(err, fault) {
+			t.Fatalf("a fault at step %d, %s: the error is %v", n, last, err)
+		}
+		target, files := commit, to
+		if n%2 == 1 { // back again, or on to somewhere else
+			target, files = old, from
+		}
+		r.sync(target)
+		r.recovered(t, target, files, fmt.Sprintf("a fault at step %d, %s", n, last))
+	}
+}
+
+// recovered fails the test unless the working copy is whole and nothing of ours was taken for a local edit.
+func (r *workRig) recovered(t *testing.T, commit plumbing.Hash, files map[string]fakeFile, after string) {
+	t.Helper()
+	r.write("refs/heads/main", commit.String()+"\n")
+	r.holds(t, files)
+	if aside := r.setAside(t); len(aside) > 0 {
+		t.Fatalf("after %s this was taken for local edits: %v", after, aside)
+	}
+	if left, _ := filepath.Glob(r.gitDir + "/etchtag-*"); len(left) != 1 || filepath.Base(left[0]) != stateName {
+		t.Fatalf("after %s these files are left: %q", after, left)
+	}
+	if _, err := os.Stat(r.gitDir + "/index.lock"); !errors.Is(err, os.ErrNotExist) {
+		t.Fatalf("after %s the index is still locked", after)
+	}
+}
+
+// killedSync makes a process of the test binary that is killed at a step of a sync.
+const killedSync = "ETCHTAG_TEST_KILLED_SYNC"
+
+func TestWorktreeRecoversFromAKillAtEveryStep(t *testing.T) {
+	if args := os.Getenv(killedSync); args != "" {
+		syncAndDie(t, args)
+		return
+	}
+	from, to := faultTrees()
+	base := memoryDir(t)
+	third := map[string]fakeFile{"changed": file("3\n"), "new/x": file("3\n"), "third": file("3\n")}
+	for n := 0; ; n++ {
+		r := newWorkRig(t, filepath.Join(base, fmt.Sprint(n)))
+		r.sync(r.commitFiles(from))
+		commit := r.commitFiles(to)
+		cmd := exec.Command(os.Args[0], "-test.run=^TestWorktreeRecoversFromAKillAtEveryStep$")
+		cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d %s %s", killedSync, n, commit, r.w.dir))
+		out, err := cmd.CombinedOutput()
+		var exit *exec.ExitError
+		if err == nil {
+			if n < 20 {
+				t.Fatalf("the sync has only %d steps:\n%s", n, out)
+			}
+			return
+		}
+		if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		target, files := commit, to
+		if n%2 == 1 {
+			target, files = r.commitFiles(third), third
+		}
+		r.sync(target)
+		r.recovered(t, target, files, fmt.Sprintf("a kill at step %d", n))
+	}
+}
+
+func syncAndDie(t *testing.T, args string) {
+	var at int
+	var commit, dir string
+	if _, err := fmt.Sscan(args, &at, &commit, &dir); err != nil {
+		t.Fatal(err)
+	}
+	steps := 0
+	w := &worktree{dir: dir, gitDir: dir + "/.git", step: func(string) error {
+		if steps++; steps == at+1 {
+			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		}
+		return nil
+	}}
+	if _, err := w.sync(context.Background(), plumbing.NewHash(commit)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestWorktreeMakesFilesDurableBeforeTheIndexSpeaksOfThem(t *testing.T) {
+	r := newWorkRig(t, t.TempDir())
+	var labels []string
+	r.w.step = func(label string) error {
+		labels = append(labels, label)
+		return nil
+	}
+	r.sync(r.commitFiles(map[string]fakeFile{"a": file("1"), "d/b": link("2")}))
+	want := []string{
+		"lock index", "make temporary directory", "write journal", "write file", "rename file", "make directory", "make link",
+		"rename file", "sync file system", "write index", "rename index", "write state", "remove journal", "unlock index",
+	}
+	if !slices.Equal(labels, want) {
+		t.Errorf("the steps are\n%q, want\n%q", labels, want)
+	}
+}
+
+func TestWorktreeKeepsEditsMadeWhileItWorks(t *testing.T) {
+	for label, edit := range map[string]string{"write journal": "changed", "make temporary directory": "new"} {
+		r := newWorkRig(t, t.TempDir())
+		r.sync(r.commitFiles(map[string]fakeFile{"changed": file("1")}))
+		files := map[string]fakeFile{"changed": file("2"), "new": file("2")}
+		commit := r.commitFiles(files)
+		r.w.step = func(l string) error {
+			if l == label {
+				r.put(edit, "edited meanwhile")
+			}
+			return nil
+		}
+		if _, err := r.w.sync(context.Background(), commit); !errors.Is(err, errChangedMeanwhile) || !strings.Contains(err.Error(), edit) {
+			t.Errorf("the error is %v", err)
+		}
+		r.w.step = nil
+		r.sync(commit)
+		r.holds(t, files)
+		r.setAside(t).same(t, "what was set aside", expected(map[string]fakeFile{edit: file("edited meanwhile")}))
+	}
+}
+
+func TestWorktreeChangesNothingIfAnObjectIsMissing(t *testing.T) {
+	r := newWorkRig(t, t.TempDir())
+	from, to := faultTrees()
+	r.sync(r.commitFiles(from))
+	commit := r.commitFiles(to)
+	missing := r.blob("2\n")
+	if err := os.Remove(r.objectPath(missing)); err != nil {
+		t.Fatal(err)
+	}
+	_, err := r.w.sync(context.Background(), commit)
+	isObjectError(t, err, missing)
+	r.holds(t, from)
+	r.blob("2\n")
+	r.sync(commit)
+	r.recovered(t, commit, to, "a missing object")
+}
+
+func TestWorktreeStopsInTheMiddleWhenToldTo(t *testing.T) {
+	r := newWorkRig(t, t.TempDir())
+	from, to := faultTrees()
+	r.sync(r.commitFiles(from))
+	commit := r.commitFiles(to)
+	ctx, cancel := context.WithCancel(context.Background())
+	r.w.progress = func(int, int) { cancel() }
+	if _, err := r.w.sync(ctx, commit); !errors.Is(err, context.Canceled) {
+		t.Errorf("the error is %v", err)
+	}
+	r.w.progress = nil
+	r.sync(commit)
+	r.recovered(t, commit, to, "a cancelled sync")
+}
+
+func TestWorktreeReportsProgressUpToTheEnd(t *testing.T) {
+	r := newWorkRig(t, t.TempDir())
+	files := map[string]fakeFile{}
+	for i := range 300 { // enough for several writers
+		files[fmt.Sprintf("d%d/f%d", i%7, i)] = file(fmt.Sprint(i))
+	}
+	calls, last := 0, 0
+	r.w.progress = func(done, total int) {
+		if calls++; done != calls || total != len(files) {
+			t.Errorf("call %d: %d of %d", calls, done, total)
+		}
+		last = done
+	}
+	r.sync(r.commitFiles(files))
+	r.holds(t, files)
+	if last != len(files) {
+		t.Errorf("it ended at %d", last)
+	}
+}
+
+func TestWorktreeRefusesWhatCannotBeALink(t *testing.T) {
+	for what, target := range map[string]string{"too long": strings.Repeat("x", maxPath+1), "empty": "", "with a NUL": "a\x00b"} {
+		r := newWorkRig(t, t.TempDir())
+		_, err := r.w.sync(context.Background(), r.commitFiles(map[string]fakeFile{"a link": link(target)}))
+		var damaged *ObjectError
+		if err == nil || errors.As(err, &damaged) || !strings.Contains(err.Error(), `"a link"`) {
+			t.Errorf("a target that is %s: %v", what, err)
+		}
+	}
+}
+
+func TestWorktreeRefusesToSetAsideInItself(t *testing.T) {
+	r := newWorkRig(t, t.TempDir())
+	commit := r.commitFiles(map[string]fakeFile{"a": file("1")})
+	if err := os.Symlink(r.w.dir, r.outside+"/link"); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{r.w.dir, r.path("tags/discarded"), r.outside + "/link/x/y"} {
+		r.w.discard = dir
+		if _, err := r.w.sync(context.Background(), commit); err == nil || !strings.Contains(err.Error(), "lies in the working copy") {
+			t.Errorf("%s: the error is %v", dir, err)
+		}
+	}
+	r.w.discard = r.w.dir + "-discarded"
+	r.sync(commit)
+}
+
+func TestWorktreeDoesNotPassOnHugeFiles(t *testing.T) {
+	r := newWorkRig(t, memoryDir(t))
+	commit := r.commitFiles(map[string]fakeFile{"a": file("1")})
+	r.sync(commit)
+	r.put("a", "")
+	if err := os.Truncate(r.path("a"), maxPassedOn+1); err != nil {
+		t.Fatal(err)
+	}
+	r.w.beforeReplace = func(path string, _, _, _ []byte) error { return fmt.Errorf("called for %q", path) }
+	if result := r.sync(commit); result.Discarded == "" {
+		t.Errorf("%+v", result)
+	}
+}
