@@ -93,8 +93,8 @@ func (m *Manager) Take(ctx context.Context, o TakeOptions) (Result, error) {
 	} else if !errors.Is(err, os.ErrNotExist) {
 		return r, err
 	}
-	if err := m.make(ctx, revision, &r); err != nil {
-		return r, fmt.Errorf("make tag %s of revision %s: %w", r.Name, revision.ID, err)
+	if err := m.makeOrHeal(ctx, revision, o, &r); err != nil {
+		return r, fmt.Errorf("make tag %s of revision %s: %w", r.Name, r.Revision, err)
 	}
 	r.Created = true
 	if !o.NoPrune {
@@ -185,6 +185,27 @@ func (m *Manager) describeExisting(r *Result) error {
 	}
 	r.Revision, r.Tree, r.Files, r.Bytes = header.Revision, header.Tree, header.Files, header.Bytes
 	return err
+}
+
+// makeOrHeal makes the tag. If what was fetched of the revision turns out to be damaged, it is fetched again, which
+// may bring a newer revision, and the tag is made of that.
+func (m *Manager) makeOrHeal(ctx context.Context, revision source.Revision, o TakeOptions, r *Result) error {
+	err := m.make(ctx, revision, r)
+	if err == nil || o.NoUpdate || !m.Source.Damaged(err) {
+		return err
+	}
+	outcome, healErr := m.Source.Heal(ctx, err)
+	for _, w := range outcome.Warnings {
+		m.Warn(w)
+	}
+	if healErr != nil {
+		return healErr // which names the damage too
+	}
+	if o.Revision == "" {
+		revision, r.Stale = outcome.Revision, false
+		r.Revision = revision.ID
+	}
+	return m.make(ctx, revision, r)
 }
 
 // make stages, checks and publishes one tag.

@@ -27,6 +27,7 @@ type memory struct {
 	newest    string
 	updateErr error
 	damaged   bool // contents cannot be read
+	healed    []error
 }
 
 var commitTime = time.Date(2026, 11, 20, 12, 34, 56, 0, time.UTC)
@@ -41,6 +42,19 @@ func (m *memory) Update(context.Context) (source.Outcome, error) {
 }
 
 func (m *memory) Clone(ctx context.Context) (source.Outcome, error) { return m.Update(ctx) }
+
+func (m *memory) Heal(ctx context.Context, cause error) (source.Outcome, error) {
+	m.healed = append(m.healed, cause)
+	if m.updateErr != nil {
+		return source.Outcome{}, errors.Join(cause, m.updateErr)
+	}
+	m.damaged = false
+	return m.Update(ctx)
+}
+
+func (m *memory) Damaged(err error) bool { return errors.Is(err, errDamaged) }
+
+var errDamaged = errors.New("object is corrupt")
 
 func (m *memory) Current(context.Context) (source.Revision, error) {
 	if m.newest == "" {
@@ -77,7 +91,7 @@ func (t memoryTree) Close() error                      { return nil }
 func (t memoryTree) key(e source.Entry) string         { return e.Path + modeSuffix[e.Mode] }
 func (t memoryTree) WriteTo(w io.Writer, e source.Entry) error {
 	if t.source.damaged {
-		return errors.New("object is corrupt")
+		return errDamaged
 	}
 	_, err := io.WriteString(w, t.files[t.key(e)])
 	return err
@@ -471,9 +485,22 @@ func TestAFailureAtAnyStepLeavesNoTagOrAWholeOne(t *testing.T) {
 	}
 }
 
-func TestACorruptSourceMakesNoTag(t *testing.T) {
+func TestADamagedSourceIsHealedAndThenPublished(t *testing.T) {
 	f := newFixture(t)
 	f.source.damaged = true
+	r := f.take(TakeOptions{})
+	f.verify(r.Name, "r1")
+	if len(f.source.healed) != 1 || !errors.Is(f.source.healed[0], errDamaged) {
+		t.Errorf("healed %v, want once", f.source.healed)
+	}
+	if left := f.debris(); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
+	}
+}
+
+func TestACorruptSourceWithoutUpstreamMakesNoTag(t *testing.T) {
+	f := newFixture(t)
+	f.source.damaged, f.source.updateErr = true, errors.New("no route to host")
 	if _, err := f.Take(t.Context(), TakeOptions{}); err == nil || !strings.Contains(err.Error(), "corrupt") {
 		t.Errorf("got %v, want the reason", err)
 	}

@@ -47,7 +47,10 @@ func (a *app) run(line []string) int {
 		a.complete(c, line[1:])
 		return exitDone
 	}
-	err := c.RunContext(ctx, flagsFirst(c, line))
+	line, err := flagsFirst(c, line)
+	if err == nil {
+		err = c.RunContext(ctx, line)
+	}
 	return a.end(err)
 }
 

@@ -10,8 +10,8 @@ import (
 // flagsFirst rearranges a command line so that flags may stand anywhere before "--": it moves each flag
 // ahead to the command or the program that defines it, and puts "--" before the arguments, so
 // that none of them can be taken for a flag, a command or a cry for help. Without this the library would
-// take every flag that follows an argument for another argument.
-func flagsFirst(app *cli.App, line []string) []string {
+// take every flag that follows an argument for another argument. A flag that lacks its value is an error.
+func flagsFirst(app *cli.App, line []string) ([]string, error) {
 	path := commandPath(app, line[1:])
 	var own []cli.Flag
 	if len(path) > 0 {
@@ -42,7 +42,10 @@ func flagsFirst(app *cli.App, line []string) []string {
 			}
 		}
 		*to = append(*to, word)
-		if takesValue(flag, word) && len(rest) > 0 {
+		if takesValue(flag, word) {
+			if len(rest) == 0 || rest[0] == "--" {
+				return nil, usagef("%s needs a value", word)
+			}
 			*to = append(*to, rest[0])
 			rest = rest[1:]
 		}
@@ -55,7 +58,7 @@ func flagsFirst(app *cli.App, line []string) []string {
 	if len(args) > 0 {
 		out = append(append(out, "--"), args...)
 	}
-	return out
+	return out, nil
 }
 
 // commandPath finds the command that a line names, and its subcommand if it has some.

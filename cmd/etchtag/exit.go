@@ -6,6 +6,7 @@ import (
 
 	"github.com/etch/etchtag/snapshot"
 	"github.com/etch/etchtag/tagstate"
+	"github.com/urfave/cli/v2"
 )
 
 // The exit codes, which cron, systemd and the etch server act on.
@@ -48,10 +49,11 @@ var errSilent = errors.New("")
 func exitCode(err error) int {
 	var usage usageError
 	var partly incompleteError
+	var library cli.ExitCoder // help that was asked about no command of ours
 	switch {
 	case err == nil:
 		return exitDone
-	case errors.As(err, &usage):
+	case errors.As(err, &usage), errors.As(err, &library):
 		return exitUsage
 	case errors.Is(err, snapshot.ErrBusy), errors.Is(err, tagstate.ErrBusy):
 		return exitBusy

@@ -72,7 +72,6 @@ type decisionJSON struct {
 	Path      string     `json:"path"`
 	Failure   string     `json:"failure"`
 	Steps     []stepJSON `json:"steps"`
-	Notes     []string   `json:"notes,omitempty"`
 }
 
 type stepJSON struct {
@@ -85,7 +84,7 @@ type stepJSON struct {
 
 func newDecisionJSON(d tagging.Decision) decisionJSON {
 	j := decisionJSON{d.Host, d.Ring, d.RingWhy, append([]string{}, d.Groups...), d.Delay.String(), d.At.UTC(),
-		d.Nominal, d.BaseTag, string(d.Direction), d.Path, d.Failure, []stepJSON{}, d.Notes}
+		d.Nominal, d.BaseTag, string(d.Direction), d.Path, d.Failure, []stepJSON{}}
 	for _, s := range d.Steps {
 		j.Steps = append(j.Steps, stepJSON{s.Tag, string(s.State), s.StateFrom, s.Accepted, s.Why})
 	}

@@ -1,17 +1,20 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"os/user"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"time"
 
 	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagstate"
 	"github.com/google/renameio/v2"
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
@@ -75,7 +78,8 @@ func (a *app) init(c *cli.Context) error {
 		a.say(c, "%s is ready; next: etchtag%s snapshot", s.layout.Base, baseFlagText(c))
 		return nil
 	}
-	a.say(c, "%s has no working copy yet; next: etchtag%s init --url URL, or put one there", s.layout.Base, baseFlagText(c))
+	a.say(c, "there is no working copy yet; next: set working_copy.url in %s, or put a checkout into %s; then: etchtag%s update",
+		s.configFile, s.layout.Trunk(), baseFlagText(c))
 	return nil
 }
 
@@ -214,7 +218,8 @@ func (s *site) makeOrig(c *cli.Context) error {
 // legacyTag is a tag without a manifest whose name says another hour than its directory.
 type legacyTag struct {
 	name  string
-	shift time.Duration // from the directory's hour to the name's
+	made  time.Time     // the hour in which the directory was made
+	shift time.Duration // from that to the name's
 }
 
 // legacyTags finds the tags of repo_update that were named in local time. The script made a tag within the hour
@@ -238,9 +243,9 @@ func legacyTags(l tagging.Layout) ([]legacyTag, error) {
 		switch {
 		case modified == 0 || changed == 0:
 		case isZoneShift(modified):
-			legacy = append(legacy, legacyTag{t.Name, modified})
+			legacy = append(legacy, legacyTag{t.Name, t.Time.Add(-modified), modified})
 		case isZoneShift(changed):
-			legacy = append(legacy, legacyTag{t.Name, changed})
+			legacy = append(legacy, legacyTag{t.Name, t.Time.Add(-changed), changed})
 		}
 	}
 	return legacy, nil
@@ -256,20 +261,20 @@ func isZoneShift(d time.Duration) bool { return -12*time.Hour <= d && d <= 14*ti
 
 // renameLegacyTags renames tags from local time to UTC, or refuses while there are any.
 func (s *site) renameLegacyTags(c *cli.Context) error {
+	zone := c.String("legacy-tz")
+	loc, err := time.LoadLocation(zone)
+	if err != nil {
+		return usagef("--legacy-tz: %w", err)
+	}
 	legacy, err := legacyTags(s.layout)
 	if err != nil || len(legacy) == 0 {
 		return err
 	}
-	zone := c.String("legacy-tz")
 	if zone == "" {
 		return fmt.Errorf("%s without a manifest, such as %s, have names that are %s the UTC time at which they were made: "+
 			"rings would get them at the wrong hour. If they were named in local time, etchtag init --legacy-tz ZONE "+
 			"(such as America/Los_Angeles) renames them; otherwise move them away",
 			count(len(legacy), "tag"), legacy[0].name, describeShift(legacy[0].shift))
-	}
-	loc, err := time.LoadLocation(zone)
-	if err != nil {
-		return usagef("--legacy-tz: %w", err)
 	}
 	return s.renameTags(c, legacy, loc)
 }
@@ -281,20 +286,32 @@ func describeShift(d time.Duration) string {
 	return tagging.FormatDuration(d) + " ahead of"
 }
 
+// renameTags renames tags from the time of a zone to UTC, and their marks with them.
 func (s *site) renameTags(c *cli.Context, legacy []legacyTag, loc *time.Location) error {
 	// Towards the future in descending order, so that no tag is in the way of another; west of
 	// Greenwich UTC is later than local time.
 	if legacy[0].shift < 0 {
 		slices.Reverse(legacy)
 	}
+	renamed := map[string]string{}
 	for _, t := range legacy {
 		local, err := time.ParseInLocation("etchautotag-20060102-1504", t.name, loc)
 		if err != nil {
 			return err
 		}
+		if off := local.UTC().Truncate(time.Hour).Sub(t.made); off < -time.Hour || off > time.Hour {
+			return fmt.Errorf("%s was made at %s, which was another hour in %s: that is not the zone of its name",
+				t.name, t.made.Format("15:04 UTC on 2006-01-02"), loc)
+		}
 		// Where zones differ by half hours, the next aligned name keeps the tag from being served early.
 		every := s.config.Tags.Every
-		name := tagging.Name(local.UTC().Add(every - 1).Truncate(every))
+		renamed[t.name] = tagging.Name(local.UTC().Add(every - 1).Truncate(every))
+	}
+	if err := s.renameMarks(c, renamed); err != nil {
+		return err
+	}
+	for _, t := range legacy {
+		name := renamed[t.name]
 		to := s.layout.Dir(name)
 		if _, err := os.Lstat(to); err == nil {
 			return fmt.Errorf("cannot rename %s to %s: that tag is there already", t.name, name)
@@ -303,6 +320,39 @@ func (s *site) renameTags(c *cli.Context, legacy []legacyTag, loc *time.Location
 			return err
 		}
 		s.app.say(c, "renamed %s to %s", t.name, name)
+	}
+	return nil
+}
+
+// renameMarks rewrites the names of tags in this server's own files. What stands in the working copy can only be
+// named: it is changed by a commit.
+func (s *site) renameMarks(c *cli.Context, renamed map[string]string) error {
+	rewrite := func(old []byte) ([]byte, error) {
+		return regexp.MustCompile(`etchautotag-[0-9]{8}-[0-9]{4}`).ReplaceAllFunc(old, func(name []byte) []byte {
+			if to := renamed[string(name)]; to != "" {
+				return []byte(to)
+			}
+			return name
+		}), nil
+	}
+	files := []string{s.layout.Kept(), s.layout.Pins()}
+	for _, path := range s.config.Tagstate {
+		if !s.inWorkingCopy(path) {
+			files = append(files, filepath.Join(s.layout.Base, path))
+			continue
+		}
+		data, err := tagstate.Read(filepath.Join(s.layout.Base, path))
+		if err != nil {
+			return err
+		}
+		if changed, _ := rewrite(data); !bytes.Equal(changed, data) {
+			s.app.log.Warn(path + " marks tags by their old names: commit it with the names in UTC")
+		}
+	}
+	for _, file := range files {
+		if err := s.edit(c.Context, file, rewrite); err != nil {
+			return err
+		}
 	}
 	return nil
 }

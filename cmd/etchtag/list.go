@@ -180,8 +180,11 @@ func (s *site) printTags(w io.Writer, records []tagRecord, now time.Time, colour
 		case i <= len(records) && (records[i-1].State == "bad" || records[i-1].State == "badfwd"):
 			text = paint(colour, red, text)
 		}
-		if line != "" {
-			fmt.Fprintln(w, text)
+		if line == "" {
+			continue
+		}
+		if _, err := fmt.Fprintln(w, text); err != nil {
+			return err
 		}
 	}
 	return nil

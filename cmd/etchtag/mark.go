@@ -199,7 +199,7 @@ func (a *app) reportMark(c *cli.Context, s *site, names []string, state tagstate
 		}
 		a.say(c, "ring %s now gets %s", ring.Name, d.Tag())
 	}
-	return s.stillMarked(r.States, names, state)
+	return stillMarked(r, names, state)
 }
 
 // reportPinned warns of hosts that a mark does not move, since they are pinned to the tag.
@@ -219,12 +219,18 @@ func (a *app) reportPinned(c *cli.Context, r *tagging.Resolver, names []string, 
 	}
 }
 
-// stillMarked reports tags that another file goes on marking otherwise.
-func (s *site) stillMarked(states *tagstate.Set, names []string, want tagstate.State) error {
+// stillMarked reports tags that another file, or a tag with the same content, goes on marking otherwise.
+func stillMarked(r *tagging.Resolver, names []string, want tagstate.State) error {
 	var others []error
 	for _, name := range names {
-		if e := states.Get(name); e.State != want && e.State != tagstate.None {
+		if e := r.States.Get(name); e.State != want && e.State != tagstate.None {
 			others = append(others, fmt.Errorf("%s goes on being marked %s by %s", name, e.Word, e.Position))
+			continue
+		}
+		if t := r.Index.Find(name); t != nil && want == tagstate.None {
+			if state, from := r.State(t); state != tagstate.None {
+				others = append(others, fmt.Errorf("%s goes on being %s, as it has the same content as %s", name, state, from))
+			}
 		}
 	}
 	return errors.Join(others...)

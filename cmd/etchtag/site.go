@@ -39,7 +39,8 @@ func (a *app) defaultBase() string {
 			return base
 		}
 	}
-	if dir := filepath.Dir(a.link); filepath.IsAbs(dir) && looksLikeBase(dir) {
+	// A name without a directory was found in $PATH.
+	if dir := filepath.Dir(a.link); strings.Contains(a.link, "/") && looksLikeBase(dir) {
 		return dir
 	}
 	return defaultBase

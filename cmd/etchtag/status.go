@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -62,7 +63,7 @@ func (a *app) status(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	findings := s.findings(clock())
+	findings := s.findings(c.Context, clock())
 	slices.SortStableFunc(findings, func(a, b finding) int { return cmp.Compare(b.Level, a.Level) })
 	healthy := findings[0].Level < levelWarning
 	switch {
@@ -103,7 +104,7 @@ func (a *app) printFindings(findings []finding) error {
 }
 
 // findings examines everything; what cannot be read is a finding too.
-func (s *site) findings(now time.Time) []finding {
+func (s *site) findings(ctx context.Context, now time.Time) []finding {
 	out := []finding{s.killswitchFinding(now), s.updateFinding(now)}
 	out = append(out, s.spaceFindings()...)
 	r, err := s.resolver(now)
@@ -112,6 +113,7 @@ func (s *site) findings(now time.Time) []finding {
 	}
 	out = append(out, s.tagFindings(r, now)...)
 	out = append(out, ringFindings(r, now)...)
+	out = append(out, inventoryFindings(ctx, r)...)
 	for _, w := range r.States.Warnings() {
 		out = append(out, finding{levelWarning, "tagstate", w.String(), ""})
 	}
@@ -218,6 +220,11 @@ func (s *site) tagFindings(r *tagging.Resolver, now time.Time) []finding {
 	if n := counts["unverified"]; n > 0 {
 		out = append(out, finding{levelNotice, "unverified", count(n, "tag") + " without a manifest, as repo_update made them", ""})
 	}
+	if last := s.config.Rings[len(s.config.Rings)-1]; s.config.Tags.Keep.Within < last.Delay &&
+		time.Duration(s.config.Tags.Keep.Last)*every < last.Delay {
+		out = append(out, finding{levelWarning, "keep", "tags may be pruned before ring " + last.Name + " is due for them",
+			"set tags.keep.within or last to more than its delay of " + tagging.FormatDuration(last.Delay)})
+	}
 	if n := len(r.Index.Foreign); n > 0 {
 		out = append(out, finding{levelNotice, "foreign", fmt.Sprintf("%s of others among the tags: %q",
 			count(n, "name"), r.Index.Foreign), ""})
@@ -288,6 +295,24 @@ func ringFindings(r *tagging.Resolver, now time.Time) []finding {
 			continue
 		}
 		out = append(out, finding{levelOK, "ring " + ring.Name, "gets " + d.Tag(), ""})
+	}
+	return out
+}
+
+// inventoryFindings asks every inventory about a host that does not exist: one that fails, fails every host.
+func inventoryFindings(ctx context.Context, r *tagging.Resolver) []finding {
+	var out []finding
+	for _, inv := range r.Inventories {
+		answer, err := inv.Lookup(ctx, "host.invalid")
+		if err != nil {
+			out = append(out, finding{levelProblem, "inventory", err.Error(), "until this is mended no host is served"})
+			continue
+		}
+		f := finding{levelOK, "inventory", inv.Name() + " answers", ""}
+		if len(answer.Notes) > 0 {
+			f = finding{levelNotice, "inventory", inv.Name() + ": " + strings.Join(answer.Notes, "; "), ""}
+		}
+		out = append(out, f)
 	}
 	return out
 }

@@ -53,6 +53,9 @@ func (r *repository) incomplete() error {
 	return nil
 }
 
+// Damaged reports whether err means that the repository is damaged, so that Heal may help.
+func (g *Git) Damaged(err error) bool { return isDamage(err) }
+
 // Heal rebuilds the repository from upstream and brings the working copy to upstream's newest
 // revision. It is for a caller that met damage which Update cannot see, such as an *ObjectError while
 // the contents of an unchanged file were read; cause is that error.
@@ -115,8 +118,10 @@ func (r *rebuilt) explain(old *repository, why error, lost []string) error {
 		}
 		r.warnings = append(r.warnings, "refs that upstream's branch does not contain could not be kept: "+names)
 	}
-	if old.gitDir != "" && filepath.Dir(old.gitDir) != old.root {
-		r.warnings = append(r.warnings, fmt.Sprintf("the repository %q is not used by the working copy any more", old.gitDir))
+	info, err := os.Lstat(filepath.Join(old.root, ".git"))
+	if err == nil && !info.IsDir() && old.gitDir != "" {
+		r.warnings = append(r.warnings,
+			fmt.Sprintf("the repository %q is not used by the working copy any more", old.gitDir))
 	}
 	return nil
 }
@@ -138,10 +143,13 @@ func (g *Git) freshRepository(r *repository) (*repository, error) {
 	fresh := &repository{root: r.root, gitLayout: gitLayout{dir, dir}, branch: r.branch}
 	fresh.refs = gitRefs{fresh.gitLayout, g.o.Step}
 	fresh.config = r.config.complete(rawURL)
-	err = initRepository(dir, fresh.config)
-	if err == nil && r.gitDir != "" {
-		err = copyCustom(r.gitLayout, dir)
-	}
+	err = labelled(g.o.Step, "write repository", func() error {
+		err := initRepository(dir, fresh.config)
+		if err == nil && r.gitDir != "" {
+			err = copyCustom(r.gitLayout, dir)
+		}
+		return err
+	})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("making the repository %q: %w", dir, err), os.RemoveAll(dir))
 	}

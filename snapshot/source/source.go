@@ -79,6 +79,11 @@ type Source interface {
 	// Update brings the working copy to upstream's newest revision, exactly. On an error the
 	// revision that Current returns is still whole.
 	Update(ctx context.Context) (Outcome, error)
+	// Heal rebuilds from upstream what is damaged, and brings the working copy to upstream's newest revision. It
+	// is for damage that Update does not meet: cause is the error of a Tree or a Reader that Damaged accepts.
+	Heal(ctx context.Context, cause error) (Outcome, error)
+	// Damaged reports whether an error means that what was fetched is damaged here, so that Heal may help.
+	Damaged(err error) bool
 	// Current returns the last revision that was fetched whole, or ErrNoRevision.
 	Current(ctx context.Context) (Revision, error)
 	// Resolve finds a revision by a name that users would give it: a hash, its beginning, a branch.
