@@ -69,10 +69,10 @@ func (p *previousTag) close() {
 	}
 }
 
-// find returns the manifest's record of a file that is the same in the previous tag as in e. If the sizes
-// differ, then what the source does to line ends has changed since.
+// find returns the manifest's record of a file that is the same in the previous tag as in e. What the source
+// converts is not taken, nor what it had converted then, which its size tells.
 func (p *previousTag) find(e source.Entry) (tagging.ManifestEntry, bool) {
-	if p == nil || e.ID == "" || p.ids[e.Path] != e.ID {
+	if p == nil || e.ID == "" || e.Converted || p.ids[e.Path] != e.ID {
 		return tagging.ManifestEntry{}, false
 	}
 	m, ok := p.files[e.Path]

@@ -44,7 +44,10 @@ type Entry struct {
 	Path string // relative, slash-separated, in upstream's own bytes
 	Mode Mode
 	Size int64  // bytes, before any conversion of line ends; -1 if that is not known cheaply
-	ID   string // equal IDs mean equal contents; empty for a Directory
+	ID   string // equal IDs of one listing mean equal contents; empty for a Directory
+	// Converted says that the contents are not those that upstream keeps, but made of them as the working copy's
+	// settings want it, which may change.
+	Converted bool
 }
 
 // Tree is the content of one revision as it is to be published.

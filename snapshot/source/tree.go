@@ -131,6 +131,7 @@ func newEntry(o *objects, f treeFile, c conversion) (Entry, error) {
 	e := Entry{Path: f.path, Mode: f.mode, Size: size, ID: f.hash.String()}
 	if f.isFile() {
 		e.ID += idSuffix[c]
+		e.Converted = c != convertNone
 	}
 	return e, nil
 }
