@@ -21,6 +21,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// maxWorkers bounds how many files are written at once: each worker keeps an index of the source's objects in memory.
+const maxWorkers = 3
+
 // wholeFile is the size up to which a file is read into memory and written with one call, in bytes.
 const wholeFile = 1 << 20
 
@@ -61,9 +64,9 @@ func (s *stager) stage(ctx context.Context, root string) ([]tagging.ManifestEntr
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 
-	jobs := make(chan job, 2*runtime.GOMAXPROCS(0))
+	jobs := make(chan job, 2*maxWorkers)
 	var workers sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
+	for range min(runtime.GOMAXPROCS(0), maxWorkers) {
 		workers.Go(func() { s.work(ctx, cancel, jobs, entries, written) })
 	}
 	fd, err := unix.Open(root, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)

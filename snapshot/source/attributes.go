@@ -227,7 +227,8 @@ func parseAttrLine(line string, macros map[string][]attrAssignment) (attrRule, b
 // parseAssignments reads the attributes of a line.
 func parseAssignments(text string) ([]attrAssignment, bool) {
 	sets := []attrAssignment{}
-	for _, word := range strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(attributesBlank, r) }) {
+	blank := func(r rune) bool { return strings.ContainsRune(attributesBlank, r) }
+	for _, word := range strings.FieldsFunc(text, blank) {
 		name, value, valued := strings.Cut(word, "=")
 		state := attrState{kind: attrSet}
 		switch {
@@ -252,7 +253,7 @@ func validAttrName(name string) bool {
 	}
 	for i := range len(name) {
 		c := name[i]
-		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_' || c == '.') {
+		if alnum, _ := inClass("alnum", c); !alnum && c != '-' && c != '_' && c != '.' {
 			return false
 		}
 	}

@@ -26,6 +26,7 @@ type checkout struct {
 	root       int
 	gitDir     string
 	common     string   // where the objects are
+	objects    *objects // serves a single writer
 	tmp        *os.File // nil: write beside the file that is to be replaced
 	conversion map[string]conversion
 	step       func(label string) error
@@ -76,7 +77,7 @@ func (c *checkout) write(ctx context.Context, actions []*action) ([]unix.Stat_t,
 	for i := range writers {
 		from, to := i*len(actions)/writers, (i+1)*len(actions)/writers
 		wg.Go(func() {
-			if err := c.writeSome(ctx, i, actions[from:to], stats[from:to]); err != nil {
+			if err := c.runWriter(ctx, i, writers, actions[from:to], stats[from:to]); err != nil {
 				cancel(err) // the first one counts
 			}
 		})
@@ -85,16 +86,21 @@ func (c *checkout) write(ctx context.Context, actions []*action) ([]unix.Stat_t,
 	return stats, context.Cause(ctx)
 }
 
-// writeSome is the work of one writer, in one goroutine.
-func (c *checkout) writeSome(ctx context.Context, id int, actions []*action, stats []unix.Stat_t) error {
-	if len(actions) == 0 {
-		return nil
+// runWriter is one of several writers, each of which needs a reader of objects of its own.
+func (c *checkout) runWriter(ctx context.Context, id, writers int, actions []*action, stats []unix.Stat_t) error {
+	if writers == 1 {
+		return c.writeSome(ctx, id, c.objects, actions, stats)
 	}
 	o, err := openObjects(c.common)
 	if err != nil {
 		return err
 	}
 	defer o.Close()
+	return c.writeSome(ctx, id, o, actions, stats)
+}
+
+// writeSome is the work of one writer, in one goroutine.
+func (c *checkout) writeSome(ctx context.Context, id int, o *objects, actions []*action, stats []unix.Stat_t) error {
 	w := &fileWriter{
 		checkout: c, objects: o, tmp: int(c.tmp.Fd()),
 		tmpName: fmt.Sprintf("%s-%d", temporaryName, id),
@@ -191,7 +197,7 @@ func (w *fileWriter) makeFile(tmp int, want *treeFile) error {
 	if err := takeStep(w.step, "write file"); err != nil {
 		return err
 	}
-	fd, err := unix.Openat(tmp, w.tmpName, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	fd, err := unix.Openat(tmp, w.tmpName, openNew, 0o600)
 	if err != nil {
 		return err
 	}

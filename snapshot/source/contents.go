@@ -186,7 +186,8 @@ func (c *contents) open(f *workFile) (*os.File, error) {
 		return nil, err
 	}
 	var st unix.Stat_t
-	if err := unix.Fstat(int(file.Fd()), &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG || st.Ino != f.stat.Ino {
+	err = unix.Fstat(int(file.Fd()), &st)
+	if err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG || st.Ino != f.stat.Ino {
 		file.Close()
 		return nil, errors.Join(err, errChangedMeanwhile)
 	}

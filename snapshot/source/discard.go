@@ -198,13 +198,14 @@ func copyFile(from int, name string, to int, mode uint32) error {
 		return err
 	}
 	defer in.Close()
-	fd, err := unix.Openat(to, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	fd, err := unix.Openat(to, name, openNew, 0o600)
 	if err != nil {
 		return err
 	}
 	out := os.NewFile(uintptr(fd), name)
 	_, err = io.Copy(out, in)
-	return errors.Join(err, unix.Fchmod(fd, mode), out.Close())
+	// What is copied is removed next.
+	return errors.Join(err, unix.Fchmod(fd, mode), out.Sync(), out.Close())
 }
 
 // removeTree removes name and all that is below it, and follows no link.

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,7 +29,7 @@ type GitOptions struct {
 	BeforeReplace func(path string, base, local, upstream []byte) error
 	// Step is called before every operation that changes something on disk; an error fails it. May be nil.
 	Step func(label string) error
-	// Now is the clock that names what is set aside.
+	// Now is the clock by which the directories below Discard are named. It must not be nil.
 	Now func() time.Time
 }
 
@@ -51,18 +52,13 @@ type Git struct {
 var _ Source = (*Git)(nil)
 
 // NewGit returns the source for a working copy that need not exist yet.
-func NewGit(o GitOptions) *Git {
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-	return &Git{o}
-}
+func NewGit(o GitOptions) *Git { return &Git{o} }
 
 // Kind returns "git".
 func (g *Git) Kind() string { return "git" }
 
-// DamageError says that a part of a repository cannot be made sense of: its configuration, its HEAD
-// or the pointer to it. See also ObjectError and RefError.
+// DamageError says that a part of a repository cannot be made sense of, such as its configuration or the
+// pointer to it. See also ObjectError and RefError.
 type DamageError struct {
 	Repository string
 	Err        error
@@ -99,9 +95,14 @@ func (g *Git) open() (*repository, error) {
 		return r, &DamageError{filepath.Join(root, ".git"), err}
 	}
 	r.refs = gitRefs{r.gitLayout, g.o.Step}
-	err = errors.Join(r.readConfig(), r.readHead())
-	if r.commit.IsZero() && err != nil {
-		_, r.commit, _ = r.refs.resolve(syncedRef) // the best that is known
+	err = r.readConfig()
+	var unsupported *UnsupportedRepositoryError
+	if errors.As(err, &unsupported) {
+		return r, err // its refs may be of another kind, too
+	}
+	err = errors.Join(err, r.readHead())
+	if r.commit.IsZero() {
+		_, r.commit, _ = r.refs.resolve(syncedRef) // the best that is known, if anything is
 	}
 	return r, err
 }
@@ -123,7 +124,7 @@ func (r *repository) readHead() error {
 	last, h, err := r.refs.resolve("HEAD")
 	switch {
 	case errors.Is(err, errNoRef) && last == "HEAD":
-		return &DamageError{r.gitDir, errors.New("it has no HEAD")}
+		return &RefError{filepath.Join(r.gitDir, "HEAD"), err}
 	case err != nil && !errors.Is(err, errNoRef):
 		return err
 	}
@@ -193,7 +194,8 @@ func (g *Git) choose(r *repository, refs remoteRefs) (follow, error) {
 	if !ok {
 		return follow{}, fmt.Errorf("it has no branch %q (any more): it has %s", name, branchNames(refs.branches))
 	}
-	f := follow{upstream: name, local: r.branch, tracking: "refs/remotes/" + r.remote() + "/" + name, target: target}
+	tracking := "refs/remotes/" + r.remote() + "/" + name
+	f := follow{upstream: name, local: r.branch, tracking: tracking, target: target}
 	if merge != name && local != name {
 		f.local = headsPrefix + name
 	}
@@ -208,12 +210,9 @@ func (g *Git) choose(r *repository, refs remoteRefs) (follow, error) {
 // Update brings the working copy to upstream's newest revision, whatever was done to it locally and
 // to upstream's history. If the repository is damaged it is rebuilt from upstream.
 func (g *Git) Update(ctx context.Context) (out Outcome, err error) {
-	defer func() { err = g.redact(err) }()
+	defer func() { err = redactError(err) }()
 	return g.update(ctx, nil)
 }
-
-// redact keeps secrets out of errors.
-func (g *Git) redact(err error) error { return redactError(err) }
 
 // update is Update, for a repository that is known to be damaged if damage is not nil.
 func (g *Git) update(ctx context.Context, damage error) (Outcome, error) {
@@ -229,10 +228,10 @@ func (g *Git) update(ctx context.Context, damage error) (Outcome, error) {
 			err = r.incomplete()
 		}
 	}
+	var first Outcome
 	if err == nil {
-		var out Outcome
-		if out, err = g.advance(ctx, r); !isDamage(err) {
-			return out, err
+		if first, err = g.advance(ctx, r); !isDamage(err) {
+			return first, err
 		}
 	}
 	fresh, err := g.rebuild(ctx, r, err)
@@ -242,6 +241,7 @@ func (g *Git) update(ctx context.Context, damage error) (Outcome, error) {
 	out, err := g.apply(ctx, fresh.repository, fresh.follow)
 	out.Warnings = append(fresh.warnings, out.Warnings...)
 	out.Rewritten = out.Rewritten || fresh.rewritten
+	out.Discarded = cmp.Or(out.Discarded, first.Discarded)
 	out.Previous = ""
 	if !r.commit.IsZero() {
 		out.Previous = r.commit.String()
@@ -282,11 +282,16 @@ func (g *Git) apply(ctx context.Context, r *repository, f follow) (Outcome, erro
 	if err := g.moveHead(r, f); err != nil {
 		return out, err
 	}
+	if given, err := g.giveUpOperations(r); err != nil {
+		return out, err
+	} else if given {
+		out.Warnings = append(out.Warnings, "a merge, rebase or the like that had not been finished was given up")
+	}
 	if f.before == f.target {
 		return out, nil
 	}
 	if err := newHousekeeper(g.store(r)).run(); err != nil {
-		out.Warnings = append(out.Warnings, fmt.Sprintf("tidying up the repository failed: %v", redact(err.Error())))
+		out.Warnings = append(out.Warnings, "tidying up the repository failed: "+redact(err.Error()))
 	}
 	return out, nil
 }
@@ -295,7 +300,7 @@ func (g *Git) store(r *repository) *objectStore {
 	return &objectStore{refs: r.refs, progress: g.o.Progress}
 }
 
-// fetch finds upstream's newest revision and brings its objects here. All that takes the network is in here.
+// fetch finds upstream's newest revision and brings its objects here. Nothing else takes the network.
 func (g *Git) fetch(ctx context.Context, r *repository) (follow, error) {
 	rawURL, err := g.upstreamURL(r)
 	if err != nil {
@@ -315,6 +320,9 @@ func (g *Git) fetch(ctx context.Context, r *repository) (follow, error) {
 		return follow{}, err
 	}
 	f.before = tracked
+	if tracked == f.target && r.commit == f.target {
+		return f, nil // nothing is new
+	}
 	if err := r.readable(r.commit, tracked); err != nil || tracked == f.target {
 		return f, err
 	}
@@ -387,10 +395,44 @@ func (g *Git) moveHead(r *repository, f follow) error {
 	return g.recordTracking(r, f)
 }
 
+// operations are the files and directories by which git remembers an operation that waits for its user.
+var operations = []string{
+	"MERGE_HEAD", "MERGE_MSG", "MERGE_MODE", "AUTO_MERGE", "SQUASH_MSG", "CHERRY_PICK_HEAD", "REVERT_HEAD",
+	"sequencer", "rebase-merge", "rebase-apply", "BISECT_START", "BISECT_LOG",
+}
+
+// giveUpOperations makes git forget a merge or the like that stands half-finished in the working copy.
+func (g *Git) giveUpOperations(r *repository) (given bool, err error) {
+	for _, name := range operations {
+		file := filepath.Join(r.gitDir, name)
+		if !exists(file) {
+			continue
+		}
+		given = true
+		err := labelled(g.o.Step, "remove unfinished operation", func() error { return os.RemoveAll(file) })
+		if err != nil {
+			return given, fmt.Errorf("giving up what was not finished in the working copy: %w", err)
+		}
+	}
+	return given, nil
+}
+
+// openToRead opens a repository of which refs may be damaged, as long as it is known what was checked
+// out: objects prove themselves.
+func (g *Git) openToRead() (*repository, error) {
+	r, err := g.open()
+	var ref *RefError
+	var part *DamageError
+	if errors.As(err, &ref) && !errors.As(err, &part) && !r.commit.IsZero() {
+		return r, nil
+	}
+	return r, err
+}
+
 // Current returns the revision that is checked out, if all that belongs to it is there.
 func (g *Git) Current(ctx context.Context) (rev Revision, err error) {
-	defer func() { err = g.redact(err) }()
-	r, err := g.open()
+	defer func() { err = redactError(err) }()
+	r, err := g.openToRead()
 	if err != nil {
 		return Revision{}, err
 	}
@@ -419,10 +461,10 @@ func (g *Git) revision(ctx context.Context, r *repository, h plumbing.Hash) (Rev
 
 // Tree lists a revision as it is to be published.
 func (g *Git) Tree(ctx context.Context, rev Revision) (tree Tree, err error) {
-	defer func() { err = g.redact(err) }()
-	r, err := g.open()
+	defer func() { err = redactError(err) }()
+	r, err := g.openToRead()
 	if err != nil {
 		return nil, err
 	}
-	return newGitTree(ctx, r.commonDir, rev)
+	return newGitTree(ctx, r.gitDir, rev)
 }

@@ -3,6 +3,7 @@ package source
 import (
 	"context"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -67,10 +68,17 @@ func TestCheckoutsThatGitMadeAreAdoptedAsTheyAre(t *testing.T) {
 			runGit(t, c.dir, 0, "config", "extensions.worktreeConfig", "true")
 			runGit(t, c.dir, 0, "config", "--worktree", "core.bare", "false")
 		}},
+		"sparse": {change: func(t *testing.T, c *workingCopy) {
+			runGit(t, c.dir, 0, "sparse-checkout", "set", "--no-cone", "/defaults.yml")
+		}},
+		"split index": {change: func(t *testing.T, c *workingCopy) {
+			runGit(t, c.dir, 0, "update-index", "--split-index")
+		}},
 		"stale locks and packs": {change: func(t *testing.T, c *workingCopy) {
 			for _, name := range []string{
-				"refs/heads/main.lock", "refs/remotes/origin/main.lock", "packed-refs.lock", "HEAD.lock", "config.lock",
-				"objects/pack/tmp_pack_abcdef", "objects/pack/tmp_idx_abcdef", "objects/" + tempPrefix + "1/pack", tempPrefix + "2",
+				"refs/heads/main.lock", "refs/remotes/origin/main.lock", "packed-refs.lock", "HEAD.lock",
+				"config.lock", "objects/pack/tmp_pack_abcdef", "objects/pack/tmp_idx_abcdef",
+				"objects/" + tempPrefix + "1/pack", tempPrefix + "2",
 			} {
 				c.put(".git/"+name, "")
 			}
@@ -93,7 +101,8 @@ func TestCheckoutsThatGitMadeAreAdoptedAsTheyAre(t *testing.T) {
 			if len(out.Warnings) > 0 || out.Rewritten {
 				t.Errorf("outcome: %+v", out)
 			}
-			if got := runGit(t, c.dir, 0, "status", "-sb"); !strings.HasPrefix(got, "## main...") || strings.Contains(got, "[") {
+			got := runGit(t, c.dir, 0, "status", "-sb")
+			if !strings.HasPrefix(got, "## main...") || strings.Contains(got, "[") {
 				t.Errorf("git status -sb says %q", got)
 			}
 			if left, _ := filepath.Glob(filepath.Join(c.dir, ".git/*/*/*.lock")); len(left) > 0 {
@@ -145,6 +154,67 @@ func TestOtherBranchThanTheOneCheckedOutIsFollowedIfConfigured(t *testing.T) {
 	c.is(r, "release/1")
 }
 
+func TestWorkingCopyMayBeBehindALink(t *testing.T) {
+	r := newTestRepo(t)
+	base := t.TempDir()
+	if err := os.Mkdir(filepath.Join(base, "real"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	c := newWorkingCopy(t, r.dir, func(o *GitOptions) { o.Dir = filepath.Join(base, "link") })
+	if err := os.Symlink("real", c.dir); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Clone(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	c.is(r, "main")
+	r.grow(1)
+	c.put(".git/refs/remotes/origin/main", "damaged")
+	c.update()
+	c.is(r, "main")
+	if target, err := os.Readlink(c.dir); err != nil || target != "real" {
+		t.Errorf("the link is %q, %v", target, err)
+	}
+	if left, _ := os.ReadDir(base); len(left) != 2 {
+		t.Errorf("left: %v", left)
+	}
+}
+
+func TestUnfinishedMergeIsGivenUp(t *testing.T) {
+	for name, begin := range map[string][]string{
+		"merge":       {"merge", "origin/side"},
+		"rebase":      {"rebase", "origin/side"},
+		"cherry-pick": {"cherry-pick", "origin/side"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newTestRepo(t)
+			r.git("checkout", "-q", "-b", "side")
+			r.write("defaults.yml", "side\n")
+			r.commit("side")
+			r.git("checkout", "-q", "main")
+			r.write("defaults.yml", "main\n")
+			r.commit("main")
+			c := adopt(t, r)
+			cmd := exec.Command("git", append([]string{"-C", c.dir}, begin...)...)
+			cmd.Env = gitEnv()
+			if out, err := cmd.CombinedOutput(); err == nil {
+				t.Fatalf("there was no conflict:\n%s", out)
+			}
+			r.grow(1)
+			out := c.update()
+			c.is(r, "main")
+			got := runGit(t, c.dir, 0, "status")
+			if strings.Contains(got, name) || !strings.Contains(got, "up to date") {
+				t.Errorf("git status says:\n%s", got)
+			}
+			if !strings.Contains(strings.Join(out.Warnings, "\n"), "not been finished") {
+				t.Errorf("warnings: %q", out.Warnings)
+			}
+		})
+	}
+}
+
 func TestLocalBranchOfAnotherNameKeepsItsName(t *testing.T) {
 	r := newTestRepo(t)
 	c := adopt(t, r)
@@ -182,9 +252,10 @@ func TestPartAndShallowClonesAreMadeWholeIfNothingIsLost(t *testing.T) {
 			r.grow(3)
 			r.git("config", "uploadpack.allowFilter", "true")
 			c := newWorkingCopy(t, "")
-			runGit(t, "/", 0, append(append([]string{"clone", "-q"}, args...), "file://"+r.dir, c.dir)...)
 			other := c.dir + "-2"
-			runGit(t, "/", 0, append(append([]string{"clone", "-q"}, args...), "file://"+r.dir, other)...)
+			for _, dir := range []string{c.dir, other} {
+				runGit(t, "/", 0, append(append([]string{"clone", "-q"}, args...), "file://"+r.dir, dir)...)
+			}
 			r.grow(1)
 			out := c.update()
 			c.is(r, "main")

@@ -119,11 +119,11 @@ func FuzzGitConfig(f *testing.F) {
 
 func TestRepositoriesInFormatsThatWeCannotReadAreRefusedByName(t *testing.T) {
 	for text, want := range map[string]string{
-		"[core]\nrepositoryformatversion = 2\n":                                    "core.repositoryformatversion = 2",
-		"[core]\nrepositoryformatversion = 1\n[extensions]\nobjectFormat = sha256": "extensions.objectformat = sha256",
-		"[core]\nrepositoryformatversion = 1\n[extensions]\nrefStorage = reftable": "extensions.refstorage = reftable",
-		"[core]\nrepositoryformatversion = 1\n[extensions]\nnewFangled = 1":        "extensions.newfangled = 1",
-		"[core]\nrepositoryformatversion = 0\n":                                    "",
+		"[core]\nrepositoryformatversion = 2": "core.repositoryformatversion = 2",
+		"[extensions]\nobjectFormat = sha256": "extensions.objectformat = sha256",
+		"[extensions]\nrefStorage = reftable": "extensions.refstorage = reftable",
+		"[extensions]\nnewFangled = 1":        "extensions.newfangled = 1",
+		"[core]\nrepositoryformatversion = 0": "",
 		"[core]\nrepositoryformatversion = 1\n[extensions]\nworktreeConfig = true\nrelativeWorktrees = true\n" +
 			"partialClone = origin\npreciousObjects = true\nnoop = 1\nobjectFormat = sha1\nrefStorage = files\n": "",
 	} {

@@ -37,7 +37,7 @@ func TestChildOfCrashTests(t *testing.T) {
 	steps := 0
 	var labels []string
 	g := NewGit(GitOptions{
-		Dir: job.Dir, URL: job.URL, Discard: job.Discard, Timeout: time.Minute,
+		Dir: job.Dir, URL: job.URL, Discard: job.Discard, Timeout: time.Minute, Now: time.Now,
 		Step: func(label string) error {
 			if steps == job.KillAt {
 				_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
@@ -197,7 +197,8 @@ func TestCloneKilledAtAnyStepLeavesNothingThatLooksLikeAWorkingCopy(t *testing.T
 	if testing.Short() {
 		t.Skip("many processes")
 	}
-	for _, transport := range transports[:3:3] {
+	for _, place := range []int{0, 2} {
+		transport := transports[place]
 		t.Run(transport.name, func(t *testing.T) {
 			t.Parallel()
 			r := newTestRepo(t)

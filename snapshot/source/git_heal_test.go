@@ -17,36 +17,37 @@ import (
 // damages are what can happen to a repository. Each returns the name of what it damaged, as an error
 // should have it, if that is not the same for every way of noticing it.
 var damages = []struct {
-	name string
-	do   func(c *workingCopy) string
+	name  string
+	whole bool // what was checked out can still be told and read
+	do    func(c *workingCopy) string
 }{
-	{"pack cut off", func(c *workingCopy) string { return c.cutOff(".git/objects/pack/*.pack", 100) }},
-	{"pack empty", func(c *workingCopy) string { return c.cutOff(".git/objects/pack/*.pack", 0) }},
-	{"pack overwritten", func(c *workingCopy) string { return c.overwrite(".git/objects/pack/*.pack") }},
-	{"pack missing", func(c *workingCopy) string { return c.remove(".git/objects/pack/*.pack") }},
-	{"pack index cut off", func(c *workingCopy) string { return c.cutOff(".git/objects/pack/*.idx", 500) }},
-	{"pack index empty", func(c *workingCopy) string { return c.cutOff(".git/objects/pack/*.idx", 0) }},
-	{"pack index missing", func(c *workingCopy) string { return c.remove(".git/objects/pack/*.idx") }},
-	{"loose objects empty", func(c *workingCopy) string { c.loose(); return c.cutOff(".git/objects/??/*", 0) }},
-	{"loose objects cut off", func(c *workingCopy) string { c.loose(); return c.cutOff(".git/objects/??/*", 12) }},
-	{"objects missing", func(c *workingCopy) string { return c.remove(".git/objects") }},
-	{"branch empty", func(c *workingCopy) string { return c.cutOff(".git/refs/heads/main", 0) }},
-	{"branch garbage", func(c *workingCopy) string { return c.overwrite(".git/refs/heads/main") }},
-	{"branch to nowhere", func(c *workingCopy) string { return c.put(".git/refs/heads/main", hashA+"\n") }},
-	{"remote branch cut off", func(c *workingCopy) string { return c.cutOff(".git/refs/remotes/origin/main", 20) }},
-	{"packed refs garbage", func(c *workingCopy) string {
+	{"pack cut off", false, func(c *workingCopy) string { return c.cutOff(".git/objects/pack/*.pack", 100) }},
+	{"pack empty", false, func(c *workingCopy) string { return c.cutOff(".git/objects/pack/*.pack", 0) }},
+	{"pack overwritten", false, func(c *workingCopy) string { return c.overwrite(".git/objects/pack/*.pack") }},
+	{"pack missing", false, func(c *workingCopy) string { return c.remove(".git/objects/pack/*.pack") }},
+	{"pack index cut off", false, func(c *workingCopy) string { return c.cutOff(".git/objects/pack/*.idx", 500) }},
+	{"pack index empty", false, func(c *workingCopy) string { return c.cutOff(".git/objects/pack/*.idx", 0) }},
+	{"pack index missing", false, func(c *workingCopy) string { return c.remove(".git/objects/pack/*.idx") }},
+	{"loose objects empty", false, func(c *workingCopy) string { c.loose(); return c.cutOff(".git/objects/??/*", 0) }},
+	{"loose objects cut off", false, func(c *workingCopy) string { c.loose(); return c.cutOff(".git/objects/??/*", 12) }},
+	{"objects missing", false, func(c *workingCopy) string { return c.remove(".git/objects") }},
+	{"branch empty", true, func(c *workingCopy) string { return c.cutOff(".git/refs/heads/main", 0) }},
+	{"branch garbage", true, func(c *workingCopy) string { return c.overwrite(".git/refs/heads/main") }},
+	{"branch to nowhere", false, func(c *workingCopy) string { return c.put(".git/refs/heads/main", hashA+"\n") }},
+	{"remote branch cut off", true, func(c *workingCopy) string { return c.cutOff(".git/refs/remotes/origin/main", 20) }},
+	{"packed refs garbage", true, func(c *workingCopy) string {
 		runGit(c.t, c.dir, 0, "pack-refs", "--all")
 		return c.overwrite(".git/packed-refs")
 	}},
-	{"packed refs cut off", func(c *workingCopy) string {
+	{"packed refs cut off", true, func(c *workingCopy) string {
 		runGit(c.t, c.dir, 0, "pack-refs", "--all")
 		return c.cutOff(".git/packed-refs", 70)
 	}},
-	{"HEAD empty", func(c *workingCopy) string { return c.cutOff(".git/HEAD", 0) }},
-	{"HEAD missing", func(c *workingCopy) string { return c.remove(".git/HEAD") }},
-	{"configuration garbage", func(c *workingCopy) string { return c.overwrite(".git/config") }},
-	{"everything missing", func(c *workingCopy) string { return c.remove(".git/*") }},
-	{"a file instead", func(c *workingCopy) string { c.remove(".git"); return c.put(".git", "gitdir\n") }},
+	{"HEAD empty", true, func(c *workingCopy) string { return c.cutOff(".git/HEAD", 0) }},
+	{"HEAD missing", true, func(c *workingCopy) string { return c.remove(".git/HEAD") }},
+	{"configuration garbage", false, func(c *workingCopy) string { return c.overwrite(".git/config") }},
+	{"everything missing", false, func(c *workingCopy) string { return c.remove(".git/*") }},
+	{"a file instead", false, func(c *workingCopy) string { c.remove(".git"); return c.put(".git", "gitdir\n") }},
 }
 
 // each calls do for the files that match.
@@ -203,6 +204,9 @@ func TestDamagedRepositoryWithoutUpstreamIsLeftAsItIs(t *testing.T) {
 			if err == nil && rev.ID != commit {
 				t.Errorf("Current is %s, want %s or an error", rev.ID, commit)
 			}
+			if objectsWhole := damage.whole; (err == nil) != objectsWhole {
+				t.Errorf("Current: %v, and the objects are whole: %v", err, objectsWhole)
+			}
 			if err == nil {
 				exportAll(t, c, rev)
 			}
@@ -294,7 +298,9 @@ func TestConfigurationAndHooksOfPeopleSurviveARebuild(t *testing.T) {
 	if got := runGit(t, c.dir, 0, "config", "user.name"); got != "Joe \"X\" # not a comment" {
 		t.Errorf("user.name is %q", got)
 	}
-	for name, want := range map[string]string{".git/info/exclude": "*.swp\n", ".git/hooks/post-merge": "#!/bin/sh\n"} {
+	for name, want := range map[string]string{
+		".git/info/exclude": "*.swp\n", ".git/hooks/post-merge": "#!/bin/sh\n",
+	} {
 		if got := readTestFile(t, filepath.Join(c.dir, name)); got != want {
 			t.Errorf("%s is %q", name, got)
 		}

@@ -30,13 +30,15 @@ func TestRevisionsAreFoundByHashBranchAndTag(t *testing.T) {
 			t.Errorf("%s: got %+v, %v, want %s", name, rev, err, want)
 		}
 	}
-	for _, name := range []string{"", "none", "123", first[:3], "../x", "HEAD~1", hashA, "zzzzzzz", r.git("rev-parse", "HEAD^{tree}")} {
+	tree := r.git("rev-parse", "HEAD^{tree}")
+	for _, name := range []string{"", "none", "123", first[:3], "../x", "HEAD~1", hashA, "zzzzzzz", tree} {
 		if rev, err := c.Resolve(context.Background(), name); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%q: got %+v, %v", name, rev, err)
 		}
 	}
 	runGit(t, c.dir, 0, "tag", "feature/x", head)
-	if _, err := c.Resolve(context.Background(), "feature/x"); err == nil || !strings.Contains(err.Error(), "ambiguous") {
+	_, err := c.Resolve(context.Background(), "feature/x")
+	if err == nil || !strings.Contains(err.Error(), "ambiguous") {
 		t.Errorf("an ambiguous name: %v", err)
 	}
 }

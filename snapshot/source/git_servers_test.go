@@ -184,7 +184,6 @@ type sshServer struct {
 	t    *testing.T
 	dir  string
 	port int
-	cmd  *exec.Cmd
 }
 
 // newSSHServer starts sshd with host keys of the types given, such as "ed25519".
@@ -199,8 +198,8 @@ func newSSHServer(t *testing.T, keyTypes ...string) *sshServer {
 		}
 	}
 	s.keygen("ed25519", "user")
-	config := "StrictModes no\nUsePAM no\nPidFile none\nPasswordAuthentication no\nPermitRootLogin yes\nLogLevel ERROR\n" +
-		"AuthorizedKeysFile " + s.path("user.pub") + "\n"
+	config := "StrictModes no\nUsePAM no\nPidFile none\nPasswordAuthentication no\nPermitRootLogin yes\n" +
+		"LogLevel ERROR\nAuthorizedKeysFile " + s.path("user.pub") + "\n"
 	for _, kind := range keyTypes {
 		s.keygen(kind, "host_"+kind)
 		config += "HostKey " + s.path("host_"+kind) + "\n"
@@ -283,7 +282,8 @@ func currentUser(t *testing.T) string {
 	return strings.TrimSpace(string(out))
 }
 
-// hungServer accepts connections, says what it is given, and then nothing.
+// hungServer accepts connections, answers the client's first words with what it is given, and then
+// says nothing more.
 func hungServer(t *testing.T, says string) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -299,6 +299,7 @@ func hungServer(t *testing.T, says string) string {
 			}
 			go func() {
 				defer conn.Close()
+				_, _ = conn.Read(make([]byte, 1))
 				_, _ = conn.Write([]byte(says))
 				_, _ = bufio.NewReader(conn).WriteTo(new(bytes.Buffer)) // until the client goes
 			}()
@@ -364,12 +365,29 @@ func (c *workingCopy) updateFails(words ...string) error {
 	if err == nil {
 		c.t.Fatal("Update succeeded")
 	}
+	c.says(err, words)
+	return err
+}
+
+// cloneFails asserts that a clone fails, and that its error says every one of the words.
+func (c *workingCopy) cloneFails(words ...string) error {
+	c.t.Helper()
+	_, err := c.Clone(context.Background())
+	if err == nil {
+		c.t.Fatal("Clone succeeded")
+	}
+	c.says(err, words)
+	return err
+}
+
+// says asserts that an error says every one of the words.
+func (c *workingCopy) says(err error, words []string) {
+	c.t.Helper()
 	for _, word := range words {
 		if !strings.Contains(err.Error(), word) {
 			c.t.Errorf("the error does not say %q: %v", word, err)
 		}
 	}
-	return err
 }
 
 // is asserts that the working copy is exactly what upstream's branch is, by git's own judgement.

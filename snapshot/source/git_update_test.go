@@ -43,7 +43,8 @@ func TestGitClonesAndFollowsEveryCommitOverEveryTransport(t *testing.T) {
 				before := r.git("rev-parse", "main")
 				r.grow(1)
 				out := c.update()
-				if want := r.git("rev-parse", "main"); out.Revision.ID != want || out.Previous != before || out.Rewritten {
+				want := r.git("rev-parse", "main")
+				if out.Revision.ID != want || out.Previous != before || out.Rewritten {
 					t.Errorf("outcome %+v, want revision %s after %s", out, want, before)
 				}
 				c.is(r, "main")

@@ -109,7 +109,8 @@ func FuzzGitURL(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if u.path == "" || u.scheme == "file" && u.path[0] != '/' || u.scheme != "file" && (u.host == "" || u.host[0] == '-') {
+		file := u.scheme == "file"
+		if u.path == "" || file && u.path[0] != '/' || !file && (u.host == "" || u.host[0] == '-') {
 			t.Fatalf("%q was taken for %+v", raw, u)
 		}
 	})

@@ -411,7 +411,8 @@ func explainHostKey(err error, address string, key ssh.PublicKey) error {
 		return nil
 	}
 	if !knownhosts.IsHostKeyChanged(err) && !knownhosts.IsHostUnknown(err) {
-		return fmt.Errorf("the key of the ssh server %s (%s) is refused: %w", address, ssh.FingerprintSHA256(key), err)
+		fingerprint := ssh.FingerprintSHA256(key)
+		return fmt.Errorf("the key of the ssh server %s (%s) is refused: %w", address, fingerprint, err)
 	}
 	return &HostKeyError{
 		Address:     address,
@@ -472,7 +473,7 @@ func readSSHKey(file string) (ssh.Signer, error) {
 	signer, err := ssh.ParsePrivateKey(data)
 	var locked *ssh.PassphraseMissingError
 	if errors.As(err, &locked) {
-		return nil, fmt.Errorf("the ssh key %q has a passphrase: load it into an ssh agent, or use one without", file)
+		return nil, fmt.Errorf("the ssh key %q has a passphrase: load it into an agent, or use one without", file)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the ssh key %q: %w", file, err)

@@ -15,7 +15,7 @@ import (
 // Clone makes the working copy from upstream, in a directory that does not exist or is empty. It is
 // built beside its place and renamed when it is whole.
 func (g *Git) Clone(ctx context.Context) (out Outcome, err error) {
-	defer func() { err = g.redact(err) }()
+	defer func() { err = redactError(err) }()
 	root, err := clonePlace(g.o.Dir)
 	if err != nil {
 		return Outcome{}, err
@@ -28,7 +28,7 @@ func (g *Git) Clone(ctx context.Context) (out Outcome, err error) {
 	if u.scheme == "file" {
 		rawURL = u.path
 	}
-	sweepClones(root)
+	g.sweepPrefix(filepath.Dir(root), clonePrefix(root))
 	var temp string
 	err = labelled(g.o.Step, "create clone", func() (err error) {
 		temp, err = os.MkdirTemp(filepath.Dir(root), clonePrefix(root)+"*")
@@ -56,7 +56,8 @@ func (g *Git) cloneInto(ctx context.Context, dir, rawURL string) (out Outcome, e
 	}
 	r := &repository{root: dir, gitLayout: gitLayout{gitDir, gitDir}, config: newConfig(rawURL)}
 	r.refs = gitRefs{r.gitLayout, g.o.Step}
-	if err := initRepository(gitDir, r.config); err != nil {
+	err = labelled(g.o.Step, "write repository", func() error { return initRepository(gitDir, r.config) })
+	if err != nil {
 		return out, err
 	}
 	clone := *g
@@ -105,20 +106,6 @@ func (g *Git) place(temp, root string) error {
 
 // clonePrefix begins the name of a clone that is being built for root.
 func clonePrefix(root string) string { return "." + filepath.Base(root) + ".clone-" }
-
-// sweepClones removes clones that were not finished.
-func sweepClones(root string) {
-	sweepPrefix(filepath.Dir(root), clonePrefix(root))
-}
-
-func sweepPrefix(dir, prefix string) {
-	entries, _ := os.ReadDir(dir)
-	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), prefix) {
-			_ = os.RemoveAll(filepath.Join(dir, e.Name()))
-		}
-	}
-}
 
 // newConfig is the configuration of a fresh clone.
 func newConfig(rawURL string) gitConfig {

@@ -1,13 +1,13 @@
 package source
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -22,7 +22,11 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-const uploadPack = "git-upload-pack"
+const (
+	uploadPack = "git-upload-pack"
+	// politeness is how long we may take to say goodbye to a server.
+	politeness = 100 * time.Millisecond
+)
 
 // remoteRefs is what an upstream repository offers.
 type remoteRefs struct {
@@ -65,7 +69,7 @@ func dialUpstream(ctx context.Context, o *GitOptions, raw string) (upstream, err
 		err = n.list(ctx)
 	}
 	if err != nil {
-		return nil, errors.Join(n.explain(err), n.Close())
+		return nil, errors.Join(n.explain(ctx, err), n.Close())
 	}
 	return n, nil
 }
@@ -104,13 +108,16 @@ func (n *network) withDeadline(ctx context.Context) (context.Context, context.Ca
 	return context.WithTimeout(ctx, n.timeout)
 }
 
-// explain says in an error that an operation ran out of time, and takes secrets out of it.
-func (n *network) explain(err error) error {
+// explain says in an error that an operation ran out of time or was cancelled by ctx, and takes secrets
+// out of it.
+func (n *network) explain(ctx context.Context, err error) error {
 	var timeout net.Error
-	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) ||
-		errors.As(err, &timeout) && timeout.Timeout() {
-		err = fmt.Errorf("it did not finish within %s: %w", n.timeout, errors.Join(context.DeadlineExceeded, err))
-		err = &redactedError{fmt.Sprintf("it did not finish within %s", n.timeout), err}
+	switch {
+	case ctx.Err() != nil:
+		err = ctx.Err()
+	case errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout():
+		text := fmt.Sprintf("it did not finish within %s", n.timeout)
+		err = &redactedError{text, errors.Join(context.DeadlineExceeded, err)}
 	}
 	return redactError(err, n.secrets...)
 }
@@ -123,12 +130,9 @@ func (n *network) list(ctx context.Context) (err error) {
 		return nil
 	}
 	if err != nil {
-		if ctx.Err() != nil {
-			err = ctx.Err()
-		}
 		return fmt.Errorf("listing its refs: %w", explainProtocol(err))
 	}
-	if format := n.adv.Capabilities.Get(capability.Capability("object-format")); len(format) > 0 && format[0] != "sha1" {
+	if format := n.adv.Capabilities.Get("object-format"); len(format) > 0 && format[0] != "sha1" {
 		return fmt.Errorf("it has object names of the kind %s: only SHA-1 is supported", format[0])
 	}
 	if len(n.adv.Shallows) > 0 {
@@ -149,6 +153,8 @@ func explainProtocol(err error) error {
 		return &redactedError{"authentication required: a user and a password or token are missing or wrong", err}
 	case errors.Is(err, transport.ErrAuthorizationFailed):
 		return &redactedError{"the server forbids us to read this repository", err}
+	case errors.As(err, &unexpected) && bytes.Contains(unexpected.Data, []byte("object-format=sha256")):
+		return &redactedError{"it has object names of the kind sha256: only SHA-1 is supported", err}
 	case errors.As(err, &unexpected) || errors.Is(err, pktline.ErrInvalidPktLen):
 		return &redactedError{"the answer is not git's protocol", err}
 	case errors.Is(err, packp.ErrEmptyInput):
@@ -200,18 +206,19 @@ func (n *network) fetch(ctx context.Context, want plumbing.Hash, into *objectSto
 	if err != nil || slices.Contains(haves, want) { // upstream went back to an older commit
 		return err
 	}
-	ctx, cancel := n.withDeadline(ctx)
-	defer cancel()
 	incoming, err := into.receive()
 	if err != nil {
 		return err
 	}
 	defer incoming.discard()
-	if err := n.download(ctx, want, haves, incoming); err != nil {
-		if ctx.Err() != nil && !errors.Is(err, errLocalWrite) {
-			err = ctx.Err()
+	limited, cancel := n.withDeadline(ctx)
+	defer cancel()
+	if err := n.download(limited, want, haves, incoming); err != nil {
+		err = fmt.Errorf("fetching the commit %s: %w", want, err)
+		if errors.Is(err, errLocalWrite) {
+			return err
 		}
-		return n.explain(fmt.Errorf("fetching the commit %s: %w", want, err))
+		return n.explain(ctx, err)
 	}
 	return incoming.keep()
 }
@@ -219,30 +226,16 @@ func (n *network) fetch(ctx context.Context, want plumbing.Hash, into *objectSto
 // errLocalWrite marks errors of our own disk while we download.
 var errLocalWrite = errors.New("writing the pack")
 
+// download asks for a pack with all that want needs and the commits haves do not have.
 func (n *network) download(ctx context.Context, want plumbing.Hash, haves []plumbing.Hash, w io.Writer) error {
 	if n.adv == nil {
 		return errors.New("the repository is empty")
 	}
-	request := packp.NewUploadPackRequest()
-	request.Wants = []plumbing.Hash{want}
-	request.Haves = haves
-	caps := []capability.Capability{capability.OFSDelta, capability.NoProgress}
-	multiplexed := n.adv.Capabilities.Supports(capability.Sideband64k)
-	if multiplexed {
-		caps = append(caps, capability.Sideband64k)
+	request, multiplexed, err := packRequest(n.adv.Capabilities)
+	if err != nil {
+		return err
 	}
-	for _, c := range caps {
-		if n.adv.Capabilities.Supports(c) {
-			if err := request.Capabilities.Set(c); err != nil {
-				return err
-			}
-		}
-	}
-	if n.adv.Capabilities.Supports(capability.Agent) {
-		if err := request.Capabilities.Set(capability.Agent, "etchtag"); err != nil {
-			return err
-		}
-	}
+	request.Wants, request.Haves = []plumbing.Hash{want}, haves
 	response, err := n.session.UploadPack(ctx, request)
 	if err != nil {
 		return err
@@ -252,7 +245,7 @@ func (n *network) download(ctx context.Context, want plumbing.Hash, haves []plum
 	if multiplexed {
 		pack = sideband.NewDemuxer(sideband.Sideband64k, response)
 	}
-	received := &countingWriter{w: w, report: func(n64 int64) { n.progress.report("fetch", n64, -1) }}
+	received := &countingWriter{w: w, report: func(bytes int64) { n.progress.report("fetch", bytes, -1) }}
 	if _, err := io.CopyBuffer(received, onlyReader{pack}, make([]byte, 128<<10)); err != nil {
 		if received.err != nil {
 			return fmt.Errorf("%w: %w", errLocalWrite, received.err)
@@ -260,6 +253,20 @@ func (n *network) download(ctx context.Context, want plumbing.Hash, haves []plum
 		return err
 	}
 	return nil
+}
+
+// packRequest prepares a request for a pack that is complete in itself.
+func packRequest(offered *capability.List) (request *packp.UploadPackRequest, multiplexed bool, err error) {
+	request = packp.NewUploadPackRequest()
+	for _, c := range []capability.Capability{capability.OFSDelta, capability.NoProgress, capability.Sideband64k} {
+		if offered.Supports(c) {
+			err = errors.Join(err, request.Capabilities.Set(c))
+		}
+	}
+	if offered.Supports(capability.Agent) {
+		err = errors.Join(err, request.Capabilities.Set(capability.Agent, "etchtag"))
+	}
+	return request, offered.Supports(capability.Sideband64k), err
 }
 
 // countingWriter reports how much went through it, and remembers the error of the writer behind it.
@@ -356,7 +363,9 @@ func (s *streamSession) AdvertisedReferencesContext(ctx context.Context) (*packp
 	return adv, nil
 }
 
-func (s *streamSession) UploadPack(ctx context.Context, r *packp.UploadPackRequest) (*packp.UploadPackResponse, error) {
+func (s *streamSession) UploadPack(
+	ctx context.Context, r *packp.UploadPackRequest,
+) (*packp.UploadPackResponse, error) {
 	release := s.bind(ctx)
 	s.asked = true
 	err := r.UploadRequest.Encode(s.in)
@@ -391,7 +400,9 @@ func (r *releasingReader) Close() error {
 
 func (s *streamSession) Close() error {
 	if !s.asked { // a polite end, so that the server logs no error
-		_ = s.conn.SetDeadline(time.Now().Add(100 * time.Millisecond))
+		ctx, cancel := context.WithTimeout(context.Background(), politeness)
+		defer cancel()
+		defer bindConn(ctx, s.conn)()
 		_, _ = s.in.Write(pktline.FlushPkt)
 	}
 	return s.close()

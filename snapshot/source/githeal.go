@@ -60,7 +60,7 @@ func (g *Git) Damaged(err error) bool { return isDamage(err) }
 // revision. It is for a caller that met damage which Update cannot see, such as an *ObjectError while
 // the contents of an unchanged file were read; cause is that error.
 func (g *Git) Heal(ctx context.Context, cause error) (out Outcome, err error) {
-	defer func() { err = g.redact(err) }()
+	defer func() { err = redactError(err) }()
 	return g.update(ctx, &DamageError{g.o.Dir, cause})
 }
 

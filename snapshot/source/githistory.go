@@ -44,8 +44,8 @@ func (g *Git) compareHistory(ctx context.Context, objs *objects, r *repository, 
 		}
 		if contained {
 			out.Rewritten = true
-			out.Warnings = append(out.Warnings, fmt.Sprintf("upstream's history was rewritten: its branch %q was at "+
-				"%s and is now at %s, which does not contain it", f.upstream, out.Previous, out.Revision.ID))
+			out.Warnings = append(out.Warnings, fmt.Sprintf("upstream's history was rewritten: its branch %q was "+
+				"at %s and is now at %s, which does not contain it", f.upstream, out.Previous, out.Revision.ID))
 			return nil
 		}
 	}

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha1" //nolint:gosec // git's checksums are SHA-1
 	"errors"
@@ -32,7 +33,7 @@ type local struct {
 
 // openLocal finds the repository that a path names, as git does, and lists its refs.
 func openLocal(path string) (*local, error) {
-	for _, dir := range []string{filepath.Join(path, ".git"), path, path + ".git", filepath.Join(path+".git", ".git")} {
+	for _, dir := range []string{path + "/.git", path, path + ".git", path + ".git/.git"} {
 		layout, ok, err := repositoryAt(dir)
 		if err != nil {
 			return nil, err
@@ -64,7 +65,7 @@ func repositoryAt(dir string) (layout gitLayout, ok bool, err error) {
 	if layout, err = layoutOf(dir); err != nil {
 		return layout, false, err
 	}
-	for _, part := range []string{filepath.Join(layout.gitDir, "HEAD"), filepath.Join(layout.commonDir, "objects")} {
+	for _, part := range []string{layout.gitDir + "/HEAD", layout.commonDir + "/objects"} {
 		if _, err := os.Stat(part); err != nil {
 			if errors.Is(err, fs.ErrNotExist) {
 				err = nil
@@ -344,7 +345,7 @@ func (c *objectCopy) looseObject(from string, h plumbing.Hash) error {
 	if exists(c.into.loosePath(h)) {
 		return nil
 	}
-	if err := c.file(from, filepath.Join(c.dir, h.String()), nil); err != nil {
+	if err := c.file(from, filepath.Join(c.dir, h.String()), io.Discard); err != nil {
 		return err
 	}
 	c.loose = append(c.loose, h)
@@ -411,26 +412,23 @@ func (c *objectCopy) file(from, to string, checksum io.Writer) error {
 		return err
 	}
 	defer in.Close()
-	out, err := os.Create(to)
+	var out *os.File
+	err = c.into.step("copy "+strings.TrimPrefix(cmp.Or(filepath.Ext(to), "object"), "."), func() error {
+		out, err = os.Create(to)
+		return err
+	})
 	if err != nil {
 		return err
-	}
-	if checksum == nil {
-		_, err = io.Copy(out, in)
-		return errors.Join(err, out.Chmod(0o444), out.Close())
 	}
 	if c.buf == nil {
 		c.buf = make([]byte, 1<<20)
 	}
-	err = c.into.step("copy pack", func() error {
-		w := &countingWriter{w: io.MultiWriter(out, checksum), report: func(n int64) {
-			c.into.progress.report("copy", c.copied+n, -1)
-		}}
-		n, err := io.CopyBuffer(w, onlyReader{in}, c.buf)
-		c.copied += n
-		return err
-	})
-	return errors.Join(err, out.Close())
+	w := &countingWriter{w: io.MultiWriter(out, checksum), report: func(n int64) {
+		c.into.progress.report("copy", c.copied+n, -1)
+	}}
+	n, err := io.CopyBuffer(w, onlyReader{in}, c.buf)
+	c.copied += n
+	return errors.Join(err, out.Chmod(0o444), out.Close())
 }
 
 // commit makes the copies durable and gives them their names.

@@ -33,7 +33,10 @@ func newPackWriter(stem string, count int) (*packWriter, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &packWriter{stem: stem, file: f, out: bufio.NewWriterSize(f, 1<<20), digest: sha1.New()} //nolint:gosec // see above
+	p := &packWriter{
+		stem: stem, file: f, out: bufio.NewWriterSize(f, 1<<20),
+		digest: sha1.New(), //nolint:gosec // see above
+	}
 	header := []byte("PACK\x00\x00\x00\x02")
 	header = binary.BigEndian.AppendUint32(header, uint32(count))
 	_, err = p.Write(header)

@@ -1,7 +1,6 @@
 package source
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -83,7 +82,8 @@ func (h housekeeper) packLoose(loose []plumbing.Hash) error {
 		return err
 	}
 	for _, name := range loose {
-		if err := h.store.step("remove packed object", func() error { return os.Remove(h.store.loosePath(name)) }); err != nil {
+		err := h.store.step("remove packed object", func() error { return os.Remove(h.store.loosePath(name)) })
+		if err != nil {
 			return err
 		}
 	}
@@ -93,7 +93,11 @@ func (h housekeeper) packLoose(loose []plumbing.Hash) error {
 // addPacked writes a pack of objects that another database, or the same, can read.
 func (s *objectStore) addPacked(dir string, src *objects, list []plumbing.Hash) error {
 	stem := filepath.Join(dir, "pack")
-	pack, err := newPackWriter(stem, len(list))
+	var pack *packWriter
+	err := s.step("create pack", func() (err error) {
+		pack, err = newPackWriter(stem, len(list))
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -107,11 +111,20 @@ func (s *objectStore) addPacked(dir string, src *objects, list []plumbing.Hash) 
 			return err
 		}
 	}
-	checksum, err := pack.finish()
+	return s.finish(pack)
+}
+
+// finish completes a pack and adds it to the repository.
+func (s *objectStore) finish(pack *packWriter) error {
+	var checksum plumbing.Hash
+	err := s.step("write pack", func() (err error) {
+		checksum, err = pack.finish()
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	return s.addPack(stem, checksum)
+	return s.addPack(pack.stem, checksum)
 }
 
 // any finds an object of whatever kind.
@@ -249,8 +262,11 @@ func (s *objectStore) join(dir string, packs []packFile) error {
 		}
 		total += n
 	}
-	stem := filepath.Join(dir, "pack")
-	joined, err := newPackWriter(stem, int(total))
+	var joined *packWriter
+	err := s.step("create pack", func() (err error) {
+		joined, err = newPackWriter(filepath.Join(dir, "pack"), int(total))
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -267,11 +283,7 @@ func (s *objectStore) join(dir string, packs []packFile) error {
 			return err
 		}
 	}
-	checksum, err := joined.finish()
-	if err != nil {
-		return err
-	}
-	return s.addPack(stem, checksum)
+	return s.finish(joined)
 }
 
 // copyBody writes all of a pack but its header and its checksum, and proves that.
@@ -287,7 +299,8 @@ func (p *packFile) copyBody(w io.Writer) error {
 		return &ObjectError{Err: fmt.Errorf("the pack %q: %w", p.stem+".pack", err)}
 	}
 	if n, err := p.index.Count(); err != nil || int64(binary.BigEndian.Uint32(header[8:])) != n {
-		return &ObjectError{Err: errors.Join(fmt.Errorf("the pack %q and its index do not agree", p.stem+".pack"), err)}
+		disagree := fmt.Errorf("the pack %q and its index do not agree", p.stem+".pack")
+		return &ObjectError{Err: errors.Join(disagree, err)}
 	}
 	body := io.LimitReader(f, p.size-packHeader-nameSize)
 	if _, err := io.Copy(w, io.TeeReader(body, &sum)); err != nil {
@@ -296,8 +309,8 @@ func (p *packFile) copyBody(w io.Writer) error {
 	if _, err := io.Copy(&sum, f); err != nil {
 		return err
 	}
-	if !sum.holds() || !bytes.Equal(sum.last, p.index.PackfileChecksum[:]) {
-		return &ObjectError{Err: fmt.Errorf("the pack %q is damaged: its checksum is not that of its contents", p.stem+".pack")}
+	if !sum.holds() || sum.sum() != p.index.PackfileChecksum {
+		return &ObjectError{Err: fmt.Errorf("the pack %q is damaged: its checksum does not hold", p.stem+".pack")}
 	}
 	return nil
 }

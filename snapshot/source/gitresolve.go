@@ -15,8 +15,8 @@ const minAbbreviation = 4
 // Resolve finds a commit by its hash or the beginning of one (at least 4 digits), by the name of a
 // branch or a tag that the repository has, or as HEAD. Its whole tree must be there.
 func (g *Git) Resolve(ctx context.Context, name string) (rev Revision, err error) {
-	defer func() { err = g.redact(err) }()
-	r, err := g.open()
+	defer func() { err = redactError(err) }()
+	r, err := g.openToRead()
 	if err != nil {
 		return Revision{}, err
 	}
@@ -47,7 +47,8 @@ func (r *repository) named(objs *objects, name string) (plumbing.Hash, error) {
 		return h, nil
 	}
 	found := map[plumbing.Hash]bool{}
-	for _, prefix := range []string{"", tagsPrefix, headsPrefix, "refs/remotes/", "refs/remotes/" + r.remote() + "/"} {
+	const remotes = "refs/remotes/"
+	for _, prefix := range []string{"", tagsPrefix, headsPrefix, remotes, remotes + r.remote() + "/"} {
 		if !strings.HasPrefix(prefix+name, "refs/") || !validRef(prefix+name) {
 			continue
 		}

@@ -102,7 +102,11 @@ func (s *objectStore) receive() (*incomingPack, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := os.Create(filepath.Join(dir, "pack.pack"))
+	var f *os.File
+	err = s.step("create pack", func() (err error) {
+		f, err = os.Create(filepath.Join(dir, "pack.pack"))
+		return err
+	})
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
@@ -155,7 +159,10 @@ func (p *incomingPack) keep() error {
 	if count < looseLimit && p.size < looseBytes {
 		return p.unpack(index)
 	}
-	if err := writePackIndex(filepath.Join(p.dir, "pack.idx"), index); err != nil {
+	err = p.store.step("write pack index", func() error {
+		return writePackIndex(filepath.Join(p.dir, "pack.idx"), index)
+	})
+	if err != nil {
 		return err
 	}
 	return p.store.addPack(filepath.Join(p.dir, "pack"), p.sum.sum())
@@ -163,7 +170,7 @@ func (p *incomingPack) keep() error {
 
 // check proves the pack's checksum.
 func (p *incomingPack) check() error {
-	var header [12]byte
+	var header [packHeader]byte
 	if _, err := p.file.ReadAt(header[:], 0); err != nil || string(header[:4]) != "PACK" {
 		return errors.Join(errors.New("it is cut off or none"), err)
 	}
@@ -245,7 +252,11 @@ func (b *looseBatch) add(h plumbing.Hash, obj plumbing.EncodedObject) error {
 		return err
 	}
 	defer r.Close()
-	f, err := os.Create(filepath.Join(b.dir, h.String()))
+	var f *os.File
+	err = b.store.step("write object", func() error {
+		f, err = os.Create(filepath.Join(b.dir, h.String()))
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -273,7 +284,9 @@ func (b *looseBatch) commit() error {
 		to := b.store.loosePath(name)
 		err := makeDirs(filepath.Dir(to))
 		if err == nil {
-			err = b.store.step("rename object", func() error { return os.Rename(filepath.Join(b.dir, name.String()), to) })
+			err = b.store.step("rename object", func() error {
+				return os.Rename(filepath.Join(b.dir, name.String()), to)
+			})
 		}
 		if err != nil {
 			return fmt.Errorf("adding the object %s: %w", name, err)

@@ -19,17 +19,17 @@ func (g *Git) sweep() error {
 	if err := restoreReplaced(root); err != nil {
 		return err
 	}
-	sweepClones(root)
-	sweepPrefix(root, rebuildPrefix)
+	g.sweepPrefix(filepath.Dir(root), clonePrefix(root))
+	g.sweepPrefix(root, rebuildPrefix)
 	layout, err := findLayout(root)
 	if err != nil {
 		return nil // open says what is wrong
 	}
 	objects := filepath.Join(layout.commonDir, "objects")
 	for _, dir := range []string{layout.gitDir, layout.commonDir, objects} {
-		sweepPrefix(dir, tempPrefix)
+		g.sweepPrefix(dir, tempPrefix)
 	}
-	if err := namePacks(filepath.Join(objects, "pack")); err != nil {
+	if err := g.namePacks(filepath.Join(objects, "pack")); err != nil {
 		return err
 	}
 	left := append(staleLocks(layout), stalePacks(filepath.Join(objects, "pack"))...)
@@ -37,12 +37,25 @@ func (g *Git) sweep() error {
 		return nil
 	}
 	for _, file := range left {
-		err := labelled(g.o.Step, "remove stale "+filepath.Base(file), func() error { return os.Remove(file) })
+		err := labelled(g.o.Step, "remove stale file", func() error { return os.Remove(file) })
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("removing what a dead git left: %w", err)
 		}
 	}
 	return nil
+}
+
+// sweepPrefix removes what begins with prefix in a directory. What cannot be removed is only in the way
+// of disk space.
+func (g *Git) sweepPrefix(dir, prefix string) {
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), prefix) {
+			_ = labelled(g.o.Step, "remove leftover", func() error {
+				return os.RemoveAll(filepath.Join(dir, e.Name()))
+			})
+		}
+	}
 }
 
 // staleLocks lists lock files of refs and of the configuration. The index's is not among them.
@@ -103,7 +116,7 @@ func gitRunsIn(dirs ...string) bool {
 
 // namePacks gives packs with names that only git understands, such as the loose-HASH.pack of "git
 // maintenance", a second name that we find them by.
-func namePacks(dir string) error {
+func (g *Git) namePacks(dir string) error {
 	entries, _ := os.ReadDir(dir) // what reads the packs says what is wrong
 	for _, e := range entries {
 		stem, isPack := strings.CutSuffix(e.Name(), ".pack")
@@ -115,7 +128,9 @@ func namePacks(dir string) error {
 			continue
 		}
 		for _, kind := range []string{".idx", ".pack"} {
-			err := os.Link(filepath.Join(dir, stem+kind), filepath.Join(dir, "pack"+stem[dash:]+kind))
+			err := labelled(g.o.Step, "link pack", func() error {
+				return os.Link(filepath.Join(dir, stem+kind), filepath.Join(dir, "pack"+stem[dash:]+kind))
+			})
 			if err != nil && !errors.Is(err, fs.ErrExist) && !errors.Is(err, fs.ErrNotExist) {
 				return fmt.Errorf("naming a pack so that it is found: %w", err)
 			}

@@ -20,9 +20,10 @@ import (
 
 // drawEntries draws the entries of an index.
 func drawEntries(t *rapid.T) []indexEntry {
-	path := rapid.OneOf(rapid.StringMatching(`[a-c/\x01é]{1,20}`), rapid.Map(rapid.IntRange(4090, 4095), func(n int) string {
-		return strings.Repeat("x", n)
-	}))
+	path := rapid.OneOf(rapid.StringMatching(`[a-c/\x01é]{1,20}`), rapid.Map(rapid.IntRange(4090, 4095),
+		func(n int) string {
+			return strings.Repeat("x", n)
+		}))
 	paths := rapid.SliceOfDistinct(path, func(s string) string { return s }).Draw(t, "paths")
 	slices.Sort(paths)
 	number := rapid.Uint32()
@@ -30,10 +31,12 @@ func drawEntries(t *rapid.T) []indexEntry {
 	for _, path := range paths {
 		entries = append(entries, indexEntry{
 			path: path,
-			mode: rapid.SampledFrom([]uint32{indexRegular, indexExecutable, indexSymlink, indexSubmodule}).Draw(t, "mode"),
+			mode: rapid.SampledFrom([]uint32{indexRegular, indexExecutable, indexSymlink,
+				indexSubmodule}).Draw(t, "mode"),
 			hash: plumbing.ComputeHash(plumbing.BlobObject, []byte(path)),
 			stat: indexStat{
-				number.Draw(t, "ctime"), number.Draw(t, "ctime"), number.Draw(t, "mtime"), number.Draw(t, "mtime"), number.Draw(t, "dev"),
+				number.Draw(t, "ctime"), number.Draw(t, "ctime"), number.Draw(t, "mtime"), number.Draw(t,
+					"mtime"), number.Draw(t, "dev"),
 				number.Draw(t, "ino"), number.Draw(t, "uid"), number.Draw(t, "gid"), number.Draw(t, "size"),
 			},
 		})
@@ -66,7 +69,8 @@ func TestIndexReadsWhatItWrote(t *testing.T) {
 
 func FuzzParseIndex(f *testing.F) {
 	var buf bytes.Buffer
-	if _, err := writeIndex(&buf, []indexEntry{{path: "a", mode: indexRegular}, {path: "a/b", mode: indexSymlink}}); err != nil {
+	if _, err := writeIndex(&buf, []indexEntry{{path: "a", mode: indexRegular}, {path: "a/b",
+		mode: indexSymlink}}); err != nil {
 		f.Fatal(err)
 	}
 	body := buf.Bytes()[:buf.Len()-20]
@@ -75,7 +79,8 @@ func FuzzParseIndex(f *testing.F) {
 	f.Add(append(slices.Clone(body), "TREE\x00\x00\x00\x00"...))
 	f.Add(append(slices.Clone(body), "link\x00\x00\x00\x00"...))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		x, err := parseIndex(append(slices.Clone(body), plumbing.ZeroHash[:]...)) // the checksum is not what is tested
+		x, err := parseIndex(append(slices.Clone(body),
+			plumbing.ZeroHash[:]...)) // the checksum is not what is tested
 		if err != nil {
 			if !errors.Is(err, errIndexUnusable) {
 				t.Fatal(err)
@@ -92,12 +97,17 @@ func FuzzParseIndex(f *testing.F) {
 
 func TestIndexIsReadAsGitWritesIt(t *testing.T) {
 	needProgram(t, "git")
-	files := map[string]fakeFile{"a": file("1"), "b/c": executable("2"), "b/d": link("x"), "s": submodule("1"), "with blank\n\xff": file("3")}
+	files := map[string]fakeFile{"a": file("1"), "b/c": executable("2"), "b/d": link("x"), "s": submodule("1"),
+		"with blank\n\xff": file("3")}
 	for name, prepare := range map[string]func(r *workRig){
-		"version 2":      func(r *workRig) { r.git(t, "update-index", "--index-version=2", "--refresh") },
-		"version 3":      func(r *workRig) { r.git(t, "update-index", "--index-version=3", "--skip-worktree", "a") },
-		"version 4":      func(r *workRig) { r.git(t, "update-index", "--index-version=4") },
-		"with a tree":    func(r *workRig) { r.git(t, "read-tree", "HEAD"); r.git(t, "update-index", "-q", "--refresh") },
+		"version 2": func(r *workRig) { r.git(t, "update-index", "--index-version=2", "--refresh") },
+		"version 3": func(r *workRig) { r.git(t, "update-index", "--index-version=3", "--skip-worktree", "a") },
+		"version 4": func(r *workRig) { r.git(t, "update-index", "--index-version=4") },
+		"with a tree": func(r *workRig) {
+			r.git(t, "read-tree", "HEAD")
+			r.git(t, "update-index", "-q",
+				"--refresh")
+		},
 		"assume valid":   func(r *workRig) { r.git(t, "update-index", "--assume-unchanged", "a") },
 		"intent to add":  func(r *workRig) { r.put("n", "new"); r.git(t, "add", "-N", "n") },
 		"split":          func(r *workRig) { r.git(t, "update-index", "--split-index") },
@@ -109,7 +119,7 @@ func TestIndexIsReadAsGitWritesIt(t *testing.T) {
 		"without a hash": func(r *workRig) { damage(t, r.gitDir+"/index", zeroTrailer) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newWorkRig(t, t.TempDir())
+			r := newWorkRig(t, memoryDir(t))
 			commit := r.commitFiles(files)
 			r.sync(commit)
 			prepare(r)
@@ -150,7 +160,8 @@ func TestIndexOfTheLongestPathIsWhatGitReads(t *testing.T) {
 	needProgram(t, "git")
 	r := newObjectRig(t, filepath.Join(t.TempDir(), "repo.git"))
 	long := strings.Repeat(strings.Repeat("d", 255)+"/", 15) + strings.Repeat("f", 255)
-	entries := []indexEntry{{path: "a", mode: indexRegular, hash: r.blob("1")}, {path: long, mode: indexRegular, hash: r.blob("2")}, {path: "z", mode: indexRegular, hash: r.blob("3")}}
+	entries := []indexEntry{{path: "a", mode: indexRegular, hash: r.blob("1")}, {path: long, mode: indexRegular,
+		hash: r.blob("2")}, {path: "z", mode: indexRegular, hash: r.blob("3")}}
 	f, err := os.Create(r.gitDir + "/index")
 	if err != nil {
 		t.Fatal(err)
@@ -159,7 +170,8 @@ func TestIndexOfTheLongestPathIsWhatGitReads(t *testing.T) {
 	if err := errors.Join(err, f.Close()); err != nil {
 		t.Fatal(err)
 	}
-	if out := runGit(t, r.gitDir, 0, "ls-files", "-s"); !strings.Contains(out, long) || strings.Count(out, "\n") != 2 {
+	if out := runGit(t, r.gitDir, 0, "ls-files", "-s"); !strings.Contains(out, long) || strings.Count(out,
+		"\n") != 2 {
 		t.Errorf("git lists\n%s", out)
 	}
 }
@@ -199,7 +211,7 @@ func (r *workRig) inSameTick(name string) {
 }
 
 func TestIndexEntriesAsYoungAsTheIndexAreNotTrusted(t *testing.T) {
-	r := newWorkRig(t, t.TempDir())
+	r := newWorkRig(t, memoryDir(t))
 	files := map[string]fakeFile{"a": file("1")}
 	commit := r.commitFiles(files)
 	r.sync(commit)
@@ -211,7 +223,7 @@ func TestIndexEntriesAsYoungAsTheIndexAreNotTrusted(t *testing.T) {
 }
 
 func TestIndexLockOfAnotherProgramIsTakenOverOnceItIsStale(t *testing.T) {
-	r := newWorkRig(t, t.TempDir())
+	r := newWorkRig(t, memoryDir(t))
 	commit := r.commitFiles(map[string]fakeFile{"a": file("1")})
 	r.write("index.lock", "DIRC")
 	waits := 0
@@ -222,13 +234,14 @@ func TestIndexLockOfAnotherProgramIsTakenOverOnceItIsStale(t *testing.T) {
 		return nil
 	}
 	result := r.sync(commit)
-	if waits < 20+lockStale || waits > 21+lockStale || len(result.Warnings) != 1 || !strings.Contains(result.Warnings[0], "index.lock") {
+	if waits < 20+lockStale || waits > 21+lockStale || len(result.Warnings) != 1 ||
+		!strings.Contains(result.Warnings[0], "index.lock") {
 		t.Errorf("%d waits, %+v", waits, result)
 	}
 }
 
 func TestIndexLockOfAnotherProgramIsWaitedFor(t *testing.T) {
-	r := newWorkRig(t, t.TempDir())
+	r := newWorkRig(t, memoryDir(t))
 	commit := r.commitFiles(map[string]fakeFile{"a": file("1")})
 	r.write("index.lock", "")
 	waits := 0
@@ -244,7 +257,7 @@ func TestIndexLockOfAnotherProgramIsWaitedFor(t *testing.T) {
 }
 
 func TestIndexLockThatGoesOnChangingIsAnError(t *testing.T) {
-	r := newWorkRig(t, t.TempDir())
+	r := newWorkRig(t, memoryDir(t))
 	commit := r.commitFiles(map[string]fakeFile{"a": file("1")})
 	r.write("index.lock", "")
 	text := ""
@@ -253,7 +266,8 @@ func TestIndexLockThatGoesOnChangingIsAnError(t *testing.T) {
 		r.write("index.lock", text)
 		return nil
 	}
-	if _, err := r.w.sync(context.Background(), commit); err == nil || !strings.Contains(err.Error(), "another program") {
+	if _, err := r.w.sync(context.Background(), commit); err == nil || !strings.Contains(err.Error(),
+		"another program") {
 		t.Errorf("the error is %v", err)
 	}
 	if _, err := os.Stat(r.path("a")); err == nil {
@@ -262,7 +276,7 @@ func TestIndexLockThatGoesOnChangingIsAnError(t *testing.T) {
 }
 
 func TestIndexLockOfOurOwnDeadRunIsTakenOverAtOnce(t *testing.T) {
-	r := newWorkRig(t, t.TempDir())
+	r := newWorkRig(t, memoryDir(t))
 	commit := r.commitFiles(map[string]fakeFile{"a": file("1")})
 	r.sync(commit)
 	r.ageFiles()

@@ -153,7 +153,8 @@ func (r *objectRig) tree(files map[string]fakeFile) plumbing.Hash {
 func (r *objectRig) commit(tree plumbing.Hash) plumbing.Hash {
 	r.t.Helper()
 	who := "A <a@example.com> 1700000000 +0000"
-	h := r.object(plumbing.CommitObject, fmt.Appendf(nil, "tree %s\nauthor %s\ncommitter %s\n\nmessage\n", tree, who, who))
+	h := r.object(plumbing.CommitObject, fmt.Appendf(nil, "tree %s\nauthor %s\ncommitter %s\n\nmessage\n", tree,
+		who, who))
 	r.write("refs/heads/main", h.String()+"\n")
 	return h
 }

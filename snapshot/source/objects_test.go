@@ -95,7 +95,8 @@ func TestObjectsReadsAlternates(t *testing.T) {
 	for data, h := range blobs {
 		readsBlob(t, o, h, data)
 	}
-	if _, err := o.writeBlob(io.Discard, plumbing.NewHash(strings.Repeat("1", 40))); !errors.Is(err, plumbing.ErrObjectNotFound) {
+	if _, err := o.writeBlob(io.Discard, plumbing.NewHash(strings.Repeat("1", 40))); !errors.Is(err,
+		plumbing.ErrObjectNotFound) {
 		t.Errorf("an object that is nowhere: %v", err)
 	}
 }
@@ -284,7 +285,8 @@ func FuzzParseTree(f *testing.F) {
 func TestParseTreeReadsModesAndNames(t *testing.T) {
 	h := plumbing.NewHash(strings.Repeat("ab", 20))
 	entries, err := parseTree([]byte("100664 a b\x00" + string(h[:]) + "040000 \xff\n\x00" + string(h[:])))
-	want := []object.TreeEntry{{Name: "a b", Mode: filemode.Deprecated, Hash: h}, {Name: "\xff\n", Mode: filemode.Dir, Hash: h}}
+	want := []object.TreeEntry{{Name: "a b", Mode: filemode.Deprecated, Hash: h}, {Name: "\xff\n",
+		Mode: filemode.Dir, Hash: h}}
 	if err != nil || fmt.Sprint(entries) != fmt.Sprint(want) {
 		t.Errorf("parsed %v (%v), want %v", entries, err, want)
 	}

@@ -134,7 +134,8 @@ func (p *planner) keep(a action, entry *indexEntry) {
 	} else {
 		e.stat = newIndexStat(&a.have.stat)
 	}
-	if entry == nil || entry.hash != e.hash || entry.mode != e.mode || !entry.stat.agrees(e.stat) || p.index.racy(e.stat) {
+	same := entry != nil && entry.hash == e.hash && entry.mode == e.mode && entry.stat.agrees(e.stat)
+	if !same || p.index.racy(e.stat) {
 		p.plan.refresh = true
 	}
 	p.plan.entries = append(p.plan.entries, e)

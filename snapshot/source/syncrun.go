@@ -120,57 +120,11 @@ func (s *syncRun) objects() (*objects, error) {
 	return s.store, err
 }
 
-// described reports whether the index is the one that the state file speaks of.
-func (s *syncRun) described() bool {
-	return !s.state.commit.IsZero() && s.state.index == s.index.checksum
-}
+func (s *syncRun) known() known { return known{s.index, s.state} }
 
-// listTarget lists the target's tree: from the index if that is known to stand for it or for a commit
-// that it can be compared with, else from its tree objects.
+// listTarget lists the target's tree.
 func (s *syncRun) listTarget() ([]treeFile, error) {
-	if s.described() {
-		list := make([]treeFile, len(s.index.entries))
-		for i := range list {
-			list[i] = *entryFile(&s.index.entries[i])
-		}
-		if s.state.commit == s.target {
-			return list, nil
-		}
-		list, err := s.updateList(list)
-		var damaged *ObjectError
-		if !errors.As(err, &damaged) { // the old commit's objects are not needed otherwise
-			return list, err
-		}
-	}
-	root, err := s.treeOf(s.target)
-	if err != nil {
-		return nil, err
-	}
-	return listTree(s.ctx, s.store, root)
-}
-
-func (s *syncRun) updateList(list []treeFile) ([]treeFile, error) {
-	from, err := s.treeOf(s.state.commit)
-	if err != nil {
-		return nil, err
-	}
-	to, err := s.treeOf(s.target)
-	if err != nil {
-		return nil, err
-	}
-	return updateList(s.ctx, s.store, list, from, to)
-}
-
-func (s *syncRun) treeOf(commit plumbing.Hash) (plumbing.Hash, error) {
-	o, err := s.objects()
-	if err != nil {
-		return plumbing.ZeroHash, err
-	}
-	c, err := o.commit(commit)
-	if err != nil {
-		return plumbing.ZeroHash, err
-	}
-	return c.TreeHash, nil
+	return s.known().list(s.ctx, s.objects, s.target)
 }
 
 // makePlan compares the target, the index and the working copy.
@@ -218,7 +172,7 @@ func (s *syncRun) makePlan() (err error) {
 // earlierCommits are those whose files an update may have written.
 func (s *syncRun) earlierCommits() []plumbing.Hash {
 	commits := slices.Clone(s.journal)
-	if !s.state.commit.IsZero() && !s.described() {
+	if !s.state.commit.IsZero() && !s.known().sound() {
 		commits = append(commits, s.state.commit)
 	}
 	return commits
@@ -233,7 +187,7 @@ func (s *syncRun) conversion(f *treeFile) (conversion, error) {
 func (s *syncRun) settled() bool {
 	_, lockLeft := describeLock(s.file(lockName))
 	return !s.plan.changes() && !s.plan.refresh && len(s.journal) == 0 && !lockLeft &&
-		s.described() && s.state.commit == s.target && s.state.attributes == s.digest
+		s.known().sound() && s.state.commit == s.target && s.state.attributes == s.digest
 }
 
 // sweep removes what killed runs have left half written in the git directory.
@@ -270,6 +224,9 @@ func (s *syncRun) apply() (err error) {
 			return err
 		}
 	}
+	if err := s.makeDurable(); err != nil {
+		return err
+	}
 	return s.record(lock)
 }
 
@@ -284,7 +241,7 @@ func (s *syncRun) change() error {
 		return err
 	}
 	defer out.close() // what is left there is removed by the next run
-	out.conversion = map[string]conversion{}
+	out.objects, out.conversion = s.store, map[string]conversion{}
 	for _, a := range writes {
 		if out.conversion[a.path], err = s.conversion(a.want); err != nil {
 			return err
@@ -308,11 +265,20 @@ func (s *syncRun) change() error {
 	}
 	s.result.Changed = len(s.plan.actions)
 	s.plan.refresh = true
-	if err := takeStep(s.step, "sync file system"); err != nil {
-		return err
+	return nil
+}
+
+// makeDurable syncs what this run and killed ones have written: the index must not be durable before
+// the files that it speaks of.
+func (s *syncRun) makeDurable() error {
+	if !s.plan.changes() && len(s.journal) == 0 {
+		return nil
 	}
-	// The index must not be durable before the files that it speaks of.
-	if err := unix.Syncfs(int(s.root.Fd())); err != nil {
+	err := takeStep(s.step, "sync file system")
+	if err == nil {
+		err = unix.Syncfs(int(s.root.Fd()))
+	}
+	if err != nil {
 		return fmt.Errorf("syncing the file system: %w", err)
 	}
 	return nil

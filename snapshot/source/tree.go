@@ -35,6 +35,15 @@ func (t *gitTree) load(ctx context.Context) error {
 	if !plumbing.IsHash(t.rev.ID) {
 		return errors.New("this is not the full hash of a commit")
 	}
+	k, err := readKnown(t.gitDir)
+	if err != nil {
+		return err
+	}
+	layout, err := layoutOf(t.gitDir)
+	if err != nil {
+		return err
+	}
+	t.gitDir = layout.commonDir
 	o, err := openObjects(t.gitDir)
 	if err != nil {
 		return err
@@ -44,15 +53,12 @@ func (t *gitTree) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	commit, err := o.commit(plumbing.NewHash(t.rev.ID))
+	open := func() (*objects, error) { return o, nil }
+	files, err := k.list(ctx, open, plumbing.NewHash(t.rev.ID))
 	if err != nil {
 		return err
 	}
-	files, err := listTree(ctx, o, commit.TreeHash)
-	if err != nil {
-		return err
-	}
-	attributes, err := newTreeAttributes(func() (*objects, error) { return o, nil }, t.gitDir, files)
+	attributes, err := newTreeAttributes(open, t.gitDir, files)
 	if err != nil {
 		return err
 	}

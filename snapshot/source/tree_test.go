@@ -33,7 +33,8 @@ func TestGitTreeIsWhatGitArchiveHas(t *testing.T) {
 			"export-ignore", "export-ignore", "-export-ignore", "!export-ignore", "export-ignore=x",
 			"text", "-text", "text=auto", "eol=crlf", "eol=lf", "crlf", "binary",
 		})
-		r.write("info/attributes", rapid.SampledFrom([]string{"", "*.b -export-ignore\n", "\xef\xbb\xbfa eol=crlf\n"}).Draw(t, "info"))
+		r.write("info/attributes", rapid.SampledFrom([]string{"", "*.b -export-ignore\n",
+			"\xef\xbb\xbfa eol=crlf\n"}).Draw(t, "info"))
 		publishedAsArchived(t, r.gitDir, r.commitFiles(files))
 	})
 }
@@ -42,18 +43,24 @@ func TestGitTreeHonoursExportIgnoreAsGitArchiveDoes(t *testing.T) {
 	for _, attributes := range []string{
 		"a export-ignore", "/a export-ignore", "a/ export-ignore", "a/** export-ignore", "**/b export-ignore",
 		"d/e/ export-ignore", "d/e export-ignore", "sub/ export-ignore", "sub export-ignore", "sub/** export-ignore",
-		"f/ export-ignore", "l/ export-ignore", "* export-ignore", "* export-ignore\n/d -export-ignore\n/d/e -export-ignore\nx -export-ignore",
-		"[attr]hide export-ignore\na hide", "d/e/x export-ignore\nd/e/y export-ignore", ".gitattributes export-ignore",
-		"[attr]hide export-ignore\n[attr]hide -export-ignore\na hide", "binary export-ignore", "!a export-ignore", `\!a export-ignore`,
-		"a " + strings.Repeat("x", maxAttributesLine) + " export-ignore", "a export-ignore" + strings.Repeat(" ", maxAttributesLine-16),
-		"a export-ignore" + strings.Repeat(" ", maxAttributesLine-15), "a export-ignore -bad!name", "\xef\xbb\xbfa export-ignore",
+		"f/ export-ignore", "l/ export-ignore", "* export-ignore",
+		"* export-ignore\n/d -export-ignore\n/d/e -export-ignore\nx -export-ignore",
+		"[attr]hide export-ignore\na hide", "d/e/x export-ignore\nd/e/y export-ignore",
+		".gitattributes export-ignore",
+		"[attr]hide export-ignore\n[attr]hide -export-ignore\na hide", "binary export-ignore",
+		"!a export-ignore", `\!a export-ignore`,
+		"a " + strings.Repeat("x", maxAttributesLine) + " export-ignore",
+		"a export-ignore" + strings.Repeat(" ", maxAttributesLine-16),
+		"a export-ignore" + strings.Repeat(" ", maxAttributesLine-15), "a export-ignore -bad!name",
+		"\xef\xbb\xbfa export-ignore",
 		"x export-ignore\x00\nf export-ignore", "f export-ignore\r\nx export-ignore\r",
 	} {
 		t.Run(fmt.Sprintf("%.40q", attributes), func(t *testing.T) {
 			r := newCheckedRig(t)
 			files := map[string]fakeFile{
-				".gitattributes": file(attributes), "a/x": file("1"), "a/b/x": file("2"), "d/e/x": file("3"), "d/e/y": file("4"),
-				"sub": submodule("s"), "f": file("5"), "l": link("a"), "!a": file("6"), "d/a": file("7"),
+				".gitattributes": file(attributes), "a/x": file("1"), "a/b/x": file("2"), "d/e/x": file("3"),
+				"d/e/y": file("4"),
+				"sub":   submodule("s"), "f": file("5"), "l": link("a"), "!a": file("6"), "d/a": file("7"),
 				"d/e/sub": submodule("s"), "only/.gitattributes": file("* export-ignore"), "binary": file("8"),
 				"deep/er/.gitattributes": file("[attr]mine export-ignore\nz mine"), "deep/er/z": file("9"),
 			}
@@ -113,7 +120,8 @@ func TestGitTreeRefusesEntriesByName(t *testing.T) {
 				if err == nil || !strings.Contains(err.Error(), "refused") {
 					t.Fatalf("the error is %v, want a refusal", err)
 				}
-				if !strings.Contains(err.Error(), c.words) && !strings.Contains(err.Error(), "below/"+strings.Trim(c.words, `"`)) {
+				if !strings.Contains(err.Error(), c.words) && !strings.Contains(err.Error(),
+					"below/"+strings.Trim(c.words, `"`)) {
 					t.Errorf("the error does not say %s: %v", c.words, err)
 				}
 			}
@@ -124,7 +132,8 @@ func TestGitTreeRefusesEntriesByName(t *testing.T) {
 func TestGitTreeTakesWhatLinuxTakes(t *testing.T) {
 	r := newObjectRig(t, t.TempDir())
 	files := map[string]fakeFile{}
-	for _, name := range []string{".GIT", ".Git", "git~1", ".git ", ".git.", ".gitx", "...", "aux", "a:b", `a\b`, "a\x01b", strings.Repeat("n", 255)} {
+	for _, name := range []string{".GIT", ".Git", "git~1", ".git ", ".git.", ".gitx", "...", "aux", "a:b",
+		`a\b`, "a\x01b", strings.Repeat("n", 255)} {
 		files[name] = file(name)
 		files["d/"+name] = file(name)
 	}
@@ -136,8 +145,10 @@ func TestGitTreeMapsLegacyModes(t *testing.T) {
 	r := newObjectRig(t, t.TempDir())
 	blob := r.blob("x")
 	commit := rawCommit(r,
-		object.TreeEntry{Name: "a", Mode: 0o100664, Hash: blob}, object.TreeEntry{Name: "b", Mode: 0o100775, Hash: blob},
-		object.TreeEntry{Name: "c", Mode: 0o100600, Hash: blob}, object.TreeEntry{Name: "d", Mode: 0o100700, Hash: blob})
+		object.TreeEntry{Name: "a", Mode: 0o100664, Hash: blob}, object.TreeEntry{Name: "b", Mode: 0o100775,
+			Hash: blob},
+		object.TreeEntry{Name: "c", Mode: 0o100600, Hash: blob}, object.TreeEntry{Name: "d", Mode: 0o100700,
+			Hash: blob})
 	var modes strings.Builder
 	for _, e := range mustTree(t, r.gitDir, commit).Entries() {
 		modes.WriteByte(byte(e.Mode))
@@ -201,7 +212,8 @@ func TestGitTreeRefusesATreeThatExplodes(t *testing.T) {
 
 func TestGitTreeNeverEndsAtAMissingObject(t *testing.T) {
 	files := map[string]fakeFile{
-		"a/1": file("a1"), "a/2": file("a2"), "b/c/3": file("b3"), "b/.gitattributes": file("x export-ignore"), "z": file("z"), "l": link("z"),
+		"a/1": file("a1"), "a/2": file("a2"), "b/c/3": file("b3"), "b/.gitattributes": file("x export-ignore"),
+		"z": file("z"), "l": link("z"),
 	}
 	r := newObjectRig(t, t.TempDir())
 	commit := r.commitFiles(files)
@@ -257,13 +269,15 @@ func TestGitTreeGivesEqualIDsToEqualBytesOnly(t *testing.T) {
 	r := newObjectRig(t, t.TempDir())
 	tree := mustTree(t, r.gitDir, r.commitFiles(map[string]fakeFile{
 		".gitattributes": file("c* eol=crlf\nauto* text=auto eol=crlf\n"),
-		"a":              file("x\n"), "b": executable("x\n"), "c1": file("x\n"), "c2": file("x\n"), "auto": file("x\n"), "l": link("x\n"), "s": submodule("s"),
+		"a":              file("x\n"), "b": executable("x\n"), "c1": file("x\n"), "c2": file("x\n"),
+		"auto": file("x\n"), "l": link("x\n"), "s": submodule("s"),
 	}))
 	ids, sizes := map[string]string{}, map[string]int64{}
 	for _, e := range tree.Entries() {
 		ids[e.Path], sizes[e.Path] = e.ID, e.Size
 	}
-	if ids["a"] != ids["b"] || ids["a"] != ids["l"] || ids["c1"] != ids["c2"] || ids["a"] == ids["c1"] || ids["a"] == ids["auto"] || ids["s"] != "" {
+	if ids["a"] != ids["b"] || ids["a"] != ids["l"] || ids["c1"] != ids["c2"] || ids["a"] == ids["c1"] ||
+		ids["a"] == ids["auto"] || ids["s"] != "" {
 		t.Errorf("IDs: %v", ids)
 	}
 	if sizes["a"] != 2 || sizes["c1"] != 2 || sizes["s"] != 0 {
@@ -285,7 +299,8 @@ func TestGitTreeWarnsOfAttributesThatItDoesNotHonour(t *testing.T) {
 	} {
 		r := newObjectRig(t, t.TempDir())
 		tree := mustTree(t, r.gitDir, r.commitFiles(map[string]fakeFile{
-			".gitattributes": file(attributes), "a": file("1"), "b": file("2"), "d/x": file("3"), "s": submodule("s"), "l": link("a"),
+			".gitattributes": file(attributes), "a": file("1"), "b": file("2"), "d/x": file("3"),
+			"s": submodule("s"), "l": link("a"),
 		}))
 		got := strings.Join(tree.Warnings(), "\n")
 		if want == "" && got != "" || !strings.Contains(got, want) || len(tree.Warnings()) > 1 {

@@ -192,11 +192,14 @@ func checkSome(t *testing.T, rounds int, prop func(*rapid.T)) {
 var (
 	oddNames = []string{
 		"a", "b", "c", "a.b", "a-b", "A", "with blank", "new\nline", "\xff\xfe", "é", "-dash", "aux.txt", "com1.conf",
-		"CON", ".hidden", "*", "q?[x]", `back\slash`, "trailing.", "etchtag-tmp", ".gitignore", "~", strings.Repeat("n", 255),
+		"CON", ".hidden", "*", "q?[x]", `back\slash`, "trailing.", "etchtag-tmp", ".gitignore", "~",
+		strings.Repeat("n", 255),
 	}
 	oddContents = []string{
-		"", "text\n", "a\nb\nc\n", "no end", "a\r\nb\r\n", "mixed\r\nends\n", "lone\rreturn\n", "nul\x00\n", "\n", "\r", "\r\n",
-		"end of file\n\x1a", "\x1a", "bell\a\n", strings.Repeat("long line ", 20) + "\x01\n", strings.Repeat("x\n", 1000),
+		"", "text\n", "a\nb\nc\n", "no end", "a\r\nb\r\n", "mixed\r\nends\n", "lone\rreturn\n", "nul\x00\n",
+		"\n", "\r", "\r\n",
+		"end of file\n\x1a", "\x1a", "bell\a\n", strings.Repeat("long line ", 20) + "\x01\n",
+		strings.Repeat("x\n", 1000),
 	}
 	oddTargets = []string{"a", "../a", "/etc/passwd", "/nonexistent", "dangling", ".", "with blank\nline", "\xff"}
 )
@@ -246,9 +249,11 @@ func drawAttributes(t *rapid.T, label string, names, attributes []string) string
 	)
 	line := rapid.Custom(func(t *rapid.T) string {
 		pattern := rapid.SampledFrom([]string{"", "", "", "/", "**/"}).Draw(t, "start") +
-			strings.Join(rapid.SliceOfN(piece, 1, 3).Draw(t, "pieces"), rapid.SampledFrom([]string{"/", "/", ""}).Draw(t, "between")) +
+			strings.Join(rapid.SliceOfN(piece, 1, 3).Draw(t, "pieces"), rapid.SampledFrom([]string{"/", "/",
+				""}).Draw(t, "between")) +
 			rapid.SampledFrom([]string{"", "", "", "/", "/**"}).Draw(t, "end")
-		if strings.ContainsAny(pattern, " \n") || !utf8.ValidString(pattern) || rapid.IntRange(0, 9).Draw(t, "quote") == 0 {
+		if strings.ContainsAny(pattern, " \n") || !utf8.ValidString(pattern) || rapid.IntRange(0, 9).Draw(t,
+			"quote") == 0 {
 			pattern = quoteC(pattern)
 		}
 		words := rapid.SliceOfN(rapid.SampledFrom(attributes), 1, 3).Draw(t, "attributes")
@@ -298,7 +303,7 @@ func newCheckedRig(t *testing.T) *objectRig {
 }
 
 // memoryDir returns a directory in which it costs nothing to sync the file system, if there is one.
-func memoryDir(t *testing.T) string {
+func memoryDir(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/dev/shm", "etchtag-test")
 	if err != nil {

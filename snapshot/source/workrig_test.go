@@ -37,7 +37,8 @@ func newWorkRig(t testing.TB, base string) *workRig {
 		}
 	}
 	r.w = &worktree{
-		dir: dir, gitDir: r.gitDir, discard: filepath.Join(base, "discarded"), now: func() time.Time { return theTime },
+		dir: dir, gitDir: r.gitDir, discard: filepath.Join(base, "discarded"),
+		now:  func() time.Time { return theTime },
 		wait: func(context.Context, time.Duration) error { return errors.New("the test does not wait") },
 	}
 	return r
@@ -85,7 +86,8 @@ func (r *workRig) git(t failer, args ...string) string {
 func (r *workRig) gitAgrees(t failer) {
 	t.Helper()
 	for _, args := range [][]string{
-		{"diff-files"}, {"diff-index", "--cached", "HEAD"}, {"status", "--porcelain", "--ignored", "--untracked-files=all"},
+		{"diff-files"}, {"diff-index", "--cached", "HEAD"}, {"status", "--porcelain", "--ignored",
+			"--untracked-files=all"},
 	} {
 		if out := r.git(t, args...); out != "" {
 			t.Fatalf("git %s says:\n%s", strings.Join(args, " "), out)
@@ -140,7 +142,8 @@ func expected(files map[string]fakeFile) listing {
 func (r *workRig) outsideUntouched(t failer) {
 	t.Helper()
 	listDir(t, r.outside).same(t, "the directory beside the working copy", listing{
-		"b": describe(Directory, ""), "f": file("outside").describe(), "a": file("outside").describe(), "b/a": file("outside").describe(),
+		"b": describe(Directory, ""), "f": file("outside").describe(), "a": file("outside").describe(),
+		"b/a": file("outside").describe(),
 	})
 	for _, name := range []string{"f", "a", "b/a"} {
 		if info, err := os.Stat(filepath.Join(r.outside, name)); err != nil || info.Mode() != 0o600 {

@@ -23,7 +23,7 @@ func underUmask(mask int, do func()) {
 
 func TestWorktreeModesDoNotDependOnTheUmask(t *testing.T) {
 	underUmask(0o077, func() {
-		r := newWorkRig(t, filepath.Join(t.TempDir(), "base"))
+		r := newWorkRig(t, filepath.Join(memoryDir(t), "base"))
 		r.sync(r.commitFiles(threeTrees[0]))
 		r.sync(r.commitFiles(threeTrees[1]))
 		r.holds(t, threeTrees[1])
@@ -36,7 +36,7 @@ func TestWorktreeModesDoNotDependOnTheUmask(t *testing.T) {
 func TestWorktreeAdoptsACheckoutOfGit(t *testing.T) {
 	needProgram(t, "git")
 	for _, mask := range []int{0o022, 0o077, 0} {
-		r := newWorkRig(t, t.TempDir())
+		r := newWorkRig(t, memoryDir(t))
 		commit := r.commitFiles(threeTrees[0])
 		underUmask(mask, func() { r.git(t, "reset", "-q", "--hard") })
 		r.put("edited", "my own")
@@ -52,7 +52,7 @@ func TestWorktreeAdoptsACheckoutOfGit(t *testing.T) {
 
 func TestWorktreeTakesUpWhatGitDidMeanwhile(t *testing.T) {
 	needProgram(t, "git")
-	r := newWorkRig(t, t.TempDir())
+	r := newWorkRig(t, memoryDir(t))
 	first, second := r.commitFiles(threeTrees[0]), r.commitFiles(threeTrees[1])
 	r.sync(second)
 	r.git(t, "checkout", "-q", "--detach", first.String())
@@ -69,7 +69,7 @@ func TestWorktreeTakesUpWhatGitDidMeanwhile(t *testing.T) {
 
 func TestWorktreeOfALinkedWorkingTree(t *testing.T) {
 	needProgram(t, "git")
-	r := newWorkRig(t, t.TempDir())
+	r := newWorkRig(t, memoryDir(t))
 	commit := r.commitFiles(threeTrees[0])
 	linked := filepath.Join(filepath.Dir(r.w.dir), "linked")
 	r.git(t, "worktree", "add", "-q", "--detach", "--no-checkout", linked, commit.String())
@@ -84,7 +84,7 @@ func TestWorktreeOfALinkedWorkingTree(t *testing.T) {
 }
 
 func TestWorktreeMayBeALink(t *testing.T) {
-	r := newWorkRig(t, t.TempDir())
+	r := newWorkRig(t, memoryDir(t))
 	if err := os.Symlink(r.w.dir, r.w.dir+"-link"); err != nil {
 		t.Fatal(err)
 	}
@@ -96,9 +96,10 @@ func TestWorktreeMayBeALink(t *testing.T) {
 
 func TestWorktreeConvertsLineEndsAsGitCheckoutDoes(t *testing.T) {
 	needProgram(t, "git")
-	r := newWorkRig(t, t.TempDir())
+	r := newWorkRig(t, memoryDir(t))
 	attributes := []string{
-		"", "* text=auto eol=crlf\n", "*.a text eol=crlf\n", "* -text\n", "*.a text\n", "d/** text eol=crlf\n/x export-ignore\n", "",
+		"", "* text=auto eol=crlf\n", "*.a text eol=crlf\n", "* -text\n", "*.a text\n",
+		"d/** text eol=crlf\n/x export-ignore\n", "",
 	}
 	for i, text := range attributes {
 		files := map[string]fakeFile{"x": file("not exported\n")}
@@ -109,9 +110,10 @@ func TestWorktreeConvertsLineEndsAsGitCheckoutDoes(t *testing.T) {
 			files[fmt.Sprintf("%d.a", j)], files[fmt.Sprintf("d/%d", j)] = file(data), executable(data)
 		}
 		commit := r.commitFiles(files)
-		reference := newWorkRig(t, t.TempDir())
+		reference := newWorkRig(t, memoryDir(t))
 		for _, name := range []string{"config", "info/attributes"} {
-			content := map[string]string{"config": "[core]\n\tautocrlf = " + []string{"false", "true", "input"}[i%3] + "\n"}[name]
+			content := map[string]string{"config": "[core]\n\tautocrlf = " + []string{"false", "true",
+				"input"}[i%3] + "\n"}[name]
 			if name == "info/attributes" && i == 3 {
 				content = "1.a text eol=crlf\n"
 			}
@@ -135,9 +137,11 @@ func TestWorktreeConvertsLineEndsAsGitCheckoutDoes(t *testing.T) {
 }
 
 func TestWorktreePassesOnWhatGoes(t *testing.T) {
-	r := newWorkRig(t, t.TempDir())
-	r.sync(r.commitFiles(map[string]fakeFile{"edited": file("old"), "gone": file("old"), "same": file("old"), "link": file("old"), "empty": file("")}))
-	commit := r.commitFiles(map[string]fakeFile{"edited": file("new"), "same": file("new"), "link": file("new"), "empty": file("")})
+	r := newWorkRig(t, memoryDir(t))
+	r.sync(r.commitFiles(map[string]fakeFile{"edited": file("old"), "gone": file("old"), "same": file("old"),
+		"link": file("old"), "empty": file("")}))
+	commit := r.commitFiles(map[string]fakeFile{"edited": file("new"), "same": file("new"), "link": file("new"),
+		"empty": file("")})
 	for _, name := range []string{"edited", "gone", "untracked"} {
 		r.put(name, "local")
 	}
@@ -171,13 +175,14 @@ func TestWorktreePassesOnWhatGoes(t *testing.T) {
 }
 
 func TestWorktreeStopsIfWhatGoesCannotBePassedOn(t *testing.T) {
-	r := newWorkRig(t, t.TempDir())
+	r := newWorkRig(t, memoryDir(t))
 	commit := r.commitFiles(map[string]fakeFile{"a": file("1")})
 	r.sync(commit)
 	r.put("a", "my own")
 	refusal := errors.New("not this one")
 	r.w.beforeReplace = func(string, []byte, []byte, []byte) error { return refusal }
-	if _, err := r.w.sync(context.Background(), commit); !errors.Is(err, refusal) || !strings.Contains(err.Error(), `"a"`) {
+	if _, err := r.w.sync(context.Background(), commit); !errors.Is(err, refusal) ||
+		!strings.Contains(err.Error(), `"a"`) {
 		t.Errorf("the error is %v", err)
 	}
 	if data, err := os.ReadFile(r.path("a")); string(data) != "my own" {
@@ -186,7 +191,7 @@ func TestWorktreeStopsIfWhatGoesCannotBePassedOn(t *testing.T) {
 }
 
 func TestWorktreeKeepsTheLastTenDirectoriesOfLocalEdits(t *testing.T) {
-	r := newWorkRig(t, t.TempDir())
+	r := newWorkRig(t, memoryDir(t))
 	commit := r.commitFiles(map[string]fakeFile{"a": file("1")})
 	foreign := filepath.Join(r.w.discard, "not ours")
 	if err := os.MkdirAll(foreign, 0o755); err != nil {
@@ -205,7 +210,8 @@ func TestWorktreeKeepsTheLastTenDirectoriesOfLocalEdits(t *testing.T) {
 		}
 	}
 	left, _ := filepath.Glob(r.w.discard + "/2*")
-	if len(left) != maxDiscards || filepath.Base(left[0]) != "20261122-110000" || filepath.Base(left[9]) != "20261122-150000-1" {
+	if len(left) != maxDiscards || filepath.Base(left[0]) != "20261122-110000" ||
+		filepath.Base(left[9]) != "20261122-150000-1" {
 		t.Errorf("left are %q", left)
 	}
 	if _, err := os.Stat(foreign); err != nil {
@@ -216,7 +222,7 @@ func TestWorktreeKeepsTheLastTenDirectoriesOfLocalEdits(t *testing.T) {
 // anotherFileSystem returns a directory that is not on the file system of dir.
 func anotherFileSystem(t *testing.T, dir string) string {
 	t.Helper()
-	for _, other := range []string{"/dev/shm", "/var/tmp", "/run"} {
+	for _, other := range []string{"/dev/shm", os.TempDir(), "/var/tmp", "/run"} {
 		there, err := os.MkdirTemp(other, "etchtag-test")
 		if err != nil {
 			continue
@@ -232,7 +238,7 @@ func anotherFileSystem(t *testing.T, dir string) string {
 }
 
 func TestWorktreeAcrossFileSystems(t *testing.T) {
-	r := newWorkRig(t, t.TempDir())
+	r := newWorkRig(t, memoryDir(t))
 	there := anotherFileSystem(t, r.w.dir)
 	// The repository and the local edits lie elsewhere.
 	if err := errors.Join(os.CopyFS(there+"/git", os.DirFS(r.gitDir)), os.RemoveAll(r.gitDir)); err != nil {
@@ -244,20 +250,23 @@ func TestWorktreeAcrossFileSystems(t *testing.T) {
 	r.put("untracked/x", "my own")
 	r.put("untracked/.git/refs/y", "my own")
 	r.put(temporaryName+"-7", "left by a killed run")
-	if err := errors.Join(os.Symlink("my own", r.path("untracked/link")), syscall.Mkfifo(r.path("fifo"), 0o644)); err != nil {
+	if err := errors.Join(os.Symlink("my own", r.path("untracked/link")), syscall.Mkfifo(r.path("fifo"),
+		0o644)); err != nil {
 		t.Fatal(err)
 	}
 	r.sync(r.commitFiles(threeTrees[1]))
 	r.holds(t, threeTrees[1])
 	r.setAside(t).same(t, "what was set aside", expected(map[string]fakeFile{
-		"edited": file("my own"), "untracked/x": file("my own"), "untracked/.git/refs/y": file("my own"), "untracked/link": link("my own"),
+		"edited": file("my own"), "untracked/x": file("my own"), "untracked/.git/refs/y": file("my own"),
+		"untracked/link": link("my own"),
 	}))
 }
 
 func TestWorktreeReplacesFilesThatAreHardLinked(t *testing.T) {
-	r := newWorkRig(t, t.TempDir())
+	r := newWorkRig(t, memoryDir(t))
 	r.sync(r.commitFiles(map[string]fakeFile{"a": file("1"), "b": file("1")}))
-	if err := errors.Join(os.Remove(r.path("b")), os.Link(r.path("a"), r.path("b")), os.Link(r.path("a"), r.outside+"/linked")); err != nil {
+	if err := errors.Join(os.Remove(r.path("b")), os.Link(r.path("a"), r.path("b")), os.Link(r.path("a"),
+		r.outside+"/linked")); err != nil {
 		t.Fatal(err)
 	}
 	files := map[string]fakeFile{"a": file("2"), "b": file("3")}

@@ -18,10 +18,12 @@ import (
 // faultTrees is a transition with something of every kind of operation.
 func faultTrees() (from, to map[string]fakeFile) {
 	from = map[string]fakeFile{
-		"changed": file("1\n"), "gone/x": file("1\n"), "mode": file("1\n"), "link": link("1"), "swap": file("1\n"), "pws/x": file("1\n"),
+		"changed": file("1\n"), "gone/x": file("1\n"), "mode": file("1\n"), "link": link("1"),
+		"swap": file("1\n"), "pws/x": file("1\n"),
 	}
 	to = map[string]fakeFile{
-		"changed": file("2\n"), "new/x": file("2\n"), "mode": executable("1\n"), "link": link("2"), "swap/x": file("2\n"), "pws": file("2\n"),
+		"changed": file("2\n"), "new/x": file("2\n"), "mode": executable("1\n"), "link": link("2"),
+		"swap/x": file("2\n"), "pws": file("2\n"),
 		"sub": submodule("2"),
 	}
 	return from, to
@@ -136,7 +138,7 @@ func syncAndDie(t *testing.T, args string) {
 }
 
 func TestWorktreeMakesFilesDurableBeforeTheIndexSpeaksOfThem(t *testing.T) {
-	r := newWorkRig(t, t.TempDir())
+	r := newWorkRig(t, memoryDir(t))
 	var labels []string
 	r.w.step = func(label string) error {
 		labels = append(labels, label)
@@ -144,8 +146,10 @@ func TestWorktreeMakesFilesDurableBeforeTheIndexSpeaksOfThem(t *testing.T) {
 	}
 	r.sync(r.commitFiles(map[string]fakeFile{"a": file("1"), "d/b": link("2")}))
 	want := []string{
-		"lock index", "make temporary directory", "write journal", "write file", "rename file", "make directory", "make link",
-		"rename file", "sync file system", "write index", "rename index", "write state", "remove journal", "unlock index",
+		"lock index", "make temporary directory", "write journal", "write file", "rename file",
+		"make directory", "make link",
+		"rename file", "sync file system", "write index", "rename index", "write state", "remove journal",
+		"unlock index",
 	}
 	if !slices.Equal(labels, want) {
 		t.Errorf("the steps are\n%q, want\n%q", labels, want)
@@ -154,7 +158,7 @@ func TestWorktreeMakesFilesDurableBeforeTheIndexSpeaksOfThem(t *testing.T) {
 
 func TestWorktreeKeepsEditsMadeWhileItWorks(t *testing.T) {
 	for label, edit := range map[string]string{"write journal": "changed", "make temporary directory": "new"} {
-		r := newWorkRig(t, t.TempDir())
+		r := newWorkRig(t, memoryDir(t))
 		r.sync(r.commitFiles(map[string]fakeFile{"changed": file("1")}))
 		files := map[string]fakeFile{"changed": file("2"), "new": file("2")}
 		commit := r.commitFiles(files)
@@ -164,7 +168,8 @@ func TestWorktreeKeepsEditsMadeWhileItWorks(t *testing.T) {
 			}
 			return nil
 		}
-		if _, err := r.w.sync(context.Background(), commit); !errors.Is(err, errChangedMeanwhile) || !strings.Contains(err.Error(), edit) {
+		if _, err := r.w.sync(context.Background(), commit); !errors.Is(err, errChangedMeanwhile) ||
+			!strings.Contains(err.Error(), edit) {
 			t.Errorf("the error is %v", err)
 		}
 		r.w.step = nil
@@ -175,7 +180,7 @@ func TestWorktreeKeepsEditsMadeWhileItWorks(t *testing.T) {
 }
 
 func TestWorktreeChangesNothingIfAnObjectIsMissing(t *testing.T) {
-	r := newWorkRig(t, t.TempDir())
+	r := newWorkRig(t, memoryDir(t))
 	from, to := faultTrees()
 	r.sync(r.commitFiles(from))
 	commit := r.commitFiles(to)
@@ -192,7 +197,7 @@ func TestWorktreeChangesNothingIfAnObjectIsMissing(t *testing.T) {
 }
 
 func TestWorktreeStopsInTheMiddleWhenToldTo(t *testing.T) {
-	r := newWorkRig(t, t.TempDir())
+	r := newWorkRig(t, memoryDir(t))
 	from, to := faultTrees()
 	r.sync(r.commitFiles(from))
 	commit := r.commitFiles(to)
@@ -207,7 +212,7 @@ func TestWorktreeStopsInTheMiddleWhenToldTo(t *testing.T) {
 }
 
 func TestWorktreeReportsProgressUpToTheEnd(t *testing.T) {
-	r := newWorkRig(t, t.TempDir())
+	r := newWorkRig(t, memoryDir(t))
 	files := map[string]fakeFile{}
 	for i := range 300 { // enough for several writers
 		files[fmt.Sprintf("d%d/f%d", i%7, i)] = file(fmt.Sprint(i))
@@ -227,8 +232,9 @@ func TestWorktreeReportsProgressUpToTheEnd(t *testing.T) {
 }
 
 func TestWorktreeRefusesWhatCannotBeALink(t *testing.T) {
-	for what, target := range map[string]string{"too long": strings.Repeat("x", maxPath+1), "empty": "", "with a NUL": "a\x00b"} {
-		r := newWorkRig(t, t.TempDir())
+	for what, target := range map[string]string{"too long": strings.Repeat("x", maxPath+1), "empty": "",
+		"with a NUL": "a\x00b"} {
+		r := newWorkRig(t, memoryDir(t))
 		_, err := r.w.sync(context.Background(), r.commitFiles(map[string]fakeFile{"a link": link(target)}))
 		var damaged *ObjectError
 		if err == nil || errors.As(err, &damaged) || !strings.Contains(err.Error(), `"a link"`) {
@@ -238,14 +244,15 @@ func TestWorktreeRefusesWhatCannotBeALink(t *testing.T) {
 }
 
 func TestWorktreeRefusesToSetAsideInItself(t *testing.T) {
-	r := newWorkRig(t, t.TempDir())
+	r := newWorkRig(t, memoryDir(t))
 	commit := r.commitFiles(map[string]fakeFile{"a": file("1")})
 	if err := os.Symlink(r.w.dir, r.outside+"/link"); err != nil {
 		t.Fatal(err)
 	}
 	for _, dir := range []string{r.w.dir, r.path("tags/discarded"), r.outside + "/link/x/y"} {
 		r.w.discard = dir
-		if _, err := r.w.sync(context.Background(), commit); err == nil || !strings.Contains(err.Error(), "lies in the working copy") {
+		if _, err := r.w.sync(context.Background(), commit); err == nil || !strings.Contains(err.Error(),
+			"lies in the working copy") {
 			t.Errorf("%s: the error is %v", dir, err)
 		}
 	}

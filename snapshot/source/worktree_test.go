@@ -18,15 +18,22 @@ import (
 // threeTrees differ in all ways that matter.
 var threeTrees = []map[string]fakeFile{
 	{
-		"same": file("same\n"), "edited": file("1\n"), "gone": file("x\n"), "mode": file("m\n"), "d/a": file("a\n"), "d/e/b": file("b\n"),
-		"file to dir": file("1"), "dir to file/x": file("1"), "file to link": file("1"), "link to file": link("same"), "link": link("/etc/passwd"),
-		"link to dir": link("d"), "dir to link/x": file("1"), "sub": submodule("1"), "sub to file": submodule("1"), "file to sub": file("1"),
-		"gone dir/x/y/z": file("1"), "with blank\nand line/\xff": executable("#!\n"), "aux.txt": file("1"), "empty": file(""),
+		"same": file("same\n"), "edited": file("1\n"), "gone": file("x\n"), "mode": file("m\n"),
+		"d/a": file("a\n"), "d/e/b": file("b\n"),
+		"file to dir": file("1"), "dir to file/x": file("1"), "file to link": file("1"),
+		"link to file": link("same"), "link": link("/etc/passwd"),
+		"link to dir": link("d"), "dir to link/x": file("1"), "sub": submodule("1"),
+		"sub to file": submodule("1"), "file to sub": file("1"),
+		"gone dir/x/y/z": file("1"), "with blank\nand line/\xff": executable("#!\n"), "aux.txt": file("1"),
+		"empty": file(""),
 	},
 	{
-		"same": file("same\n"), "edited": file("22\n"), "mode": executable("m\n"), "d/a": file("a\n"), "d/e/c": file("b\n"), "new/x/y": file("1"),
-		"file to dir/x": file("1"), "dir to file": file("1"), "file to link": link("same"), "link to file": file("1"), "link": link("../x\n\xff"),
-		"link to dir/x": file("1"), "dir to link": link("d"), "sub": submodule("2"), "sub to file": file("1"), "file to sub": submodule("1"),
+		"same": file("same\n"), "edited": file("22\n"), "mode": executable("m\n"), "d/a": file("a\n"),
+		"d/e/c": file("b\n"), "new/x/y": file("1"),
+		"file to dir/x": file("1"), "dir to file": file("1"), "file to link": link("same"),
+		"link to file": file("1"), "link": link("../x\n\xff"),
+		"link to dir/x": file("1"), "dir to link": link("d"), "sub": submodule("2"), "sub to file": file("1"),
+		"file to sub":               submodule("1"),
 		"with blank\nand line/\xff": file("#!\n"), "aux.txt": link("aux.txt"), "empty": file("1"),
 	},
 	{},
@@ -34,7 +41,7 @@ var threeTrees = []map[string]fakeFile{
 
 func TestWorktreeFollowsEveryTransition(t *testing.T) {
 	needProgram(t, "git")
-	r := newWorkRig(t, t.TempDir())
+	r := newWorkRig(t, memoryDir(t))
 	for _, i := range []int{0, 0, 1, 0, 2, 1, 2, 0} {
 		r.sync(r.commitFiles(threeTrees[i]))
 		r.holds(t, threeTrees[i])
@@ -46,7 +53,7 @@ func TestWorktreeFollowsEveryTransition(t *testing.T) {
 }
 
 func TestWorktreeCountsWhatItChanges(t *testing.T) {
-	r := newWorkRig(t, t.TempDir())
+	r := newWorkRig(t, memoryDir(t))
 	for _, step := range []struct {
 		files map[string]fakeFile
 		want  int
@@ -56,14 +63,15 @@ func TestWorktreeCountsWhatItChanges(t *testing.T) {
 		{map[string]fakeFile{"a": file("1"), "d/b": executable("2")}, 0},
 		{map[string]fakeFile{"a": file("3")}, 2},
 	} {
-		if result := r.sync(r.commitFiles(step.files)); result.Changed != step.want || len(result.Warnings) > 0 || result.Discarded != "" {
+		if result := r.sync(r.commitFiles(step.files)); result.Changed != step.want ||
+			len(result.Warnings) > 0 || result.Discarded != "" {
 			t.Errorf("%v: %+v, want %d changes", step.files, result, step.want)
 		}
 	}
 }
 
 func TestWorktreeReadsNoObjectAndWritesNothingIfNothingChanged(t *testing.T) {
-	r := newWorkRig(t, t.TempDir())
+	r := newWorkRig(t, memoryDir(t))
 	commit := r.commitFiles(threeTrees[0])
 	r.sync(commit)
 	r.ageFiles()
@@ -90,7 +98,7 @@ func (r *workRig) ageFiles() {
 }
 
 func TestWorktreeLeavesUnchangedFilesAlone(t *testing.T) {
-	r := newWorkRig(t, t.TempDir())
+	r := newWorkRig(t, memoryDir(t))
 	r.sync(r.commitFiles(threeTrees[0]))
 	r.ageFiles()
 	var before, after unix.Stat_t
@@ -106,7 +114,7 @@ func TestWorktreeLeavesUnchangedFilesAlone(t *testing.T) {
 func TestWorktreeSetsLocalEditsAside(t *testing.T) {
 	needProgram(t, "git")
 	for _, target := range []int{0, 1} {
-		r := newWorkRig(t, t.TempDir())
+		r := newWorkRig(t, memoryDir(t))
 		r.sync(r.commitFiles(threeTrees[0]))
 		r.put("edited", "my own")
 		r.put("new/untracked", "my notes")
@@ -116,18 +124,22 @@ func TestWorktreeSetsLocalEditsAside(t *testing.T) {
 		r.put("mode", "m\n") // the same contents again
 		_ = os.Remove(r.path("same"))
 		_ = os.Remove(r.path("link"))
-		if err := errors.Join(os.Chmod(r.path("empty"), 0o751), os.Symlink("elsewhere", r.path("link")), os.MkdirAll(r.path("void/void"), 0o755)); err != nil {
+		if err := errors.Join(os.Chmod(r.path("empty"), 0o751), os.Symlink("elsewhere", r.path("link")),
+			os.MkdirAll(r.path("void/void"), 0o755)); err != nil {
 			t.Fatal(err)
 		}
 		result := r.sync(r.commitFiles(threeTrees[target]))
 		r.holds(t, threeTrees[target])
 		r.gitAgrees(t)
 		r.setAside(t).same(t, "what was set aside", expected(map[string]fakeFile{
-			"edited": file("my own"), "new/untracked": file("my notes"), "d/e": file("a file in place of a directory"),
-			"gone": file("edited and gone upstream"), "file to dir": file("edited and then a directory"), "link": link("elsewhere"),
+			"edited": file("my own"), "new/untracked": file("my notes"),
+			"d/e":  file("a file in place of a directory"),
+			"gone": file("edited and gone upstream"), "file to dir": file("edited and then a directory"),
+			"link": link("elsewhere"),
 		}))
 		want := filepath.Join(r.w.discard, "20261122-090000")
-		if result.Discarded != want || len(result.Warnings) != 1 || !strings.Contains(result.Warnings[0], fmt.Sprintf("6 files that were edited locally or are not upstream's were set aside in %q", want)) {
+		if result.Discarded != want || len(result.Warnings) != 1 || !strings.Contains(result.Warnings[0],
+			fmt.Sprintf("6 files that were edited locally or are not upstream's were set aside in %q", want)) {
 			t.Errorf("%+v", result)
 		}
 	}
@@ -135,7 +147,7 @@ func TestWorktreeSetsLocalEditsAside(t *testing.T) {
 
 func TestWorktreeSetsRepositoriesInsideAsideWhole(t *testing.T) {
 	needProgram(t, "git")
-	r := newWorkRig(t, t.TempDir())
+	r := newWorkRig(t, memoryDir(t))
 	files := map[string]fakeFile{"d/a": file("1"), "sub": submodule("s")}
 	commit := r.commitFiles(files)
 	r.sync(commit)
@@ -147,7 +159,8 @@ func TestWorktreeSetsRepositoriesInsideAsideWhole(t *testing.T) {
 	r.holds(t, files)
 	r.gitAgrees(t)
 	aside := r.setAside(t)
-	for _, path := range []string{"mine/.git/refs/heads", "sub/.git/refs/heads", "d/.git/refs/heads", "mine/note", "sub/note", "d/note"} {
+	for _, path := range []string{"mine/.git/refs/heads", "sub/.git/refs/heads", "d/.git/refs/heads",
+		"mine/note", "sub/note", "d/note"} {
 		if _, ok := aside[path]; !ok {
 			t.Errorf("%q is not among what was set aside", path)
 		}
@@ -163,8 +176,9 @@ func TestWorktreeNeverReachesOutsideThroughALink(t *testing.T) {
 		{},
 		{"a/b/c": file("new"), "b": link("x"), "f": submodule("s")},
 	} {
-		r := newWorkRig(t, t.TempDir())
-		r.sync(r.commitFiles(map[string]fakeFile{"a": file("old"), "b/a": file("old"), "f": file("old"), "deep/b/a": file("old")}))
+		r := newWorkRig(t, memoryDir(t))
+		r.sync(r.commitFiles(map[string]fakeFile{"a": file("old"), "b/a": file("old"), "f": file("old"),
+			"deep/b/a": file("old")}))
 		for _, name := range []string{"a", "b", "f", "deep"} {
 			if err := errors.Join(os.RemoveAll(r.path(name)), os.Symlink(r.outside, r.path(name))); err != nil {
 				t.Fatal(err)
@@ -174,18 +188,20 @@ func TestWorktreeNeverReachesOutsideThroughALink(t *testing.T) {
 		r.outsideUntouched(t)
 		r.holds(t, target)
 		here := link(r.outside)
-		r.setAside(t).same(t, "what was set aside", expected(map[string]fakeFile{"a": here, "b": here, "f": here, "deep": here}))
+		r.setAside(t).same(t, "what was set aside", expected(map[string]fakeFile{"a": here, "b": here,
+			"f": here, "deep": here}))
 	}
 }
 
 func TestWorktreeTakesOddThingsOutOfTheWay(t *testing.T) {
-	r := newWorkRig(t, t.TempDir())
+	r := newWorkRig(t, memoryDir(t))
 	files := map[string]fakeFile{"a": file("1"), "d/b": file("2")}
 	commit := r.commitFiles(files)
 	r.sync(commit)
 	_ = os.RemoveAll(r.path("a"))
 	_ = os.RemoveAll(r.path("d"))
-	if err := errors.Join(unix.Mkfifo(r.path("a"), 0o644), unix.Mkfifo(r.path("d"), 0o644), unix.Mkfifo(r.path("new"), 0o644)); err != nil {
+	if err := errors.Join(unix.Mkfifo(r.path("a"), 0o644), unix.Mkfifo(r.path("d"), 0o644),
+		unix.Mkfifo(r.path("new"), 0o644)); err != nil {
 		t.Fatal(err)
 	}
 	r.sync(commit)

@@ -1,0 +1,79 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+
+	"github.com/go-git/go-git/v5/plumbing"
+)
+
+// known is what the last sync left: the index, and which commit it stands for. To list a tree from it costs
+// one file to read, where the tree objects of a large tree are thousands.
+type known struct {
+	index *gitIndex
+	state syncState
+}
+
+// readKnown reads what is known of the working copy whose repository is gitDir. What is unusable says nothing.
+func readKnown(gitDir string) (known, error) {
+	index, err := readIndex(filepath.Join(gitDir, "index"))
+	if errors.Is(err, errIndexUnusable) {
+		return known{index: &gitIndex{}}, nil
+	}
+	if err != nil {
+		return known{}, err
+	}
+	state, err := readState(filepath.Join(gitDir, stateName))
+	return known{index, state}, err
+}
+
+// sound reports whether the index is the one that the state speaks of.
+func (k known) sound() bool {
+	return !k.state.commit.IsZero() && k.state.index == k.index.checksum
+}
+
+// list lists the tree of target: from the index if that is known to stand for it, or for a commit that it can be
+// compared with, else from its tree objects.
+func (k known) list(ctx context.Context, open func() (*objects, error), target plumbing.Hash) ([]treeFile, error) {
+	if k.sound() {
+		list, err := k.updateTo(ctx, open, target)
+		var damaged *ObjectError
+		if !errors.As(err, &damaged) { // the old commit's objects are not needed otherwise
+			return list, err
+		}
+	}
+	o, err := open()
+	if err != nil {
+		return nil, err
+	}
+	commit, err := o.commit(target)
+	if err != nil {
+		return nil, err
+	}
+	return listTree(ctx, o, commit.TreeHash)
+}
+
+// updateTo turns the index's list into that of target.
+func (k known) updateTo(ctx context.Context, open func() (*objects, error), target plumbing.Hash) ([]treeFile, error) {
+	list := make([]treeFile, len(k.index.entries))
+	for i := range list {
+		list[i] = *entryFile(&k.index.entries[i])
+	}
+	if k.state.commit == target {
+		return list, nil
+	}
+	o, err := open()
+	if err != nil {
+		return nil, err
+	}
+	from, err := o.commit(k.state.commit)
+	if err != nil {
+		return nil, err
+	}
+	to, err := o.commit(target)
+	if err != nil {
+		return nil, err
+	}
+	return updateList(ctx, o, list, from.TreeHash, to.TreeHash)
+}
