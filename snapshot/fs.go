@@ -10,7 +10,7 @@ import (
 
 // Step is called right before each operation that changes the file system, with a label that says
 // which it is. An error that it returns fails the operation in its place. Tests use it to fail or
-// stop at any of them; nil means that nobody is asked.
+// stop at any of them; nil means that nobody is asked. It is called by several goroutines at once.
 type Step func(label string) error
 
 // do performs the operation that label names on path, unless the step before it fails.

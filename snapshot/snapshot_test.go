@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -180,6 +181,16 @@ func (f *fixture) commit(id string, changes map[string]string) {
 	f.source.revisions[id], f.source.newest = files, id
 }
 
+// oneByOne makes a step that several workers can call.
+func oneByOne(step func(label string) error) Step {
+	var mu sync.Mutex
+	return func(label string) error {
+		mu.Lock()
+		defer mu.Unlock()
+		return step(label)
+	}
+}
+
 func (f *fixture) take(o TakeOptions) Result {
 	f.t.Helper()
 	r, err := f.Take(f.t.Context(), o)
@@ -283,12 +294,12 @@ func TestUnchangedFilesAreTakenFromThePreviousTag(t *testing.T) {
 			f.now = f.now.Add(time.Hour)
 			f.commit("r2", map[string]string{"defaults.yml": "a: 2\n", "a/x": "", "nodegrouper*": "", "nodegrouper": "#!/bin/sh\n"})
 			var taken []string
-			f.Step = func(label string) error {
+			f.Step = oneByOne(func(label string) error {
 				if label == "take file from previous tag" {
 					taken = append(taken, label)
 				}
 				return nil
-			}
+			})
 			second := f.take(TakeOptions{})
 			f.verify(first.Name, "r1")
 			f.verify(second.Name, "r2")
@@ -449,13 +460,13 @@ func TestAFailureAtAnyStepLeavesNoTagOrAWholeOne(t *testing.T) {
 			f.Keep = Keep{Within: time.Hour, Last: -1}
 			f.commit("r2", map[string]string{"defaults.yml": "a: 2\n", "new/file": "n\n"})
 			calls, failed := 0, ""
-			f.Step = func(label string) error {
+			f.Step = oneByOne(func(label string) error {
 				if calls++; calls == at {
 					failed = label
 					return unix.ENOSPC
 				}
 				return nil
-			}
+			})
 			// One worker's steps at a time, so that the n-th is always the same kind of operation.
 			r, err := f.Take(t.Context(), TakeOptions{})
 			if failed == "" {
@@ -547,7 +558,7 @@ func TestNotEnoughSpaceIsRefusedBeforeAnythingIsStaged(t *testing.T) {
 	}
 	defer unix.Unmount(dir, 0)
 	staged := false
-	f.Step = func(label string) error { staged = staged || label == "make stage"; return nil }
+	f.Step = oneByOne(func(label string) error { staged = staged || label == "make stage"; return nil })
 	_, err := f.Take(t.Context(), TakeOptions{})
 	if err == nil || !strings.Contains(err.Error(), "not enough space") || staged {
 		t.Errorf("got %v (staged %v), want a refusal with numbers", err, staged)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
@@ -78,6 +79,7 @@ type repository struct {
 	refs   gitRefs
 	branch string        // the full name of the local branch that is checked out; empty if HEAD is detached
 	commit plumbing.Hash // the commit that is checked out; zero if there is none
+	whole  bool          // as it was opened, before anything is fetched, no object can have gone; see known
 }
 
 // open reads the state of the checkout. If the repository is damaged it returns what could be read, too.
@@ -101,6 +103,9 @@ func (g *Git) open() (*repository, error) {
 		return r, err // its refs may be of another kind, too
 	}
 	err = errors.Join(err, r.readHead())
+	if state, stateErr := readState(filepath.Join(r.gitDir, stateName)); stateErr == nil {
+		r.whole = storeIsWhole(state, r.commonDir)
+	}
 	if r.commit.IsZero() {
 		_, r.commit, _ = r.refs.resolve(syncedRef) // the best that is known, if anything is
 	}
@@ -110,6 +115,9 @@ func (g *Git) open() (*repository, error) {
 func (r *repository) readConfig() error {
 	file := filepath.Join(r.commonDir, "config")
 	data, err := os.ReadFile(file)
+	if errors.Is(err, syscall.EISDIR) {
+		return &DamageError{r.commonDir, err}
+	}
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
@@ -258,6 +266,9 @@ func (g *Git) advance(ctx context.Context, r *repository) (Outcome, error) {
 	return g.apply(ctx, r, f)
 }
 
+// emptyTree is the tree without entries.
+var emptyTree = plumbing.NewHash("4b825dc642cb6eb9a060e54bf8d69288fbee4904")
+
 // apply brings the working copy to a revision that was fetched.
 func (g *Git) apply(ctx context.Context, r *repository, f follow) (Outcome, error) {
 	objs, err := openObjects(r.commonDir)
@@ -268,6 +279,9 @@ func (g *Git) apply(ctx context.Context, r *repository, f follow) (Outcome, erro
 	commit, err := objs.commit(f.target)
 	if err != nil {
 		return Outcome{}, err
+	}
+	if commit.TreeHash == emptyTree {
+		return Outcome{}, fmt.Errorf("upstream's revision %s has no files at all: it is not followed", f.target)
 	}
 	out := Outcome{Revision: Revision{ID: f.target.String(), Time: commit.Committer.When.UTC()}}
 	if err := g.compareHistory(ctx, objs, r, f, &out); err != nil {
@@ -348,7 +362,7 @@ func (r *repository) readable(commits ...plumbing.Hash) error {
 			continue
 		}
 		if _, err := objs.commit(h); err != nil {
-			return err
+			return &DamageError{r.root, err} // no ref of a sound repository leads to it
 		}
 	}
 	return nil
@@ -363,6 +377,7 @@ func (g *Git) worktree(r *repository) *worktree {
 		dir:           r.root,
 		gitDir:        r.gitDir,
 		discard:       g.o.Discard,
+		whole:         r.whole,
 		now:           g.o.Now,
 		beforeReplace: g.o.BeforeReplace,
 		step:          g.o.Step,

@@ -98,6 +98,9 @@ func readIndex(path string) (*gitIndex, error) {
 		return nil, fmt.Errorf("reading the index %q: %w", path, err)
 	}
 	data, err := io.ReadAll(f)
+	if errors.Is(err, unix.EISDIR) {
+		return nil, fmt.Errorf("reading the index: %w: %w", errIndexUnusable, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the index: %w", err)
 	}

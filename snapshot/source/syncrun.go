@@ -27,6 +27,7 @@ type syncRun struct {
 	index   *gitIndex
 	state   syncState
 	journal []plumbing.Hash
+	whole   bool // see known
 
 	list       []treeFile // the target's
 	attributes *treeAttributes
@@ -72,6 +73,7 @@ func (w *worktree) begin(ctx context.Context, target plumbing.Hash) (_ *syncRun,
 	if s.journal, err = readJournal(w.file(journalName)); err != nil {
 		return nil, err
 	}
+	s.whole = w.whole || storeIsWhole(s.state, s.common)
 	s.eol, err = readEOLConfig(s.common)
 	return s, err
 }
@@ -120,7 +122,7 @@ func (s *syncRun) objects() (*objects, error) {
 	return s.store, err
 }
 
-func (s *syncRun) known() known { return known{s.index, s.state} }
+func (s *syncRun) known() known { return known{s.index, s.state, s.whole} }
 
 // listTarget lists the target's tree.
 func (s *syncRun) listTarget() ([]treeFile, error) {
@@ -172,7 +174,7 @@ func (s *syncRun) makePlan() (err error) {
 // earlierCommits are those whose files an update may have written.
 func (s *syncRun) earlierCommits() []plumbing.Hash {
 	commits := slices.Clone(s.journal)
-	if !s.state.commit.IsZero() && !s.known().sound() {
+	if !s.state.commit.IsZero() && !s.known().described() {
 		commits = append(commits, s.state.commit)
 	}
 	return commits
@@ -192,6 +194,11 @@ func (s *syncRun) settled() bool {
 
 // sweep removes what killed runs have left half written in the git directory.
 func (s *syncRun) sweep() error {
+	if info, err := os.Lstat(s.file("index")); err == nil && info.IsDir() {
+		if err := os.RemoveAll(s.file("index")); err != nil {
+			return fmt.Errorf("removing a directory in the place of the index: %w", err)
+		}
+	}
 	for _, name := range []string{temporaryDir, newIndexName, stateName + ".tmp", journalName + ".tmp"} {
 		if err := os.RemoveAll(s.file(name)); err != nil {
 			return fmt.Errorf("removing what a killed run has left: %w", err)
@@ -287,8 +294,11 @@ func (s *syncRun) makeDurable() error {
 // record makes the index and the state file say what the working copy now is.
 func (s *syncRun) record(lock *indexLock) error {
 	state := syncState{index: s.index.checksum, commit: s.target, attributes: s.digest}
+	var err error
+	if state.objects, err = storeSignature(s.common); err != nil {
+		return err
+	}
 	if s.plan.refresh {
-		var err error
 		if state.index, err = lock.replace(s.plan.entries); err != nil {
 			return fmt.Errorf("writing the index: %w", err)
 		}

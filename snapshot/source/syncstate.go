@@ -28,10 +28,11 @@ type syncState struct {
 	index      [sha1.Size]byte // of the index file
 	commit     plumbing.Hash
 	attributes [sha1.Size]byte // of all that decides on conversions
+	objects    [sha1.Size]byte // storeSignature of the objects, among which all of the commit's are
 }
 
 func (s syncState) String() string {
-	return fmt.Sprintf("index %x\ncommit %s\nattributes %x\n", s.index, s.commit, s.attributes)
+	return fmt.Sprintf("index %x\ncommit %s\nattributes %x\nobjects %x\n", s.index, s.commit, s.attributes, s.objects)
 }
 
 // readState reads the state file. One that is missing or damaged says nothing: it is a shortcut.
@@ -44,7 +45,8 @@ func readState(path string) (syncState, error) {
 		return syncState{}, fmt.Errorf("reading what the index stands for: %w", err)
 	}
 	var s syncState
-	fields := map[string][]byte{"index": s.index[:], "commit": s.commit[:], "attributes": s.attributes[:]}
+	fields := map[string][]byte{"index": s.index[:], "commit": s.commit[:], "attributes": s.attributes[:],
+		"objects": s.objects[:]}
 	for line := range strings.Lines(string(data)) {
 		key, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
 		into := fields[key]

@@ -13,6 +13,7 @@ import (
 type known struct {
 	index *gitIndex
 	state syncState
+	whole bool // no object can have gone since
 }
 
 // readKnown reads what is known of the working copy whose repository is gitDir. What is unusable says nothing.
@@ -25,13 +26,23 @@ func readKnown(gitDir string) (known, error) {
 		return known{}, err
 	}
 	state, err := readState(filepath.Join(gitDir, stateName))
-	return known{index, state}, err
+	if err != nil {
+		return known{}, err
+	}
+	layout, err := layoutOf(gitDir)
+	if err != nil {
+		return known{}, err
+	}
+	return known{index, state, storeIsWhole(state, layout.commonDir)}, nil
 }
 
-// sound reports whether the index is the one that the state speaks of.
-func (k known) sound() bool {
+// described reports whether the index is the one that the state speaks of.
+func (k known) described() bool {
 	return !k.state.commit.IsZero() && k.state.index == k.index.checksum
 }
+
+// sound reports whether the index can stand for the objects of its commit.
+func (k known) sound() bool { return k.whole && k.described() }
 
 // list lists the tree of target: from the index if that is known to stand for it, or for a commit that it can be
 // compared with, else from its tree objects.

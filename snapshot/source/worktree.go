@@ -25,6 +25,10 @@ type worktree struct {
 	discard string           // the directory below which local edits and untracked files are set aside
 	now     func() time.Time // names the directory below discard
 
+	// whole says that the objects of the commit that the index stands for are known to be all there, although
+	// others were fetched since.
+	whole bool
+
 	// beforeReplace, if not nil, is called before a regular file that was edited locally or is untracked
 	// goes, with its contents in the index, in the working copy and in the target; nil where there is no
 	// such file. Files of more than 32 MB and those in nested repositories are not passed on.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -75,12 +76,47 @@ func TestWorktreeReadsNoObjectAndWritesNothingIfNothingChanged(t *testing.T) {
 	commit := r.commitFiles(threeTrees[0])
 	r.sync(commit)
 	r.ageFiles()
-	if err := os.Rename(r.gitDir+"/objects", r.gitDir+"/no-objects"); err != nil {
-		t.Fatal(err)
-	}
+	r.eachObject(func(path string, info fs.FileInfo) error {
+		if err := os.WriteFile(path, make([]byte, info.Size()), 0o644); err != nil {
+			return err
+		}
+		return os.Chtimes(path, time.Time{}, info.ModTime())
+	})
 	r.w.step = func(label string) error { return fmt.Errorf("step %q", label) }
 	if result := r.sync(commit); result.Changed != 0 || len(result.Warnings) > 0 {
 		t.Errorf("%+v", result)
+	}
+}
+
+func TestAnObjectThatIsGoneIsMissedAlthoughNothingChanged(t *testing.T) {
+	r := newWorkRig(t, memoryDir(t))
+	commit := r.commitFiles(threeTrees[0])
+	r.sync(commit)
+	r.ageFiles()
+	removed := 0
+	r.eachObject(func(path string, _ fs.FileInfo) error { removed++; return os.Remove(path) })
+	_, err := r.w.sync(t.Context(), commit)
+	var missing *ObjectError
+	if removed == 0 || !errors.As(err, &missing) {
+		t.Errorf("%d objects are gone, and sync says %v", removed, err)
+	}
+}
+
+// eachObject visits every file of the object database.
+func (r *workRig) eachObject(visit func(path string, info fs.FileInfo) error) {
+	r.t.Helper()
+	err := filepath.WalkDir(r.gitDir+"/objects", func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		info, err := e.Info()
+		if err != nil {
+			return err
+		}
+		return visit(path, info)
+	})
+	if err != nil {
+		r.t.Fatal(err)
 	}
 }
 
