@@ -43,7 +43,7 @@ func (a *app) init(c *cli.Context) error {
 		return err
 	}
 	base := orElse(c.String("base"), a.defaultBase())
-	if err := os.MkdirAll(base, 0o755); err != nil {
+	if err := makeBase(base); err != nil {
 		return err
 	}
 	s, err := a.openSite(base, c.String("config"), configOptional)
@@ -81,6 +81,17 @@ func (a *app) init(c *cli.Context) error {
 	a.say(c, "there is no working copy yet; next: set working_copy.url in %s, or put a checkout into %s; then: etchtag%s update",
 		s.configFile, s.layout.Trunk(), baseFlagText(c))
 	return nil
+}
+
+// makeBase makes the base, readable for the etch server's user whatever the umask, unless it is there.
+func makeBase(base string) error {
+	if _, err := os.Stat(base); err == nil {
+		return nil
+	}
+	if err := os.MkdirAll(base, 0o755); err != nil {
+		return err
+	}
+	return os.Chmod(base, 0o755)
 }
 
 // baseFlagText repeats --base for commands that are suggested.
@@ -198,6 +209,9 @@ func (s *site) makeOrig(c *cli.Context) error {
 	if err := os.Mkdir(dir, 0o755); errors.Is(err, fs.ErrExist) {
 		return nil
 	} else if err != nil {
+		return err
+	}
+	if err := os.Chmod(dir, 0o755); err != nil { // the umask has no say
 		return err
 	}
 	u, err := user.Lookup(s.config.ServerUser)
