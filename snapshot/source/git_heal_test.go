@@ -22,6 +22,15 @@ var damages = []struct {
 	do    func(c *workingCopy) string
 }{
 	{"pack cut off", false, func(c *workingCopy) string { return c.cutOff(".git/objects/pack/*.pack", 100) }},
+	{"pack one byte short", true, func(c *workingCopy) string {
+		return c.each(".git/objects/pack/*.pack", func(name string) error {
+			info, err := os.Stat(name)
+			if err != nil {
+				return err
+			}
+			return os.Truncate(name, info.Size()-1)
+		})
+	}},
 	{"pack empty", false, func(c *workingCopy) string { return c.cutOff(".git/objects/pack/*.pack", 0) }},
 	{"pack overwritten", false, func(c *workingCopy) string { return c.overwrite(".git/objects/pack/*.pack") }},
 	{"pack missing", false, func(c *workingCopy) string { return c.remove(".git/objects/pack/*.pack") }},

@@ -1,11 +1,13 @@
 package source
 
 import (
+	"bytes"
 	"crypto/sha1" // tells states of a directory apart, proves nothing
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // storeSignature sums up the files of an object store by their names, sizes and times. While it stays the same no
@@ -45,4 +47,47 @@ func storeSignature(commonDir string) (sum [sha1.Size]byte, err error) {
 func storeIsWhole(state syncState, commonDir string) bool {
 	now, err := storeSignature(commonDir)
 	return err == nil && now == state.objects
+}
+
+// checkPacks compares what the end of every pack says with what its index says of it. A pack that was cut short, or
+// that stands beside another's index, reads well until an object is missed.
+func checkPacks(commonDir string) error {
+	indexes, err := filepath.Glob(filepath.Join(commonDir, "objects", "pack", "pack-*.idx"))
+	if err != nil {
+		return err
+	}
+	for _, index := range indexes {
+		pack := strings.TrimSuffix(index, ".idx") + ".pack"
+		own, err := readTail(pack, sha1.Size)
+		if err != nil {
+			return &ObjectError{Err: err}
+		}
+		said, err := readTail(index, 2*sha1.Size) // the pack's checksum, and then the index's own
+		if err != nil {
+			return &ObjectError{Err: err}
+		}
+		if !bytes.Equal(own, said[:sha1.Size]) {
+			return &ObjectError{Err: fmt.Errorf("the pack %q is not the one that its index describes", pack)}
+		}
+	}
+	return nil
+}
+
+// readTail reads the last n bytes of a file.
+func readTail(path string, n int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() < n {
+		return nil, fmt.Errorf("%q is cut short", path)
+	}
+	tail := make([]byte, n)
+	_, err = f.ReadAt(tail, info.Size()-n)
+	return tail, err
 }
