@@ -462,13 +462,21 @@ func asNobody(t *testing.T, what string) string {
 	return string(out)
 }
 
-// open lets everybody into a temporary directory.
+// open lets everybody into a temporary directory, up to the first one that everybody can enter already.
 func open(t *testing.T, dir string) {
 	t.Helper()
-	for ; filepath.Clean(dir) != filepath.Clean(os.TempDir()); dir = filepath.Dir(dir) {
+	for {
+		info, err := os.Stat(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Mode().Perm()&0o005 == 0o005 {
+			return
+		}
 		if err := os.Chmod(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
+		dir = filepath.Dir(dir)
 	}
 }
 
