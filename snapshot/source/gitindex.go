@@ -3,7 +3,7 @@ package source
 import (
 	"bytes"
 	"compress/zlib"
-	"crypto/sha1" //nolint:gosec // git's object names are SHA-1
+	"crypto/sha1" // git's object names are SHA-1
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -213,7 +213,7 @@ func (p *packIndexer) inflate(inflate *inflater, n int) ([]byte, error) {
 
 // nameObject returns the name of an object with some contents.
 func nameObject(kind plumbing.ObjectType, content []byte) plumbing.Hash {
-	digest := sha1.New() //nolint:gosec // see above
+	digest := sha1.New()
 	digest.Write(objectHeader(kind, int64(len(content))))
 	digest.Write(content)
 	return plumbing.Hash(digest.Sum(nil))
@@ -247,7 +247,7 @@ func (i *inflater) scan(in *packReader, o *packedObject) error {
 	if i.buf == nil {
 		i.buf = make([]byte, 64<<10)
 	}
-	digest := sha1.New() //nolint:gosec // see above
+	digest := sha1.New()
 	digest.Write(objectHeader(o.kind, o.size))
 	n, err := io.CopyBuffer(digest, io.LimitReader(onlyReader{i.z}, o.size+1), i.buf)
 	if err != nil {

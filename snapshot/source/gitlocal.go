@@ -3,7 +3,7 @@ package source
 import (
 	"cmp"
 	"context"
-	"crypto/sha1" //nolint:gosec // git's checksums are SHA-1
+	"crypto/sha1" // git's checksums are SHA-1
 	"errors"
 	"fmt"
 	"hash"
@@ -451,7 +451,7 @@ type trailer struct {
 	last   []byte
 }
 
-func newTrailer() trailer { return trailer{digest: sha1.New()} } //nolint:gosec // see above
+func newTrailer() trailer { return trailer{digest: sha1.New()} }
 
 func (t *trailer) Write(p []byte) (int, error) {
 	t.last = append(t.last, p...)

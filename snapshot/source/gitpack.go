@@ -3,7 +3,7 @@ package source
 import (
 	"bufio"
 	"compress/zlib"
-	"crypto/sha1" //nolint:gosec // git's object names are SHA-1
+	"crypto/sha1" // git's object names are SHA-1
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -35,7 +35,7 @@ func newPackWriter(stem string, count int) (*packWriter, error) {
 	}
 	p := &packWriter{
 		stem: stem, file: f, out: bufio.NewWriterSize(f, 1<<20),
-		digest: sha1.New(), //nolint:gosec // see above
+		digest: sha1.New(),
 	}
 	header := []byte("PACK\x00\x00\x00\x02")
 	header = binary.BigEndian.AppendUint32(header, uint32(count))
@@ -64,7 +64,7 @@ func (p *packWriter) add(h plumbing.Hash, obj plumbing.EncodedObject) error {
 	if _, err := p.Write(packedHeader(obj.Type(), obj.Size())); err != nil {
 		return err
 	}
-	name := sha1.New() //nolint:gosec // see above
+	name := sha1.New()
 	name.Write(objectHeader(obj.Type(), obj.Size()))
 	packed := zlib.NewWriter(p)
 	_, err = io.Copy(io.MultiWriter(name, packed), r)

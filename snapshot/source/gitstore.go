@@ -4,7 +4,7 @@ import (
 	"bufio"
 	"compress/zlib"
 	"context"
-	"crypto/sha1" //nolint:gosec // git's object names are SHA-1
+	"crypto/sha1" // git's object names are SHA-1
 	"errors"
 	"fmt"
 	"io"
@@ -260,7 +260,7 @@ func (b *looseBatch) add(h plumbing.Hash, obj plumbing.EncodedObject) error {
 	if err != nil {
 		return err
 	}
-	digest := sha1.New() //nolint:gosec // git's object names are SHA-1
+	digest := sha1.New()
 	packed := zlib.NewWriter(f)
 	out := io.MultiWriter(digest, packed)
 	_, err = out.Write(objectHeader(obj.Type(), obj.Size()))
