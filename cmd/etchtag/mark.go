@@ -174,7 +174,7 @@ func (s *site) edit(ctx context.Context, file string, change func([]byte) ([]byt
 	if err := m.Prepare(); err != nil {
 		return err
 	}
-	e := tagstate.Editor{Path: file, Lock: s.layout.TagstateLock(), Wait: editWait, Step: s.step}
+	e := tagstate.Editor{Path: file, Lock: s.layout.TagstateLock(), Wait: editWait}
 	return e.Edit(ctx, change)
 }
 

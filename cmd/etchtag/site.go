@@ -27,7 +27,6 @@ type site struct {
 	app    *app
 	config *config
 	layout tagging.Layout
-	step   snapshot.Step
 
 	configFile string // which need not exist
 }
@@ -173,7 +172,7 @@ func (s *site) checkKind() error {
 
 // bareManager is for what needs neither upstream nor the tags.
 func (s *site) bareManager() *snapshot.Manager {
-	return &snapshot.Manager{Layout: s.layout, Step: s.step}
+	return &snapshot.Manager{Layout: s.layout}
 }
 
 // manager builds what updates the working copy and makes and removes tags. show is told of progress.
@@ -191,7 +190,6 @@ func (s *site) manager(clock func() time.Time, show *progress) *snapshot.Manager
 		Warn:     func(message string) { s.app.log.Warn(message) },
 		Note:     func(message string) { s.app.log.Info(message) },
 		Progress: func(done, total int) { show.report("stage", int64(done), int64(total)) },
-		Step:     s.step,
 	}
 	if slices.ContainsFunc(s.config.Inventory, func(i inventoryConfig) bool { return i.Kind == "etch" }) {
 		m.Table = compileTable
@@ -220,7 +218,6 @@ func (s *site) git(clock func() time.Time, show *progress) *source.Git {
 		Discard:       s.layout.Discarded(),
 		Progress:      show.report,
 		BeforeReplace: s.rescueMarks,
-		Step:          s.step,
 		Now:           clock,
 	})
 }
