@@ -233,6 +233,9 @@ func (g *Git) update(ctx context.Context, damage error) (Outcome, error) {
 	}
 	if err == nil {
 		if err = damage; err == nil {
+			err = checkShape(r.gitLayout)
+		}
+		if err == nil {
 			err = checkPacks(r.commonDir)
 		}
 		if err == nil {

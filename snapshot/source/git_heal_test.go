@@ -22,6 +22,22 @@ var damages = []struct {
 	do    func(c *workingCopy) string
 }{
 	{"pack cut off", false, func(c *workingCopy) string { return c.cutOff(".git/objects/pack/*.pack", 100) }},
+	{"refs a file", true, func(c *workingCopy) string {
+		name := c.remove(".git/refs")
+		if err := os.WriteFile(filepath.Join(c.dir, ".git/refs"), nil, 0o644); err != nil {
+			c.t.Fatal(err)
+		}
+		return name
+	}},
+	{"packed refs a directory", true, func(c *workingCopy) string {
+		if err := os.RemoveAll(filepath.Join(c.dir, ".git/packed-refs")); err != nil {
+			c.t.Fatal(err)
+		}
+		if err := os.Mkdir(filepath.Join(c.dir, ".git/packed-refs"), 0o755); err != nil {
+			c.t.Fatal(err)
+		}
+		return "packed-refs"
+	}},
 	{"pack one byte short", true, func(c *workingCopy) string {
 		return c.each(".git/objects/pack/*.pack", func(name string) error {
 			info, err := os.Stat(name)

@@ -91,3 +91,22 @@ func readTail(path string, n int64) ([]byte, error) {
 	_, err = f.ReadAt(tail, info.Size()-n)
 	return tail, err
 }
+
+// checkShape proves that the parts of a repository are of the kind that git wants: nothing that reads one of them
+// notices another that it does not need.
+func checkShape(l gitLayout) error {
+	for name, wantDir := range map[string]bool{"objects": true, "refs": true, "packed-refs": false, "config": false} {
+		path := filepath.Join(l.commonDir, name)
+		info, err := os.Stat(path)
+		if errors.Is(err, os.ErrNotExist) && !wantDir {
+			continue
+		}
+		if err != nil {
+			return &DamageError{l.commonDir, err}
+		}
+		if info.IsDir() != wantDir {
+			return &DamageError{l.commonDir, fmt.Errorf("%q is a %s", path, map[bool]string{true: "directory", false: "file"}[info.IsDir()])}
+		}
+	}
+	return nil
+}
