@@ -233,6 +233,9 @@ func anotherFileSystem(t *testing.T, dir string) string {
 			return there
 		}
 	}
+	if os.Getenv("CI") == "true" {
+		t.Fatal("there is only one file system here")
+	}
 	t.Skip("there is only one file system here")
 	return ""
 }
