@@ -45,6 +45,25 @@ func (s Step) makeDir(label, path string, mode os.FileMode) error {
 	})
 }
 
+// exchange swaps two directories of one file system, so that each name always leads to one of them where the file
+// system can do that.
+func (s Step) exchange(label, a, b string) error {
+	return s.do(label, b, func() error {
+		err := unix.Renameat2(unix.AT_FDCWD, a, unix.AT_FDCWD, b, unix.RENAME_EXCHANGE)
+		if !errors.Is(err, unix.EINVAL) {
+			return err
+		}
+		spare := a + "-old"
+		if err := os.Rename(b, spare); err != nil {
+			return err
+		}
+		if err := os.Rename(a, b); err != nil {
+			return errors.Join(err, os.Rename(spare, b))
+		}
+		return os.Rename(spare, a)
+	})
+}
+
 // renameNoReplace moves a file or directory to a name that must be free.
 func (s Step) renameNoReplace(label, from, to string) error {
 	return s.do(label, to, func() error {

@@ -1,8 +1,10 @@
 package snapshot
 
 import (
+	"context"
 	"errors"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/etch/etchtag/snapshot/source"
@@ -37,25 +39,69 @@ func (m FileMode) perm(mode source.Mode) os.FileMode {
 // previousTag is a published tag from which files can be taken that have not changed since. All
 // methods work on nil, which has nothing to take.
 type previousTag struct {
-	root  *os.File
-	ids   map[string]string // source ID by path
-	files map[string]tagging.ManifestEntry
+	root     *os.File
+	revision string
+	files    map[string]tagging.ManifestEntry // by path
+	ids      map[string]string                // the source's ID of each file's contents, by path; only of a store's tree
 }
 
-// newPreviousTag opens the tag in dir, whose manifest is m and whose tree in the source is t.
-func newPreviousTag(dir string, m *tagging.Manifest, t source.Tree) (*previousTag, error) {
+// openPrevious opens the newest tag of a store's from which unchanged files can be taken for the next tree. Not to
+// have one costs time and disk, nothing else.
+func (m *Manager) openPrevious(ctx context.Context, store source.Store, next source.Tree) *previousTag {
+	p := m.openNewest(func(h tagging.Header) bool { return h.Source == store.Kind() })
+	if p == nil {
+		return nil
+	}
+	tree := next
+	if p.revision != next.Revision().ID {
+		var err error
+		if tree, err = store.Tree(ctx, source.Revision{ID: p.revision}); err != nil {
+			p.close()
+			return nil
+		}
+	}
+	entries := tree.Entries()
+	p.ids = make(map[string]string, len(entries))
+	for _, e := range entries {
+		p.ids[e.Path] = e.ID
+	}
+	return p
+}
+
+// openNewest opens the newest tag with a manifest whose header is accepted, if it can be had.
+func (m *Manager) openNewest(accept func(tagging.Header) bool) *previousTag {
+	index, err := tagging.ReadIndex(m.Layout)
+	if err != nil {
+		return nil
+	}
+	for _, t := range slices.Backward(index.Tags) {
+		header, ok, err := t.Header()
+		if t.Link || !ok || err != nil || !accept(header) {
+			continue
+		}
+		manifest, err := tagging.ReadManifest(m.Layout.Manifest(t.Name))
+		if err != nil {
+			return nil
+		}
+		p, err := newPreviousTag(m.Layout.Dir(t.Name), manifest)
+		if err != nil {
+			return nil
+		}
+		return p
+	}
+	return nil
+}
+
+// newPreviousTag opens the tag in dir, whose manifest is m.
+func newPreviousTag(dir string, m *tagging.Manifest) (*previousTag, error) {
 	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: dir, Err: err}
 	}
-	entries := t.Entries()
 	p := &previousTag{
-		root:  os.NewFile(uintptr(fd), dir),
-		ids:   make(map[string]string, len(entries)),
-		files: make(map[string]tagging.ManifestEntry, len(m.Entries)),
-	}
-	for _, e := range entries {
-		p.ids[e.Path] = e.ID
+		root:     os.NewFile(uintptr(fd), dir),
+		revision: m.Revision,
+		files:    make(map[string]tagging.ManifestEntry, len(m.Entries)),
 	}
 	for _, e := range m.Entries {
 		p.files[e.Path] = e
@@ -67,6 +113,15 @@ func (p *previousTag) close() {
 	if p != nil {
 		p.root.Close()
 	}
+}
+
+// findHash returns the manifest's record of a file with the same contents and mode at the same path.
+func (p *previousTag) findHash(e source.ExportedEntry) (tagging.ManifestEntry, bool) {
+	if p == nil || e.Mode != source.Regular && e.Mode != source.Executable {
+		return tagging.ManifestEntry{}, false
+	}
+	m, ok := p.files[e.Path]
+	return m, ok && m.Mode == byte(e.Mode) && m.Size == e.Size && m.Hash == e.Hash
 }
 
 // find returns the manifest's record of a file that is the same in the previous tag as in e. What the source

@@ -36,6 +36,9 @@ type Manager struct {
 	Resolver func() (*tagging.Resolver, error)
 	// Kept says which tags somebody keeps, and why.
 	Kept func() (map[string]string, error)
+	// Replaced is told when the working copy in the directory old is about to be replaced by one of another upstream
+	// in the directory fresh, so that it can save what must not be lost; nil if there is nothing of that kind.
+	Replaced func(old, fresh string) error
 	// Warn is told at once of everything that somebody should look at; Note of what holds for every
 	// run until the configuration is changed.
 	Warn, Note func(message string)
@@ -164,7 +167,7 @@ func (m *Manager) NoWorkingCopy() (bool, error) {
 	return err == nil && len(entries) == 0, err
 }
 
-// updateOrClone makes the working copy anew if it is gone: all of it comes from upstream.
+// updateOrClone makes the working copy anew if it is gone, all of it being upstream's, or another source's.
 func (m *Manager) updateOrClone(ctx context.Context) (source.Outcome, error) {
 	missing, err := m.NoWorkingCopy()
 	if err != nil {
@@ -172,6 +175,13 @@ func (m *Manager) updateOrClone(ctx context.Context) (source.Outcome, error) {
 	}
 	if missing {
 		return m.Source.Clone(ctx)
+	}
+	reason, err := m.Source.Foreign()
+	if err != nil {
+		return source.Outcome{}, err
+	}
+	if reason != "" {
+		return m.adopt(ctx, reason)
 	}
 	return m.Source.Update(ctx)
 }
@@ -191,10 +201,11 @@ func (m *Manager) describeExisting(r *Result) error {
 // may bring a newer revision, and the tag is made of that.
 func (m *Manager) makeOrHeal(ctx context.Context, revision source.Revision, o TakeOptions, r *Result) error {
 	err := m.make(ctx, revision, r)
-	if err == nil || o.NoUpdate || !m.Source.Damaged(err) {
+	store, ok := m.Source.(source.Store)
+	if err == nil || o.NoUpdate || !ok || !store.Damaged(err) {
 		return err
 	}
-	outcome, healErr := m.Source.Heal(ctx, err)
+	outcome, healErr := store.Heal(ctx, err)
 	for _, w := range outcome.Warnings {
 		m.Warn(w)
 	}
@@ -210,19 +221,7 @@ func (m *Manager) makeOrHeal(ctx context.Context, revision source.Revision, o Ta
 
 // make stages, checks and publishes one tag.
 func (m *Manager) make(ctx context.Context, revision source.Revision, r *Result) (err error) {
-	tree, err := m.Source.Tree(ctx, revision)
-	if err != nil {
-		return err
-	}
-	for _, w := range tree.Warnings() {
-		m.Note(w)
-	}
-	if len(tree.Entries()) == 0 {
-		return errors.New("the revision has no files: an empty configuration is never published")
-	}
-	previous := m.openPrevious(ctx, tree)
-	defer previous.close()
-	if err := m.checkSpace(tree.Entries(), previous); err != nil {
+	if err := m.checkSpace(nil, nil); err != nil {
 		return err
 	}
 	stage, err := m.newStage()
@@ -234,12 +233,11 @@ func (m *Manager) make(ctx context.Context, revision source.Revision, r *Result)
 			r.LeftOver = append(r.LeftOver, cleanErr)
 		}
 	}()
-	s := stager{step: m.Step, files: m.Files, modTime: revision.Time, tree: tree, previous: previous,
-		progress: m.Progress}
-	entries, err := s.stage(ctx, stage.tree())
+	entries, revision, err := m.fill(ctx, stage, revision)
 	if err != nil {
 		return err
 	}
+	r.Revision = revision.ID
 	manifest := tagging.Manifest{Header: tagging.Header{Name: r.Name, Revision: revision.ID,
 		Source: m.Source.Kind(), Stale: r.Stale, Layout: string(m.Files)}, Entries: entries}
 	if err := m.runCheck(ctx, stage.tree(), &manifest); err != nil {
@@ -254,34 +252,45 @@ func (m *Manager) make(ctx context.Context, revision source.Revision, r *Result)
 	return m.publish(stage, r.Name)
 }
 
-// openPrevious opens the newest tag from which unchanged files can be taken for the next tree. Not to have one
-// costs time and disk, nothing else.
-func (m *Manager) openPrevious(ctx context.Context, next source.Tree) *previousTag {
-	index, err := tagging.ReadIndex(m.Layout)
-	if err != nil {
-		return nil
+// fill stages the tree of a revision. It returns what it staged, and the revision that this turned out to be.
+func (m *Manager) fill(ctx context.Context, stage *stageDir, revision source.Revision) (
+	[]tagging.ManifestEntry, source.Revision, error) {
+	switch s := m.Source.(type) {
+	case source.Store:
+		entries, err := m.fillFromStore(ctx, s, stage.tree(), revision)
+		return entries, revision, err
+	case source.Exporter:
+		return m.fillFromExport(ctx, s, stage, revision)
 	}
-	for i := len(index.Tags) - 1; i >= 0; i-- {
-		t := index.Tags[i]
-		header, ok, err := t.Header()
-		if t.Link || !ok || err != nil || header.Source != m.Source.Kind() {
-			continue
-		}
-		manifest, err := tagging.ReadManifest(m.Layout.Manifest(t.Name))
-		if err != nil {
-			return nil
-		}
-		tree := next
-		if header.Revision != next.Revision().ID {
-			if tree, err = m.Source.Tree(ctx, source.Revision{ID: header.Revision}); err != nil {
-				return nil
-			}
-		}
-		p, err := newPreviousTag(m.Layout.Dir(t.Name), manifest, tree)
-		if err != nil {
-			return nil
-		}
-		return p
+	return nil, revision, fmt.Errorf("the source %s can neither list nor export a revision", m.Source.Kind())
+}
+
+func (m *Manager) fillFromStore(ctx context.Context, store source.Store, dir string, revision source.Revision) (
+	[]tagging.ManifestEntry, error) {
+	tree, err := store.Tree(ctx, revision)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.checkTree(len(tree.Entries()), tree.Warnings()); err != nil {
+		return nil, err
+	}
+	previous := m.openPrevious(ctx, store, tree)
+	defer previous.close()
+	if err := m.checkSpace(tree.Entries(), previous); err != nil {
+		return nil, err
+	}
+	s := stager{step: m.Step, files: m.Files, modTime: revision.Time, tree: tree, previous: previous,
+		progress: m.Progress}
+	return s.stage(ctx, dir)
+}
+
+// checkTree passes on what cannot be published as upstream means it, and refuses a tree without files.
+func (m *Manager) checkTree(entries int, warnings []string) error {
+	for _, w := range warnings {
+		m.Note(w)
+	}
+	if entries == 0 {
+		return errors.New("the revision has no files: an empty configuration is never published")
 	}
 	return nil
 }

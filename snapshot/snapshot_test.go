@@ -35,6 +35,10 @@ var commitTime = time.Date(2026, 11, 20, 12, 34, 56, 0, time.UTC)
 
 func (m *memory) Kind() string { return "git" }
 
+func (m *memory) At(string) source.Source { return m }
+
+func (m *memory) Foreign() (string, error) { return "", nil }
+
 func (m *memory) Update(context.Context) (source.Outcome, error) {
 	if m.updateErr != nil {
 		return source.Outcome{}, m.updateErr
@@ -558,7 +562,7 @@ func TestNotEnoughSpaceIsRefusedBeforeAnythingIsStaged(t *testing.T) {
 	}
 	defer unix.Unmount(dir, 0)
 	staged := false
-	f.Step = oneByOne(func(label string) error { staged = staged || label == "make stage"; return nil })
+	f.Step = oneByOne(func(label string) error { staged = staged || strings.Contains(label, "staged"); return nil })
 	_, err := f.Take(t.Context(), TakeOptions{})
 	if err == nil || !strings.Contains(err.Error(), "not enough space") || staged {
 		t.Errorf("got %v (staged %v), want a refusal with numbers", err, staged)

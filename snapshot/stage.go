@@ -362,12 +362,12 @@ func (c *countingWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// take makes the file from the previous tag's, which has the same contents if nobody has touched
+// take makes the file name in the directory fd from the previous tag's, which has the same contents if nobody has touched
 // it since: its hash is taken anew. It reports false, with nothing left behind, if the file cannot be had
 // that way.
 func (w *writer) take(fd int, name string, e source.Entry, old tagging.ManifestEntry,
 	m *tagging.ManifestEntry) (bool, error) {
-	src, ok := openRegular(w.previousDir, name, old.Size, w.files.perm(e.Mode))
+	src, ok := openRegular(w.previousDir, path.Base(e.Path), old.Size, w.files.perm(e.Mode))
 	if !ok {
 		return false, nil // gone, replaced or changed in the previous tag; the source still has it
 	}

@@ -212,7 +212,7 @@ func (s *site) git(clock func() time.Time, show *progress) *source.Git {
 	w := s.config.WorkingCopy
 	return source.NewGit(source.GitOptions{
 		Dir: s.layout.Trunk(), URL: w.URL, Branch: w.Branch, Timeout: w.Timeout,
-		Auth: source.GitAuth{SSHKey: s.path(w.Auth.SSHKey), KnownHosts: s.path(w.Auth.KnownHosts),
+		Auth: source.Auth{SSHKey: s.path(w.Auth.SSHKey), KnownHosts: s.path(w.Auth.KnownHosts),
 			Username: w.Auth.Username, PasswordFile: s.path(w.Auth.PasswordFile),
 			TokenFile: s.path(w.Auth.TokenFile), CAFile: s.path(w.Auth.CAFile)},
 		Discard:       s.layout.Discarded(),

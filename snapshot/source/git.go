@@ -20,7 +20,7 @@ type GitOptions struct {
 	URL     string        // upstream; empty: the checkout's own remote
 	Branch  string        // upstream's branch; empty: the one that the checkout follows, else upstream's HEAD
 	Timeout time.Duration // what each network operation (connecting, listing, fetching) may take; 0: no limit
-	Auth    GitAuth
+	Auth    Auth
 	Discard string // the directory below which local edits and untracked files are set aside
 
 	// Progress is told how far a long operation is; nil means that nobody wants to know.
@@ -50,7 +50,7 @@ type Git struct {
 	o GitOptions
 }
 
-var _ Source = (*Git)(nil)
+var _ Store = (*Git)(nil)
 
 // NewGit returns the source for a working copy that need not exist yet.
 func NewGit(o GitOptions) *Git { return &Git{o} }

@@ -47,14 +47,14 @@ func TestWebServerThatWantsAPasswordGetsItFromTheURLOrAFile(t *testing.T) {
 	withUser := strings.Replace(plain, "http://", "http://etch@", 1)
 	for name, test := range map[string]struct {
 		url  string
-		auth GitAuth
+		auth Auth
 	}{
-		"in the URL":      {strings.Replace(plain, "http://", "http://etch:s3cr3t%2Fpass%20word@", 1), GitAuth{}},
-		"password file":   {plain, GitAuth{Username: "etch", PasswordFile: secretFile(t, password+"\n")}},
-		"user in the URL": {withUser, GitAuth{PasswordFile: secretFile(t, password)}},
-		"token file":      {withUser, GitAuth{TokenFile: secretFile(t, password+"\r\n")}},
+		"in the URL":      {strings.Replace(plain, "http://", "http://etch:s3cr3t%2Fpass%20word@", 1), Auth{}},
+		"password file":   {plain, Auth{Username: "etch", PasswordFile: secretFile(t, password+"\n")}},
+		"user in the URL": {withUser, Auth{PasswordFile: secretFile(t, password)}},
+		"token file":      {withUser, Auth{TokenFile: secretFile(t, password+"\r\n")}},
 		"file before the URL's": {strings.Replace(plain, "http://", "http://etch:wrong@", 1),
-			GitAuth{PasswordFile: secretFile(t, password)}},
+			Auth{PasswordFile: secretFile(t, password)}},
 	} {
 		c := newWorkingCopy(t, test.url, func(o *GitOptions) { o.Auth = test.auth })
 		out, err := c.Clone(context.Background())
@@ -80,13 +80,13 @@ func TestWrongPasswordIsAnErrorThatDoesNotShowIt(t *testing.T) {
 	plain := r.webServer("right")
 	for _, test := range []struct {
 		url  string
-		auth GitAuth
+		auth Auth
 	}{
-		{strings.Replace(plain, "http://", "http://etch:wr0ng%2Fone@", 1), GitAuth{}},
-		{strings.Replace(plain, "http://", "http://wr0ng%2Fone@", 1), GitAuth{}},
-		{plain, GitAuth{Username: "etch", PasswordFile: secretFile(t, "wr0ng/one")}},
-		{plain, GitAuth{TokenFile: secretFile(t, "wr0ng/one")}},
-		{plain, GitAuth{}},
+		{strings.Replace(plain, "http://", "http://etch:wr0ng%2Fone@", 1), Auth{}},
+		{strings.Replace(plain, "http://", "http://wr0ng%2Fone@", 1), Auth{}},
+		{plain, Auth{Username: "etch", PasswordFile: secretFile(t, "wr0ng/one")}},
+		{plain, Auth{TokenFile: secretFile(t, "wr0ng/one")}},
+		{plain, Auth{}},
 	} {
 		c := newWorkingCopy(t, test.url, func(o *GitOptions) { o.Auth = test.auth })
 		_, err := c.Clone(context.Background())
@@ -107,18 +107,18 @@ func TestFilesOfSecretsThatCannotBeUsedAreNamed(t *testing.T) {
 	missing := filepath.Join(t.TempDir(), "missing")
 	empty := secretFile(t, "\n")
 	for _, test := range []struct {
-		auth GitAuth
+		auth Auth
 		url  string
 		says string
 	}{
-		{GitAuth{PasswordFile: missing}, url, missing},
-		{GitAuth{TokenFile: missing}, url, missing},
-		{GitAuth{PasswordFile: empty}, url, empty},
-		{GitAuth{CAFile: missing}, url, missing},
-		{GitAuth{CAFile: empty}, url, empty},
-		{GitAuth{SSHKey: missing}, "ssh://u@127.0.0.1:1/r", missing},
-		{GitAuth{SSHKey: empty}, "ssh://u@127.0.0.1:1/r", empty},
-		{GitAuth{SSHKey: testSSHKey(t), KnownHosts: missing}, "ssh://u@127.0.0.1:1/r", missing},
+		{Auth{PasswordFile: missing}, url, missing},
+		{Auth{TokenFile: missing}, url, missing},
+		{Auth{PasswordFile: empty}, url, empty},
+		{Auth{CAFile: missing}, url, missing},
+		{Auth{CAFile: empty}, url, empty},
+		{Auth{SSHKey: missing}, "ssh://u@127.0.0.1:1/r", missing},
+		{Auth{SSHKey: empty}, "ssh://u@127.0.0.1:1/r", empty},
+		{Auth{SSHKey: testSSHKey(t), KnownHosts: missing}, "ssh://u@127.0.0.1:1/r", missing},
 	} {
 		c := newWorkingCopy(t, test.url, func(o *GitOptions) { o.Auth = test.auth })
 		c.cloneFails(test.says)
@@ -148,7 +148,7 @@ func TestSSHServerIsTrustedOnlyByAKnownKey(t *testing.T) {
 	other := newSSHServer(t, "ed25519")
 	clone := func(knownHosts string) error {
 		c := newWorkingCopy(t, s.url(r.dir), func(o *GitOptions) {
-			o.Auth = GitAuth{SSHKey: s.path("user"), KnownHosts: knownHosts}
+			o.Auth = Auth{SSHKey: s.path("user"), KnownHosts: knownHosts}
 		})
 		_, err := c.Clone(context.Background())
 		if err == nil {
@@ -210,11 +210,11 @@ func TestSSHServerThatRefusesUsIsAnError(t *testing.T) {
 	s := newSSHServer(t, "ed25519")
 	known := s.knownHosts("ed25519", false)
 	c := newWorkingCopy(t, s.url(r.dir), func(o *GitOptions) {
-		o.Auth = GitAuth{SSHKey: testSSHKey(t), KnownHosts: known}
+		o.Auth = Auth{SSHKey: testSSHKey(t), KnownHosts: known}
 	})
 	c.cloneFails("unable to authenticate")
 	c = newWorkingCopy(t, s.url("/nonexistent.git"), func(o *GitOptions) {
-		o.Auth = GitAuth{SSHKey: s.path("user"), KnownHosts: known}
+		o.Auth = Auth{SSHKey: s.path("user"), KnownHosts: known}
 	})
 	_, err := c.Clone(context.Background())
 	if err == nil || !strings.Contains(err.Error(), "does not appear to be a git repository") {

@@ -22,14 +22,14 @@ import (
 	"golang.org/x/crypto/ssh/agent"
 )
 
-// GitAuth says how to prove to a server who we are, and which servers to trust. All are paths but
+// Auth says how to prove to a server who we are, and which servers to trust. All are paths but
 // Username; the files are read whenever a connection is made, so that they can be renewed.
-type GitAuth struct {
+type Auth struct {
 	SSHKey       string // a private key without passphrase; empty: the agent's, then the usual ones in ~/.ssh
 	KnownHosts   string // empty: ~/.ssh/known_hosts and /etc/ssh/ssh_known_hosts
-	Username     string // for http; empty: the one in the URL
-	PasswordFile string // for http: holds a password
-	TokenFile    string // for http: holds a token, which is sent as the password
+	Username     string // for http, svn and cvs's pserver; empty: the one in the URL
+	PasswordFile string // for these: holds a password
+	TokenFile    string // for git over http: holds a token, which is sent as the password
 	CAFile       string // for https: certificates in PEM that are trusted besides the system's
 }
 
@@ -214,7 +214,7 @@ func readSecret(what, file string) (string, error) {
 }
 
 // basicAuth returns the user and password to send to a web server, or nil.
-func (a GitAuth) basicAuth(u gitURL) (*githttp.BasicAuth, error) {
+func (a Auth) basicAuth(u gitURL) (*githttp.BasicAuth, error) {
 	auth := &githttp.BasicAuth{Username: u.user, Password: u.password}
 	if a.Username != "" {
 		auth.Username = a.Username
@@ -236,7 +236,7 @@ func (a GitAuth) basicAuth(u gitURL) (*githttp.BasicAuth, error) {
 }
 
 // httpTransport returns a transport that trusts CAFile, too, and takes proxies from the environment.
-func (a GitAuth) httpTransport() (*http.Transport, error) {
+func (a Auth) httpTransport() (*http.Transport, error) {
 	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true}
 	if a.CAFile == "" {
 		return transport, nil
@@ -266,7 +266,7 @@ type sshTarget struct {
 
 // sshTarget completes an ssh URL by ~/.ssh/config and /etc/ssh/ssh_config (HostName, Port, User,
 // IdentityFile), and finds keys and known hosts.
-func (a GitAuth) sshTarget(u gitURL) (*sshTarget, error) {
+func (a Auth) sshTarget(u gitURL) (*sshTarget, error) {
 	host := u.host
 	home := homeDir()
 	settings := readSSHSettings(home)
@@ -363,7 +363,7 @@ func homeDir() string {
 }
 
 // knownHosts reads the files of known hosts that exist.
-func (a GitAuth) knownHosts(home string) (*knownhosts.HostKeyDB, error) {
+func (a Auth) knownHosts(home string) (*knownhosts.HostKeyDB, error) {
 	files := []string{a.KnownHosts}
 	if a.KnownHosts == "" {
 		files = []string{filepath.Join(home, ".ssh", "known_hosts"), "/etc/ssh/ssh_known_hosts"}
@@ -424,7 +424,7 @@ func explainHostKey(err error, address string, key ssh.PublicKey) error {
 }
 
 // signers collects the keys to offer: the configured one, or those of the agent and the usual files.
-func (a GitAuth) signers(t *sshTarget, home string, identities []string) ([]ssh.Signer, error) {
+func (a Auth) signers(t *sshTarget, home string, identities []string) ([]ssh.Signer, error) {
 	if a.SSHKey != "" {
 		signer, err := readSSHKey(a.SSHKey)
 		if err != nil {

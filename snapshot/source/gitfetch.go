@@ -286,7 +286,7 @@ func (c *countingWriter) Write(p []byte) (int, error) {
 }
 
 // dialHTTP prepares a session over http or https; nothing is sent yet.
-func dialHTTP(auth GitAuth, u gitURL) (packSession, []string, error) {
+func dialHTTP(auth Auth, u gitURL) (packSession, []string, error) {
 	basic, err := auth.basicAuth(u)
 	if err != nil {
 		return nil, nil, err
@@ -430,7 +430,7 @@ func dialGit(ctx context.Context, n *network, u gitURL) (packSession, error) {
 }
 
 // dialSSH runs git-upload-pack on an ssh server.
-func dialSSH(ctx context.Context, n *network, auth GitAuth, u gitURL) (packSession, error) {
+func dialSSH(ctx context.Context, n *network, auth Auth, u gitURL) (packSession, error) {
 	ctx, cancel := n.withDeadline(ctx)
 	defer cancel()
 	target, err := auth.sshTarget(u)

@@ -5,6 +5,7 @@ package source
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"io"
 	"time"
@@ -15,7 +16,7 @@ var ErrNoRevision = errors.New("no revision has been fetched yet")
 
 // Revision names one state of upstream.
 type Revision struct {
-	ID   string    // git: the commit's full hash
+	ID   string    // git: the commit's full hash; svn: the number; see the others for theirs
 	Time time.Time // when it was committed
 }
 
@@ -72,25 +73,65 @@ type Reader interface {
 	Close() error
 }
 
-// Source is one working copy and its upstream.
+// Source is one working copy and its upstream. Every Source is a Store or an Exporter, too.
 type Source interface {
 	// Kind is the source's name in the configuration, such as "git".
 	Kind() string
+	// At returns the same source with its working copy at another place, an absolute path.
+	At(dir string) Source
+	// Foreign says why what stands at the working copy's place is not a working copy of this source: of another
+	// kind or, where one is configured, of another upstream. It is empty if it is one, or if nothing stands there.
+	Foreign() (reason string, err error)
 	// Clone makes the working copy, where there is none or an empty directory, with upstream's newest
 	// revision. Half a working copy is never to be seen.
 	Clone(ctx context.Context) (Outcome, error)
 	// Update brings the working copy to upstream's newest revision, exactly. On an error the
 	// revision that Current returns is still whole.
 	Update(ctx context.Context) (Outcome, error)
+	// Current returns the last revision that was fetched whole, or ErrNoRevision.
+	Current(ctx context.Context) (Revision, error)
+	// Resolve finds a revision by a name that users would give it: a hash, its beginning, a branch.
+	Resolve(ctx context.Context, name string) (Revision, error)
+}
+
+// Store is a Source that keeps its revisions apart from the working copy, from where single files can be read.
+type Store interface {
+	Source
 	// Heal rebuilds from upstream what is damaged, and brings the working copy to upstream's newest revision. It
 	// is for damage that Update does not meet: cause is the error of a Tree or a Reader that Damaged accepts.
 	Heal(ctx context.Context, cause error) (Outcome, error)
 	// Damaged reports whether an error means that what was fetched is damaged here, so that Heal may help.
 	Damaged(err error) bool
-	// Current returns the last revision that was fetched whole, or ErrNoRevision.
-	Current(ctx context.Context) (Revision, error)
-	// Resolve finds a revision by a name that users would give it: a hash, its beginning, a branch.
-	Resolve(ctx context.Context, name string) (Revision, error)
 	// Tree lists a revision that Current, Resolve or Update returned.
 	Tree(ctx context.Context, r Revision) (Tree, error)
+}
+
+// Exporter is a Source that keeps no revision but the working copy's own, which has to be copied as a whole.
+type Exporter interface {
+	Source
+	// Export writes the tree of a revision that Current, Resolve or Update returned into dir, an empty directory
+	// that nobody else can enter. Regular files and directories have any mode that lets their owner read
+	// and write them, and the times that they have in the working copy.
+	Export(ctx context.Context, r Revision, dir string, o ExportOptions) (Export, error)
+}
+
+// ExportOptions are what the one who exports wants to know on the way. Each may be nil.
+type ExportOptions struct {
+	// Room is told what is to be written, before anything is. Its error ends the export.
+	Room func(entries []Entry) error
+	// Progress is told how many entries of the total are written.
+	Progress func(done, total int)
+}
+
+// Export says what was exported.
+type Export struct {
+	Revision Revision
+	Entries  []ExportedEntry // as Tree.Entries would list them
+	Warnings []string        // what of the tree cannot be published as upstream means it, one sentence each
+}
+
+// ExportedEntry is an entry with the hash that was taken as it was written.
+type ExportedEntry struct {
+	Entry
+	Hash [sha256.Size]byte // SHA-256 of the contents, or of a symbolic link's target; zero for a Directory
 }

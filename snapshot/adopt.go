@@ -1,0 +1,89 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/etch/etchtag/snapshot/source"
+	"golang.org/x/sys/unix"
+)
+
+// adopt replaces the working copy, which for the reason given is not the source's, by one that is, and sets the old
+// one aside. Clients that are served from the working copy find one of the two at every moment, and on an error
+// the old one stays.
+func (m *Manager) adopt(ctx context.Context, reason string) (source.Outcome, error) {
+	failed := func(err error) (source.Outcome, error) {
+		return source.Outcome{}, fmt.Errorf("the working copy %s is to be replaced, since %s: %w", m.Layout.Trunk(), reason, err)
+	}
+	old, err := filepath.EvalSymlinks(m.Layout.Trunk())
+	if err != nil {
+		return failed(err)
+	}
+	if err := sameFileSystem(old, m.Layout.Discarded()); err != nil {
+		return failed(err)
+	}
+	stage, err := m.newStage()
+	if err != nil {
+		return failed(err)
+	}
+	defer os.RemoveAll(stage.dir) // by now it is empty, or a clone that failed; the next run sweeps, too
+	outcome, err := m.Source.At(stage.tree()).Clone(ctx)
+	if err != nil {
+		return failed(err)
+	}
+	if m.Replaced != nil {
+		if err := m.Replaced(old, stage.tree()); err != nil {
+			return failed(err)
+		}
+	}
+	aside, err := m.exchange(stage.tree(), old)
+	if err != nil {
+		return failed(err)
+	}
+	outcome.Discarded = aside
+	outcome.Warnings = append(outcome.Warnings, fmt.Sprintf("the working copy %s was replaced, since %s; the old one was set aside as %s",
+		m.Layout.Trunk(), reason, aside))
+	return outcome, nil
+}
+
+// sameFileSystem makes sure that a working copy can be set aside by renaming it.
+func sameFileSystem(workingCopy, discarded string) error {
+	var a, b unix.Stat_t
+	if err := errors.Join(unix.Stat(workingCopy, &a), unix.Stat(discarded, &b)); err != nil {
+		return err
+	}
+	if a.Dev != b.Dev {
+		return fmt.Errorf("it is on another file system than %s, so it cannot be set aside there: move it away, and the next update makes a new one",
+			discarded)
+	}
+	return nil
+}
+
+// exchange swaps the new working copy for the old one, which it returns the new place of.
+//
+// The new one moves to that place first: whoever is killed between the two steps leaves a second whole copy, but the
+// old one, which may hold edits, is never where debris is swept.
+func (m *Manager) exchange(fresh, old string) (aside string, err error) {
+	name := filepath.Join(m.Layout.Discarded(), m.Clock().UTC().Format("20060102-150405")+"-working-copy")
+	aside = name
+	for n := 2; ; n++ {
+		err := m.Step.renameNoReplace("set new working copy up", fresh, aside)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, os.ErrExist) {
+			return "", err
+		}
+		aside = fmt.Sprintf("%s-%d", name, n)
+	}
+	if err := m.Step.exchange("exchange working copies", aside, old); err != nil {
+		return "", errors.Join(err, m.Step.removeAll("remove new working copy", aside))
+	}
+	if err := m.Step.syncDir("sync working copy's directory", filepath.Dir(old)); err != nil {
+		return "", err
+	}
+	return aside, m.Step.syncDir("sync discarded", m.Layout.Discarded())
+}

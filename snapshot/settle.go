@@ -1,0 +1,159 @@
+package snapshot
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"path"
+
+	"github.com/etch/etchtag/snapshot/source"
+	"github.com/etch/etchtag/tagging"
+	"golang.org/x/sys/unix"
+)
+
+// fillFromExport has the source write the tree of a revision, and makes it one that can be published.
+func (m *Manager) fillFromExport(ctx context.Context, exporter source.Exporter, stage *stageDir, revision source.Revision) (
+	[]tagging.ManifestEntry, source.Revision, error) {
+	var export source.Export
+	err := m.Step.do("export", stage.tree(), func() (err error) {
+		export, err = exporter.Export(ctx, revision, stage.tree(), source.ExportOptions{
+			Room:     func(entries []source.Entry) error { return m.checkSpace(entries, nil) },
+			Progress: m.Progress,
+		})
+		return err
+	})
+	if err != nil {
+		return nil, revision, err
+	}
+	if err := m.checkTree(len(export.Entries), export.Warnings); err != nil {
+		return nil, revision, err
+	}
+	previous := m.openNewest(func(tagging.Header) bool { return true })
+	defer previous.close()
+	s := settler{
+		writer: writer{stager: &stager{step: m.Step, files: m.Files, previous: previous}, previousDir: -1, hash: sha256.New()},
+		export: export.Entries, spare: stage.dir,
+	}
+	defer s.close()
+	entries, err := s.settle(ctx, stage.tree())
+	return entries, export.Revision, err
+}
+
+// settler makes an exported tree one that can be published: it gives files and directories their modes, and takes
+// files that have not changed from the previous tag where that saves space. Times stay as they are.
+type settler struct {
+	writer
+	export []source.ExportedEntry
+	spare  string // a directory on the same file system, in which a file is prepared
+
+	spareDir int
+}
+
+// spareName is the name of a file that is being prepared.
+const spareName = "file"
+
+func (s *settler) settle(ctx context.Context, root string) ([]tagging.ManifestEntry, error) {
+	fd, err := openDir(s.spare)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	s.spareDir = fd
+	entries := make([]source.Entry, len(s.export))
+	settled := make([]tagging.ManifestEntry, len(s.export))
+	for i, e := range s.export {
+		entries[i] = e.Entry
+		settled[i] = tagging.ManifestEntry{Path: e.Path, Mode: byte(e.Mode), Size: e.Size, Hash: e.Hash}
+		if e.Mode == source.Directory {
+			settled[i].Size = 0
+		}
+	}
+	top, err := openDir(root)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(top)
+	return settled, s.step.do("settle tree", root, func() error { return s.settleDir(ctx, top, newDirectories(entries)) })
+}
+
+func openDir(dir string) (int, error) {
+	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, fmt.Errorf("open %q: %w", dir, err)
+	}
+	return fd, nil
+}
+
+// settleDir settles a directory, whose descriptor is fd, and all that is below it.
+func (s *settler) settleDir(ctx context.Context, fd int, d *directory) error {
+	if err := ctx.Err(); err != nil {
+		return context.Cause(ctx)
+	}
+	var before unix.Stat_t
+	if err := unix.Fstat(fd, &before); err != nil {
+		return fmt.Errorf("%q: %w", d.path, err)
+	}
+	s.enter(d)
+	for _, i := range d.files {
+		if err := s.settleEntry(fd, s.export[i]); err != nil {
+			return fmt.Errorf("%q: %w", s.export[i].Path, err)
+		}
+	}
+	for _, c := range d.children {
+		child, err := unix.Openat(fd, c.name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return fmt.Errorf("%q: %w", c.path, err)
+		}
+		err = s.settleDir(ctx, child, c)
+		unix.Close(child)
+		if err != nil {
+			return err
+		}
+	}
+	if err := unix.Fchmod(fd, 0o755); err != nil {
+		return fmt.Errorf("%q: %w", d.path, err)
+	}
+	return setTimes(fd, before)
+}
+
+// setTimes gives an open file the times that it had.
+func setTimes(fd int, had unix.Stat_t) error {
+	return unix.UtimesNanoAt(fd, "", []unix.Timespec{had.Atim, had.Mtim}, unix.AT_EMPTY_PATH)
+}
+
+func (s *settler) settleEntry(fd int, e source.ExportedEntry) error {
+	name := path.Base(e.Path)
+	switch e.Mode {
+	case source.Symlink:
+		return nil
+	case source.Directory:
+		return unix.Fchmodat(fd, name, 0o755, 0)
+	}
+	if old, ok := s.previous.findHash(e); ok && (s.files == Hardlink || !s.noReflink.Load()) {
+		shared, err := s.share(fd, name, e.Entry, old)
+		if shared || err != nil {
+			return err
+		}
+	}
+	return unix.Fchmodat(fd, name, uint32(s.files.perm(e.Mode)), 0)
+}
+
+// share replaces an exported file by the previous tag's, and reports whether it could.
+func (s *settler) share(fd int, name string, e source.Entry, old tagging.ManifestEntry) (bool, error) {
+	var had unix.Stat_t
+	if err := unix.Fstatat(fd, name, &had, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return false, err
+	}
+	var m tagging.ManifestEntry
+	taken, err := s.take(s.spareDir, spareName, e, old, &m)
+	if !taken || err != nil {
+		return false, err
+	}
+	if s.files != Hardlink {
+		times := []unix.Timespec{had.Atim, had.Mtim}
+		if err := unix.UtimesNanoAt(s.spareDir, spareName, times, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+			return false, err
+		}
+	}
+	return true, unix.Renameat(s.spareDir, spareName, fd, name)
+}
