@@ -3,10 +3,8 @@ package source
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -14,13 +12,60 @@ import (
 )
 
 const (
-	// maxDiscards is how many directories of set aside files are kept.
-	maxDiscards = 10
+	// MaxDiscards is how many directories of what was set aside are kept, of whatever kind. When another one
+	// is made, the oldest goes.
+	MaxDiscards = 10
 	// maxNamed is how many of the files set aside a warning names.
 	maxNamed      = 5
 	discardLayout = "20060102-150405"
 	discardMode   = 0o700
 )
+
+// ParseDiscard returns the time, in UTC, at which a directory of that name was set aside, and false if it is none of
+// ours. The name begins with the time; a dash and further words may follow.
+func ParseDiscard(name string) (time.Time, bool) {
+	stamp, rest := name[:min(len(discardLayout), len(name))], name[min(len(discardLayout), len(name)):]
+	t, err := time.Parse(discardLayout, stamp)
+	return t, err == nil && (rest == "" || rest[0] == '-')
+}
+
+// MakeRoom lets the oldest directories below base go until there is room for one more, and returns their names.
+// Whoever sets something aside there calls it first. It makes base if it is not there. What else stands in it is
+// left alone. step may be nil.
+func MakeRoom(base string, step func(label string) error) (gone []string, err error) {
+	if err := os.MkdirAll(base, discardMode); err != nil {
+		return nil, fmt.Errorf("making the directory of local edits: %w", err)
+	}
+	entries, err := os.ReadDir(base)
+	if err != nil {
+		return nil, fmt.Errorf("listing the directory of local edits: %w", err)
+	}
+	var old []string // oldest first, as ReadDir sorts
+	for _, e := range entries {
+		if _, ours := ParseDiscard(e.Name()); ours && e.IsDir() {
+			old = append(old, e.Name())
+		}
+	}
+	for _, name := range old[:max(0, len(old)-MaxDiscards+1)] {
+		if err := takeStep(step, "remove discard directory"); err != nil {
+			return gone, err
+		}
+		if err := os.RemoveAll(filepath.Join(base, name)); err != nil {
+			return gone, fmt.Errorf("removing old local edits: %w", err)
+		}
+		gone = append(gone, name)
+	}
+	return gone, nil
+}
+
+// DescribeDiscard is the end of a warning that something was set aside: how to get at it, and what went for it.
+func DescribeDiscard(gone []string) string {
+	text := "; etchtag discarded shows it"
+	if len(gone) > 0 {
+		text += fmt.Sprintf("; to keep no more than %d, %s is gone", MaxDiscards, strings.Join(gone, ", "))
+	}
+	return text
+}
 
 // discarder sets local edits and untracked files aside, below a directory that it makes for this run.
 type discarder struct {
@@ -33,6 +78,7 @@ type discarder struct {
 	root  *os.File
 	names []string // the first files that were set aside
 	count int
+	gone  []string // what had to go for it
 }
 
 // setAside moves a file to the directory of this run. With keep it only gives it a second name there,
@@ -68,7 +114,7 @@ func (d *discarder) move(from int, f *workFile, keep bool) error {
 		return err
 	}
 	// Another file system, or one without links.
-	if err := copyTree(from, name, to); err != nil || keep {
+	if err := new(TreeCopier).Copy(from, name, to); err != nil || keep {
 		return err
 	}
 	return removeTree(from, name)
@@ -79,7 +125,9 @@ func (d *discarder) begin() error {
 	if d.dir != "" {
 		return nil
 	}
-	if err := d.prune(); err != nil {
+	gone, err := MakeRoom(d.base, d.step)
+	d.gone = append(d.gone, gone...)
+	if err != nil {
 		return err
 	}
 	if err := takeStep(d.step, "make discard directory"); err != nil {
@@ -106,34 +154,6 @@ func (d *discarder) begin() error {
 	return nil
 }
 
-// prune makes room for one more directory below base.
-func (d *discarder) prune() error {
-	if err := os.MkdirAll(d.base, discardMode); err != nil {
-		return fmt.Errorf("making the directory of local edits: %w", err)
-	}
-	entries, err := os.ReadDir(d.base)
-	if err != nil {
-		return fmt.Errorf("listing the directory of local edits: %w", err)
-	}
-	var old []string
-	for _, e := range entries {
-		stamp := e.Name()[:min(len(discardLayout), len(e.Name()))]
-		if _, err := time.Parse(discardLayout, stamp); err == nil && e.IsDir() {
-			old = append(old, e.Name())
-		}
-	}
-	slices.Sort(old)
-	for _, name := range old[:max(0, len(old)-maxDiscards+1)] {
-		if err := takeStep(d.step, "remove discard directory"); err != nil {
-			return err
-		}
-		if err := os.RemoveAll(filepath.Join(d.base, name)); err != nil {
-			return fmt.Errorf("removing old local edits: %w", err)
-		}
-	}
-	return nil
-}
-
 // close closes the directories that are open.
 func (d *discarder) close() {
 	if d.dir != "" {
@@ -155,57 +175,7 @@ func (d *discarder) warning() string {
 	if d.count == 1 {
 		files = "file that was edited locally or is not upstream's was"
 	}
-	return fmt.Sprintf("%d %s set aside in %q: %s", d.count, files, d.dir, names)
-}
-
-// copyTree copies name from one directory to another: files and links byte for byte, directories with
-// all that is in them. Sockets, fifos and devices have no contents and are left out.
-func copyTree(from int, name string, to int) error {
-	var st unix.Stat_t
-	if err := unix.Fstatat(from, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-		return err
-	}
-	switch st.Mode & unix.S_IFMT {
-	case unix.S_IFREG:
-		return copyFile(from, name, to, st.Mode&0o777)
-	case unix.S_IFLNK:
-		target, err := readlinkAt(from, name)
-		if err != nil {
-			return err
-		}
-		return unix.Symlinkat(string(target), to, name)
-	case unix.S_IFDIR:
-		return copyDir(from, name, to)
-	}
-	return nil
-}
-
-func copyDir(from int, name string, to int) error {
-	if err := unix.Mkdirat(to, name, discardMode); err != nil {
-		return err
-	}
-	into, err := openDirAt(to, name)
-	if err != nil {
-		return err
-	}
-	defer into.Close()
-	return eachIn(from, name, func(dir int, child string) error { return copyTree(dir, child, int(into.Fd())) })
-}
-
-func copyFile(from int, name string, to int, mode uint32) error {
-	in, err := openFileAt(from, name)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	fd, err := unix.Openat(to, name, openNew, 0o600)
-	if err != nil {
-		return err
-	}
-	out := os.NewFile(uintptr(fd), name)
-	_, err = io.Copy(out, in)
-	// What is copied is removed next.
-	return errors.Join(err, unix.Fchmod(fd, mode), out.Sync(), out.Close())
+	return fmt.Sprintf("%d %s set aside in %q: %s%s", d.count, files, d.dir, names, DescribeDiscard(d.gone))
 }
 
 // removeTree removes name and all that is below it, and follows no link.

@@ -5,6 +5,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/cgi"
@@ -12,7 +14,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -52,15 +56,22 @@ type testRepo struct {
 // newTestRepo makes a repository with a working tree and one commit on the branch main.
 func newTestRepo(t *testing.T) *testRepo {
 	t.Helper()
+	r := newEmptyRepo(t)
+	r.write("defaults.yml", "a: 1\n")
+	r.write("source/etc/motd", "hello\n")
+	r.commit("first")
+	return r
+}
+
+// newEmptyRepo makes a repository with a working tree and no commit.
+func newEmptyRepo(t *testing.T) *testRepo {
+	t.Helper()
 	needProgram(t, "git")
 	r := &testRepo{t: t, dir: filepath.Join(t.TempDir(), "upstream")}
 	if err := os.Mkdir(r.dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	r.git("init", "-q", "-b", "main")
-	r.write("defaults.yml", "a: 1\n")
-	r.write("source/etc/motd", "hello\n")
-	r.commit("first")
 	return r
 }
 
@@ -116,40 +127,178 @@ func (r *testRepo) grow(n int) {
 	}
 }
 
-// daemon serves the directory above the repository by git:// and returns the repository's URL.
-func (r *testRepo) daemon() string {
-	r.t.Helper()
-	needProgram(r.t, "git-daemon", "git")
+// inetd listens on a loopback port and runs a command for each connection, with the connection as its standard
+// input and output: no port has to be guessed, and nothing outlives the test. It returns the address.
+func inetd(t *testing.T, env []string, program string, args ...string) string {
+	t.Helper()
+	return listen(t, func(conn net.Conn) {
+		file, err := conn.(*net.TCPConn).File()
+		if err != nil {
+			return
+		}
+		defer file.Close()
+		cmd := exec.CommandContext(t.Context(), program, args...)
+		cmd.Env = env
+		cmd.Stdin, cmd.Stdout = file, file
+		_ = cmd.Run()
+	})
+}
+
+// listen calls serve for every connection to a loopback port, and returns the address. The connection is closed
+// when serve returns.
+func listen(t *testing.T, serve func(conn net.Conn)) string {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		r.t.Fatal(err)
+		t.Fatal(err)
 	}
-	r.t.Cleanup(func() { listener.Close() })
+	t.Cleanup(func() { listener.Close() })
 	go func() {
 		for {
 			conn, err := listener.Accept()
 			if err != nil {
 				return
 			}
-			go r.serveDaemon(conn)
+			go func() {
+				defer conn.Close()
+				serve(conn)
+			}()
 		}
 	}()
-	return fmt.Sprintf("git://%s/%s", listener.Addr(), filepath.Base(r.dir))
+	return listener.Addr().String()
 }
 
-// serveDaemon serves one connection, as inetd does: no port has to be guessed, nothing outlives the test.
-func (r *testRepo) serveDaemon(conn net.Conn) {
-	defer conn.Close()
-	file, err := conn.(*net.TCPConn).File()
+// valve is what a test puts between a client and a server, to stop what flows. Its address takes the server's place.
+type valve struct {
+	address string // HOST:PORT, for clients
+
+	mu    sync.Mutex
+	state valveState
+	left  int64  // bytes from the server that still pass
+	on    func() // called when no more do
+	conns map[net.Conn]bool
+}
+
+type valveState int
+
+const (
+	valveOpen   valveState = iota
+	valveShut              // every connection is reset at once, also those that stand
+	valveSilent            // connections are accepted, and nothing ever comes
+	valveCounts            // a number of bytes passes from the server; then on is called, and nothing more comes
+)
+
+// newValve returns an open valve in front of the server at an address.
+func newValve(t *testing.T, server string) *valve {
+	t.Helper()
+	v := &valve{conns: map[net.Conn]bool{}}
+	v.address = listen(t, func(conn net.Conn) { v.pass(conn, server) })
+	t.Cleanup(v.shut)
+	return v
+}
+
+func (v *valve) port() int {
+	_, port, _ := net.SplitHostPort(v.address)
+	n, _ := strconv.Atoi(port)
+	return n
+}
+
+func (v *valve) open()   { v.set(valveOpen, 0, nil) }
+func (v *valve) shut()   { v.set(valveShut, 0, nil) }
+func (v *valve) silent() { v.set(valveSilent, 0, nil) }
+
+// after lets n bytes pass from the server, then calls on, and lets nothing more pass until it is set otherwise.
+func (v *valve) after(n int64, on func()) { v.set(valveCounts, n, on) }
+
+func (v *valve) set(state valveState, n int64, on func()) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.state, v.left, v.on = state, n, on
+	if state == valveShut {
+		for conn := range v.conns {
+			reset(conn)
+		}
+	}
+}
+
+func reset(conn net.Conn) {
+	_ = conn.(*net.TCPConn).SetLinger(0)
+	conn.Close()
+}
+
+// pass serves one client.
+func (v *valve) pass(client net.Conn, address string) {
+	v.mu.Lock()
+	state := v.state
+	v.conns[client] = true
+	v.mu.Unlock()
+	defer func() {
+		v.mu.Lock()
+		delete(v.conns, client)
+		v.mu.Unlock()
+	}()
+	switch state {
+	case valveShut:
+		reset(client)
+		return
+	case valveSilent:
+		_, _ = io.Copy(io.Discard, client)
+		return
+	}
+	server, err := net.Dial("tcp", address)
 	if err != nil {
 		return
 	}
-	defer file.Close()
-	cmd := exec.CommandContext(r.t.Context(), "git", "-c", "safe.directory=*", "daemon", "--inetd", "--export-all",
+	defer server.Close()
+	go func() {
+		_, _ = io.Copy(server, client)
+		_ = server.(*net.TCPConn).CloseWrite()
+	}()
+	_, _ = io.Copy(valveWriter{v, client}, server)
+}
+
+// valveWriter passes on what a server says.
+type valveWriter struct {
+	v      *valve
+	client net.Conn
+}
+
+func (w valveWriter) Write(p []byte) (int, error) {
+	w.v.mu.Lock()
+	state, on := w.v.state, w.v.on
+	n := len(p)
+	if state == valveCounts {
+		n = int(min(int64(n), w.v.left))
+		w.v.left -= int64(n)
+		if w.v.left > 0 {
+			on = nil
+		} else {
+			w.v.on = nil
+		}
+	}
+	w.v.mu.Unlock()
+	if state == valveSilent {
+		return len(p), nil
+	}
+	_, err := w.client.Write(p[:n])
+	if on != nil {
+		on()
+	}
+	return len(p), err
+}
+
+// daemon serves the directory above the repository by git:// and returns the repository's URL.
+func (r *testRepo) daemon() string {
+	r.t.Helper()
+	return fmt.Sprintf("git://%s/%s", r.daemonAddress(), filepath.Base(r.dir))
+}
+
+func (r *testRepo) daemonAddress() string {
+	r.t.Helper()
+	needProgram(r.t, "git-daemon", "git")
+	env := gitEnv("GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=safe.directory", "GIT_CONFIG_VALUE_0=*")
+	return inetd(r.t, env, "git", "-c", "safe.directory=*", "daemon", "--inetd", "--export-all",
 		"--base-path="+filepath.Dir(r.dir))
-	cmd.Env = gitEnv("GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=safe.directory", "GIT_CONFIG_VALUE_0=*")
-	cmd.Stdin, cmd.Stdout = file, file
-	_ = cmd.Run()
 }
 
 // webServer serves the directory above the repository by git's smart HTTP protocol; if a password
@@ -167,7 +316,8 @@ func (r *testRepo) webHandler(password string) http.Handler {
 		Path: needProgram(r.t, "git-http-backend", "/usr/lib/git-core/git-http-backend"),
 		Env: gitEnv("GIT_PROJECT_ROOT="+filepath.Dir(r.dir), "GIT_HTTP_EXPORT_ALL=1",
 			"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=safe.directory", "GIT_CONFIG_VALUE_0=*"),
-		Stderr: new(bytes.Buffer),
+		Stderr: io.Discard,
+		Logger: log.New(io.Discard, "", 0), // of clients that were cut off
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		if user, given, _ := q.BasicAuth(); password != "" && (user != "etch" || given != password) {
@@ -205,36 +355,22 @@ func newSSHServer(t *testing.T, keyTypes ...string) *sshServer {
 		config += "HostKey " + s.path("host_"+kind) + "\n"
 	}
 	writeTestFile(t, s.path("config"), config)
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	_, port, err := net.SplitHostPort(inetd(t, gitEnv(), sshd, "-i", "-e", "-f", s.path("config")))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { listener.Close() })
-	s.port = listener.Addr().(*net.TCPAddr).Port
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go s.serve(sshd, conn)
-		}
-	}()
+	if s.port, err = strconv.Atoi(port); err != nil {
+		t.Fatal(err)
+	}
 	return s
 }
 
-// serve runs sshd for one connection, as inetd does.
-func (s *sshServer) serve(sshd string, conn net.Conn) {
-	defer conn.Close()
-	file, err := conn.(*net.TCPConn).File()
-	if err != nil {
-		return
-	}
-	defer file.Close()
-	cmd := exec.CommandContext(s.t.Context(), sshd, "-i", "-e", "-f", s.path("config"))
-	cmd.Env = gitEnv()
-	cmd.Stdin, cmd.Stdout = file, file
-	_ = cmd.Run()
+// behindValve puts a valve before the server. From then on url and knownHosts are about the valve's port.
+func (s *sshServer) behindValve() *valve {
+	s.t.Helper()
+	v := newValve(s.t, fmt.Sprintf("127.0.0.1:%d", s.port))
+	s.port = v.port()
+	return v
 }
 
 func (s *sshServer) path(name string) string { return filepath.Join(s.dir, name) }
@@ -286,26 +422,11 @@ func currentUser(t *testing.T) string {
 // says nothing more.
 func hungServer(t *testing.T, says string) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { listener.Close() })
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer conn.Close()
-				_, _ = conn.Read(make([]byte, 1))
-				_, _ = conn.Write([]byte(says))
-				_, _ = bufio.NewReader(conn).WriteTo(new(bytes.Buffer)) // until the client goes
-			}()
-		}
-	}()
-	return listener.Addr().String()
+	return listen(t, func(conn net.Conn) {
+		_, _ = conn.Read(make([]byte, 1))
+		_, _ = conn.Write([]byte(says))
+		_, _ = bufio.NewReader(conn).WriteTo(new(bytes.Buffer)) // until the client goes
+	})
 }
 
 // workingCopy is a working copy under test, with its upstream.

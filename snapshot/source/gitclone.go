@@ -8,8 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-
-	"golang.org/x/sys/unix"
 )
 
 // Clone makes the working copy from upstream, in a directory that does not exist or is empty. It is
@@ -28,21 +26,17 @@ func (g *Git) Clone(ctx context.Context) (out Outcome, err error) {
 	if u.scheme == "file" {
 		rawURL = u.path
 	}
-	g.sweepPrefix(filepath.Dir(root), clonePrefix(root))
-	var temp string
-	err = labelled(g.o.Step, "create clone", func() (err error) {
-		temp, err = os.MkdirTemp(filepath.Dir(root), clonePrefix(root)+"*")
-		return err
-	})
+	sweepPrefix(filepath.Dir(root), clonePrefix(root), g.o.Step)
+	temp, err := newCloneDir(root, g.o.Step)
 	if err != nil {
-		return Outcome{}, fmt.Errorf("making room for the clone: %w", err)
+		return Outcome{}, err
 	}
 	defer os.RemoveAll(temp)
 	out, err = g.cloneInto(ctx, temp, rawURL)
 	if err != nil {
 		return Outcome{}, fmt.Errorf("cloning into %q: %w", g.o.Dir, err)
 	}
-	return out, g.place(temp, root)
+	return out, placeClone(temp, root, g.o.Step)
 }
 
 // cloneInto makes a whole working copy in an empty directory.
@@ -73,39 +67,6 @@ func (g *Git) cloneInto(ctx context.Context, dir, rawURL string) (out Outcome, e
 	}
 	return out, err
 }
-
-// clonePlace checks that a clone may be made at dir, and follows a link.
-func clonePlace(dir string) (string, error) {
-	root := dir
-	if resolved, err := filepath.EvalSymlinks(dir); err == nil {
-		root = resolved
-	}
-	entries, err := os.ReadDir(root)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return root, nil
-	case err != nil:
-		return "", fmt.Errorf("cloning into %q: %w", dir, err)
-	case len(entries) > 0:
-		return "", fmt.Errorf("cloning into %q: the directory is not empty", dir)
-	}
-	return root, nil
-}
-
-// place moves a whole clone to where it belongs.
-func (g *Git) place(temp, root string) error {
-	if err := labelled(g.o.Step, "sync clone", func() error { return flushFS(temp) }); err != nil {
-		return err
-	}
-	err := labelled(g.o.Step, "rename clone", func() error { return unix.Rename(temp, root) })
-	if err != nil {
-		return fmt.Errorf("moving the clone into place: %w", err)
-	}
-	return fsyncDir(filepath.Dir(root))
-}
-
-// clonePrefix begins the name of a clone that is being built for root.
-func clonePrefix(root string) string { return "." + filepath.Base(root) + ".clone-" }
 
 // newConfig is the configuration of a fresh clone.
 func newConfig(rawURL string) gitConfig {

@@ -19,15 +19,15 @@ func (g *Git) sweep() error {
 	if err := restoreReplaced(root); err != nil {
 		return err
 	}
-	g.sweepPrefix(filepath.Dir(root), clonePrefix(root))
-	g.sweepPrefix(root, rebuildPrefix)
+	sweepPrefix(filepath.Dir(root), clonePrefix(root), g.o.Step)
+	sweepPrefix(root, rebuildPrefix, g.o.Step)
 	layout, err := findLayout(root)
 	if err != nil {
 		return nil // open says what is wrong
 	}
 	objects := filepath.Join(layout.commonDir, "objects")
 	for _, dir := range []string{layout.gitDir, layout.commonDir, objects} {
-		g.sweepPrefix(dir, tempPrefix)
+		sweepPrefix(dir, tempPrefix, g.o.Step)
 	}
 	if err := g.namePacks(filepath.Join(objects, "pack")); err != nil {
 		return err
@@ -43,19 +43,6 @@ func (g *Git) sweep() error {
 		}
 	}
 	return nil
-}
-
-// sweepPrefix removes what begins with prefix in a directory. What cannot be removed is only in the way
-// of disk space.
-func (g *Git) sweepPrefix(dir, prefix string) {
-	entries, _ := os.ReadDir(dir)
-	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), prefix) {
-			_ = labelled(g.o.Step, "remove leftover", func() error {
-				return os.RemoveAll(filepath.Join(dir, e.Name()))
-			})
-		}
-	}
 }
 
 // staleLocks lists lock files of refs and of the configuration. The index's is not among them.

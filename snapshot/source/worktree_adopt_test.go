@@ -210,7 +210,7 @@ func TestWorktreeKeepsTheLastTenDirectoriesOfLocalEdits(t *testing.T) {
 		}
 	}
 	left, _ := filepath.Glob(r.w.discard + "/2*")
-	if len(left) != maxDiscards || filepath.Base(left[0]) != "20261122-110000" ||
+	if len(left) != MaxDiscards || filepath.Base(left[0]) != "20261122-110000" ||
 		filepath.Base(left[9]) != "20261122-150000-1" {
 		t.Errorf("left are %q", left)
 	}

@@ -1,0 +1,199 @@
+package source
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/otiai10/copy"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// copyWorkers is how many files are copied side by side.
+	copyWorkers = 4
+	// maxChanges is how many of the changed paths an UnsettledError names.
+	maxChanges = 5
+)
+
+// UnsettledError says that a tree went on changing while it was copied.
+type UnsettledError struct {
+	Dir   string
+	Paths []string // what changed, relative to Dir, which itself is empty; the first few
+}
+
+func (e *UnsettledError) Error() string {
+	quoted := make([]string, len(e.Paths))
+	for i, path := range e.Paths {
+		if path == "" {
+			path = "."
+		}
+		quoted[i] = quotePath(path)
+	}
+	return fmt.Sprintf("%q does not hold still: %s changed while it was read", e.Dir, strings.Join(quoted, ", "))
+}
+
+// isMetadata reports whether a name is one under which a version control system keeps its own things.
+func isMetadata(name string) bool { return name == ".svn" || name == "CVS" || name == ".git" }
+
+// copyOut copies the tree at src to the empty directory dst, except what skip accepts by its base name, and
+// proves the copy complete. It fails with an UnsettledError if src changes meanwhile. Files of the copy have mode 0644
+// or 0755 and directories 0755, but for dst itself; all have the times of the originals. An error leaves in dst what
+// was copied until then.
+func copyOut(ctx context.Context, src, dst string, skip func(name string) bool, o ExportOptions) ([]ExportedEntry, error) {
+	t, err := copySettled(ctx, src, dst, skip, o)
+	if err != nil {
+		return nil, err
+	}
+	return t.entries, nil
+}
+
+// copySettled is copyOut, and returns the reader that has read the whole tree.
+func copySettled(ctx context.Context, src, dst string, skip func(name string) bool, o ExportOptions) (*treeReader, error) {
+	t, err := readSettled(ctx, src, skip, o, func(t *treeReader) error { return t.copyTo(dst) })
+	if err == nil {
+		err = t.proveCopy(ctx, dst)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("copying the tree %q to %q: %w", src, dst, err)
+	}
+	return t, nil
+}
+
+// hashSettled hashes the tree at dir as it is, except what skip accepts by its base name. It fails with an
+// UnsettledError if the tree changes meanwhile.
+func hashSettled(ctx context.Context, dir string, skip func(name string) bool) (*treeReader, error) {
+	t, err := readSettled(ctx, dir, skip, ExportOptions{}, (*treeReader).hashAll)
+	if err != nil {
+		return nil, fmt.Errorf("reading the tree %q: %w", dir, err)
+	}
+	return t, nil
+}
+
+// readSettled has a tree read between two fingerprints, which have to be the same.
+func readSettled(ctx context.Context, dir string, skip func(name string) bool, o ExportOptions,
+	read func(t *treeReader) error) (*treeReader, error) {
+	t, err := newTreeReader(ctx, dir, skip, o)
+	if err != nil {
+		return nil, err
+	}
+	defer t.cancel(nil)
+	err = read(t)
+	if changed := t.proveSettled(ctx); changed != nil {
+		err = changed // which explains the other error, if there is one
+	}
+	return t, err
+}
+
+// copyTo copies the tree to dst. The copy leaves out what it is told has vanished, follows links that stand in its
+// way, and makes up a link that it cannot read: hence the fingerprints, the empty directory and the proof.
+func (t *treeReader) copyTo(dst string) error {
+	if left, err := os.ReadDir(dst); err != nil {
+		return err
+	} else if len(left) > 0 {
+		return fmt.Errorf("%q is not empty", dst)
+	}
+	if err := t.awaitTick(dst); err != nil {
+		return err
+	}
+	return copy.Copy(t.before.dir, dst, copy.Options{
+		FS:            t,
+		OnSymlink:     func(string) copy.SymlinkAction { return copy.Shallow },
+		OnError:       t.copied,
+		NumOfWorkers:  copyWorkers,
+		PreserveTimes: true,
+		PermissionControl: func(info fs.FileInfo, dest string) (func(*error), error) {
+			if dest == dst {
+				return func(*error) {}, nil
+			}
+			return func(*error) {}, makeOwn(info.(*fileStamp), dest)
+		},
+	})
+}
+
+// makeOwn makes a directory of the copy, or gives a file that was just made its mode. The umask has no say.
+func makeOwn(s *fileStamp, dest string) error {
+	mode := fs.FileMode(0o644)
+	switch s.kind() {
+	case Directory:
+		mode = dirMode
+		if err := os.Mkdir(dest, mode); err != nil {
+			return err
+		}
+	case Executable:
+		mode = 0o755
+	}
+	return os.Chmod(dest, mode)
+}
+
+// copied is told of everything that was copied, and of every error. The first one ends the copy.
+func (t *treeReader) copied(src, _ string, err error) error {
+	if err != nil {
+		t.cancel(err)
+		return err
+	}
+	if s := t.stamps[t.before.inside(src)]; !s.isRegular() { // those are finished when their end is read
+		t.finish(s, s.targetHash())
+	}
+	return nil
+}
+
+// proveCopy fails unless dst has exactly what the fingerprint has.
+func (t *treeReader) proveCopy(ctx context.Context, dst string) error {
+	copied, err := takeFingerprint(ctx, dst, func(string) bool { return false })
+	if err != nil {
+		return err
+	}
+	for _, s := range copied.stamps {
+		want, ok := t.stamps[s.path]
+		if !ok || want.entry() != s.entry() || want.target != s.target {
+			return fmt.Errorf("the copy of %s came out wrong", quotePath(s.path))
+		}
+	}
+	if len(copied.stamps) != len(t.stamps) {
+		return fmt.Errorf("the copy has %d files and directories, not %d", len(copied.stamps), len(t.stamps))
+	}
+	if t.done != len(t.entries) {
+		return fmt.Errorf("%d of %d entries were copied", t.done, len(t.entries))
+	}
+	return nil
+}
+
+const (
+	// tick is the time between two looks at the kernel's clock.
+	tick = 2 * time.Millisecond
+	// maxTicks is how often one looks. The times of a tree may be those of another machine, whose clock is ahead.
+	maxTicks = 10
+)
+
+// awaitTick waits until a change of the tree can be told from those before its fingerprint was taken. Many kernels take
+// the times of changes from a clock that stands still for some milliseconds.
+func (t *treeReader) awaitTick(dst string) error {
+	var newest unix.Timespec
+	for _, s := range t.before.stamps {
+		if later(s.stat.Ctim, newest) {
+			newest = s.stat.Ctim
+		}
+	}
+	for range maxTicks {
+		var st unix.Stat_t
+		if err := unix.Lstat(dst, &st); err != nil {
+			return err
+		}
+		if err := unix.Chmod(dst, st.Mode&0o7777); err != nil { // sets the time of its last change
+			return err
+		}
+		if err := unix.Lstat(dst, &st); err != nil || later(st.Ctim, newest) {
+			return err
+		}
+		if err := sleep(t.ctx, tick); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func later(a, b unix.Timespec) bool { return a.Sec > b.Sec || a.Sec == b.Sec && a.Nsec > b.Nsec }

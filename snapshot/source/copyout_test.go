@@ -1,0 +1,536 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+	"pgregory.net/rapid"
+)
+
+// copyRig is a small tree to copy, and a file outside of it that no copy may hold.
+type copyRig struct {
+	t             *testing.T
+	src, dst      string
+	outside       string
+	secret, other string // files outside of the tree
+}
+
+func newCopyRig(t *testing.T) *copyRig {
+	t.Helper()
+	base := t.TempDir()
+	r := &copyRig{
+		t: t, src: filepath.Join(base, "src"), dst: filepath.Join(base, "dst"), outside: filepath.Join(base, "outside"),
+	}
+	r.secret = filepath.Join(r.outside, "f")
+	editTree(t, r.src, []edit{
+		write("f", "contents\n"), write("d/g", "in a directory\n"), script("run", "#!/bin/sh\n"), symlink("l", "f"),
+		emptyDirectory("empty"), write("z", "the last\n"),
+	})
+	editTree(t, r.outside, []edit{write("f", "a secret\n"), write("g", "also a secret.\n")})
+	if err := os.Mkdir(r.dst, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func (r *copyRig) path(name string) string { return filepath.Join(r.src, name) }
+
+func (r *copyRig) copy(o ExportOptions) ([]ExportedEntry, error) {
+	return copyOut(r.t.Context(), r.src, r.dst, isMetadata, o)
+}
+
+func nothingSkipped(string) bool { return false }
+
+func TestCopyIsTheTreeWhateverItsNamesModesAndTimes(t *testing.T) {
+	base := memoryDir(t)
+	checkSome(t, 50, func(t *rapid.T) {
+		src, err := os.MkdirTemp(base, "src")
+		if err != nil {
+			t.Fatalf("%v", err)
+		}
+		dst, err := os.MkdirTemp(base, "dst")
+		if err != nil {
+			t.Fatalf("%v", err)
+		}
+		for path, f := range drawTree(t, "tree", oddNames) {
+			drawOnDisk(t, filepath.Join(src, path), f)
+		}
+		entries, err := copyOut(context.Background(), src, dst, nothingSkipped, ExportOptions{})
+		if err != nil {
+			t.Fatalf("%v", err)
+		}
+		list := listDir(t, src)
+		listDir(t, dst).same(t, "the copy", list)
+		isListed(t, entries, list)
+		sameTimes(t, src, dst)
+		hashed, err := hashSettled(context.Background(), src, nothingSkipped)
+		if err != nil || !slices.Equal(hashed.entries, entries) {
+			t.Fatalf("hashed %v, %v, copied %v", hashed, err, entries)
+		}
+	})
+}
+
+// drawOnDisk makes a file of a mode and time that are drawn.
+func drawOnDisk(t *rapid.T, path string, f fakeFile) {
+	e := edit{mode: Regular, content: f.data}
+	switch d := f.describe(); Mode(d[0]) {
+	case Directory:
+		e.op = opMkdir
+	default:
+		e.mode = Mode(d[0])
+	}
+	if err := e.apply(path, ""); err != nil {
+		t.Fatalf("%v", err)
+	}
+	if e.mode == Symlink {
+		return
+	}
+	mode := rapid.SampledFrom([]fs.FileMode{0o400, 0o444, 0o600, 0o644, 0o666, 0o500, 0o555, 0o755, 0o777}).Draw(t, "mode")
+	when := time.Unix(rapid.Int64Range(0, 1<<32).Draw(t, "seconds"), rapid.Int64Range(0, 999_999_999).Draw(t, "nanoseconds"))
+	if err := errors.Join(os.Chtimes(path, when, when), os.Chmod(path, mode)); err != nil {
+		t.Fatalf("%v", err)
+	}
+}
+
+// sameTimes fails the test unless all files and directories of a copy have the times of the originals, to the
+// nanosecond, and modes that let their owner do all.
+func sameTimes(t failer, src, dst string) {
+	t.Helper()
+	for path, has := range listDir(t, src) {
+		from, err := os.Lstat(filepath.Join(src, path))
+		if err != nil {
+			t.Fatalf("%v", err)
+		}
+		to, err := os.Lstat(filepath.Join(dst, path))
+		if err != nil {
+			t.Fatalf("%v", err)
+		}
+		if Mode(has[0]) != Symlink && !to.ModTime().Equal(from.ModTime()) {
+			t.Fatalf("the copy of %q is of %v, not %v", path, to.ModTime(), from.ModTime())
+		}
+		want := fs.FileMode(0o755)
+		if Mode(has[0]) == Regular {
+			want = 0o644
+		}
+		if Mode(has[0]) != Symlink && to.Mode().Perm() != want {
+			t.Fatalf("the copy of %q has mode %v, not %v", path, to.Mode(), want)
+		}
+	}
+}
+
+func TestCopyLeavesOutWhatIsSkipped(t *testing.T) {
+	r := newCopyRig(t)
+	want := listDir(t, r.src)
+	want["d/only"] = describe(Directory, "")
+	editTree(t, r.src, []edit{
+		write(".svn/wc.db", "x"), write("d/CVS/Entries", "x"), write("d/only/CVS/Root", "x"), symlink("empty/.git", "/etc"),
+	})
+	entries, err := r.copy(ExportOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	listDir(t, r.dst).same(t, "the copy", want)
+	isListed(t, entries, want)
+}
+
+// Each of these happens after the fingerprint was taken, before anything is copied. The copy succeeds in most of them.
+func TestTreeThatChangesWhileItIsCopiedIsNoticed(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		paths []string // that the error has to name
+		harm  func(r *copyRig) error
+	}{
+		{"file vanishes", []string{"f"}, func(r *copyRig) error { return os.Remove(r.path("f")) }},
+		{"directory vanishes", []string{"d", "d/g"}, func(r *copyRig) error { return os.RemoveAll(r.path("d")) }},
+		{"link vanishes", []string{"l"}, func(r *copyRig) error { return os.Remove(r.path("l")) }},
+		{"file appears", []string{"new"}, func(r *copyRig) error { return os.WriteFile(r.path("new"), nil, 0o644) }},
+		{"directory appears", []string{"new"}, func(r *copyRig) error { return os.Mkdir(r.path("new"), 0o755) }},
+		{"file grows", []string{"f"}, func(r *copyRig) error { return os.WriteFile(r.path("f"), []byte("longer contents\n"), 0) }},
+		{"file shrinks", []string{"f"}, func(r *copyRig) error { return os.Truncate(r.path("f"), 3) }},
+		{"file rewritten in place", []string{"f"}, func(r *copyRig) error {
+			return keepTimes(r.path("f"), func() error { return os.WriteFile(r.path("f"), []byte("CONTENTS\n"), 0) })
+		}},
+		{"file replaced by one of the same size and time", []string{"f"}, func(r *copyRig) error {
+			return keepTimes(r.path("f"), func() error {
+				return errors.Join(os.WriteFile(r.path("f2"), []byte("CONTENTS\n"), 0o644), os.Rename(r.path("f2"), r.path("f")))
+			})
+		}},
+		{"file becomes a link to elsewhere", []string{"f"}, func(r *copyRig) error {
+			return errors.Join(os.Remove(r.path("f")), os.Symlink(r.secret, r.path("f")))
+		}},
+		{"directory becomes a link to elsewhere", []string{"d", "d/g"}, func(r *copyRig) error {
+			return errors.Join(os.RemoveAll(r.path("d")), os.Symlink(r.outside, r.path("d")))
+		}},
+		{"file becomes a directory", []string{"f"}, func(r *copyRig) error {
+			return errors.Join(os.Remove(r.path("f")), os.Mkdir(r.path("f"), 0o755))
+		}},
+		{"directory becomes a file", []string{"empty"}, func(r *copyRig) error {
+			return errors.Join(os.Remove(r.path("empty")), os.WriteFile(r.path("empty"), nil, 0o644))
+		}},
+		{"link leads elsewhere", []string{"l"}, func(r *copyRig) error {
+			return errors.Join(os.Remove(r.path("l")), os.Symlink("g", r.path("l")))
+		}},
+		{"link becomes a file", []string{"l"}, func(r *copyRig) error {
+			return errors.Join(os.Remove(r.path("l")), os.WriteFile(r.path("l"), []byte("f"), 0o644))
+		}},
+		{"mode changes", []string{"f"}, func(r *copyRig) error { return os.Chmod(r.path("f"), 0o755) }},
+		{"directories change places", []string{"d", "empty"}, func(r *copyRig) error {
+			return errors.Join(os.Rename(r.path("d"), r.path("x")), os.Rename(r.path("empty"), r.path("d")),
+				os.Rename(r.path("x"), r.path("empty")))
+		}},
+		{"touched", []string{"f"}, func(r *copyRig) error { return os.Chtimes(r.path("f"), theTime, theTime) }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			for kind, read := range map[string]func(r *copyRig, o ExportOptions) error{
+				"copy": func(r *copyRig, o ExportOptions) error { _, err := r.copy(o); return err },
+				"hash": func(r *copyRig, o ExportOptions) error {
+					_, err := readSettled(r.t.Context(), r.src, isMetadata, o, (*treeReader).hashAll)
+					return err
+				},
+			} {
+				r := newCopyRig(t)
+				err := read(r, ExportOptions{Room: func([]Entry) error { return test.harm(r) }})
+				var unsettled *UnsettledError
+				if !errors.As(err, &unsettled) {
+					t.Fatalf("%s: got %v", kind, err)
+				}
+				for _, path := range test.paths {
+					if !slices.Contains(unsettled.Paths, path) || !strings.Contains(err.Error(), `"`+path+`"`) {
+						t.Errorf("%s: %q is not named: %v", kind, path, err)
+					}
+				}
+				r.hasNoSecret()
+			}
+		})
+	}
+}
+
+// Such a file, a log for instance, might never come to an end.
+func TestFileThatGrowsAsItIsReadIsNotReadToItsEnd(t *testing.T) {
+	r := newCopyRig(t)
+	reader, err := newTreeReader(t.Context(), r.src, isMetadata, ExportOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.cancel(nil)
+	f, err := reader.Open(r.path("f"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	writeTestFile(t, r.path("f"), strings.Repeat("longer\n", 100_000))
+	data, err := io.ReadAll(f)
+	if !errors.As(err, new(*UnsettledError)) || len(data) > 100_000 {
+		t.Errorf("%d bytes were read, and then: %v", len(data), err)
+	}
+}
+
+// keepTimes does something to a file, and sets its times back.
+func keepTimes(path string, do func() error) error {
+	info, err := os.Stat(path)
+	return errors.Join(err, do(), os.Chtimes(path, info.ModTime(), info.ModTime()))
+}
+
+// hasNoSecret fails the test if something from outside of the tree was copied.
+func (r *copyRig) hasNoSecret() {
+	r.t.Helper()
+	for path, has := range listDir(r.t, r.dst) {
+		if strings.Contains(has, "secret") && Mode(has[0]) != Symlink {
+			r.t.Errorf("%q holds a file from outside of the tree", path)
+		}
+	}
+}
+
+// Opening a fifo waits for a writer, which never comes; a socket cannot be opened; a device would be left out.
+func TestFileThatBecomesAFifoSocketOrDeviceIsRefused(t *testing.T) {
+	for kind, make := range specialFiles {
+		r := newCopyRig(t)
+		_, err := r.copy(ExportOptions{Room: func([]Entry) error {
+			return errors.Join(os.Remove(r.path("f")), make(t, r.path("f")))
+		}})
+		if err == nil || !strings.Contains(err.Error(), `"f"`) {
+			t.Errorf("%s: got %v", kind, err)
+		}
+	}
+}
+
+// specialFiles makes what is never published.
+var specialFiles = map[string]func(t *testing.T, path string) error{
+	"a fifo": func(_ *testing.T, path string) error { return unix.Mkfifo(path, 0o644) },
+	"a socket": func(t *testing.T, path string) error {
+		address := filepath.Join(shortDir(t), "s") // the name of a socket may not be long
+		listener, err := net.Listen("unix", address)
+		if err != nil {
+			return err
+		}
+		t.Cleanup(func() { listener.Close() })
+		return os.Rename(address, path)
+	},
+	"a device": func(_ *testing.T, path string) error { return unix.Mknod(path, unix.S_IFCHR, 0) }, // anyone may make this one
+	"setuid": func(_ *testing.T, path string) error {
+		return errors.Join(os.WriteFile(path, []byte("x"), 0o755), os.Chmod(path, 0o755|fs.ModeSetuid))
+	},
+	"setgid": func(_ *testing.T, path string) error {
+		return errors.Join(os.WriteFile(path, []byte("x"), 0o755), os.Chmod(path, 0o755|fs.ModeSetgid))
+	},
+}
+
+func shortDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+func TestSpecialFilesAreRefusedByName(t *testing.T) {
+	for kind, make := range specialFiles {
+		r := newCopyRig(t)
+		if err := make(t, r.path("d/odd\nname")); err != nil {
+			t.Fatal(err)
+		}
+		_, err := r.copy(ExportOptions{Room: func([]Entry) error { t.Error("it got as far as to ask for room"); return nil }})
+		if err == nil || !strings.Contains(err.Error(), `"d/odd\nname"`) || !strings.Contains(err.Error(), kind) {
+			t.Errorf("%s: got %v", kind, err)
+		}
+		listDir(t, r.dst).same(t, "the copy", listing{})
+	}
+}
+
+func TestDirectoryOfAGroupIsCopied(t *testing.T) {
+	r := newCopyRig(t)
+	if err := os.Chmod(r.path("d"), 0o775|fs.ModeSetgid); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.copy(ExportOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(filepath.Join(r.dst, "d")); err != nil || info.Mode() != fs.ModeDir|0o755 {
+		t.Errorf("its copy has mode %v (%v)", info.Mode(), err)
+	}
+}
+
+func TestLinkThatStandsAtTheDestinationIsNotFollowed(t *testing.T) {
+	r := newCopyRig(t)
+	if err := os.Symlink(r.secret, filepath.Join(r.dst, "f")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.copy(ExportOptions{}); err == nil || !strings.Contains(err.Error(), "not empty") {
+		t.Errorf("got %v", err)
+	}
+	if data, err := os.ReadFile(r.secret); err != nil || string(data) != "a secret\n" {
+		t.Errorf("the file that the link leads to is %q, %v", data, err)
+	}
+}
+
+func TestHardLinksBecomeFilesOfTheirOwn(t *testing.T) {
+	r := newCopyRig(t)
+	if err := os.Link(r.path("f"), r.path("d/same")); err != nil {
+		t.Fatal(err)
+	}
+	want := listDir(t, r.src)
+	entries, err := r.copy(ExportOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	listDir(t, r.dst).same(t, "the copy", want)
+	isListed(t, entries, want)
+	one, _ := os.Stat(filepath.Join(r.dst, "f"))
+	two, _ := os.Stat(filepath.Join(r.dst, "d/same"))
+	if os.SameFile(one, two) {
+		t.Error("the copies are one file")
+	}
+}
+
+func TestSparseFileIsCopiedWithItsHoles(t *testing.T) {
+	r := newCopyRig(t)
+	if err := os.Truncate(r.path("f"), 1<<20); err != nil {
+		t.Fatal(err)
+	}
+	want := listDir(t, r.src)
+	entries, err := r.copy(ExportOptions{Room: func(entries []Entry) error {
+		for _, e := range entries {
+			if e.Path == "f" && e.Size != 1<<20 {
+				t.Errorf("it asked for room for %d bytes", e.Size)
+			}
+		}
+		return nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	listDir(t, r.dst).same(t, "the copy", want)
+	isListed(t, entries, want)
+}
+
+// What the copy did wrong without saying so is found afterwards.
+func TestCopyThatCameOutWrongIsAnError(t *testing.T) {
+	for name, harm := range map[string]func(dst string) error{
+		"missing": func(dst string) error { return os.Remove(filepath.Join(dst, "empty")) },
+		"extra":   func(dst string) error { return os.WriteFile(filepath.Join(dst, "extra"), nil, 0o644) },
+		"another target": func(dst string) error {
+			return errors.Join(os.Remove(filepath.Join(dst, "l")), os.Symlink("x", filepath.Join(dst, "l")))
+		},
+		"another type": func(dst string) error {
+			return errors.Join(os.Remove(filepath.Join(dst, "empty")), os.Symlink("x", filepath.Join(dst, "empty")))
+		},
+		"cut off":       func(dst string) error { return os.Truncate(filepath.Join(dst, "f"), 2) },
+		"not to be run": func(dst string) error { return os.Chmod(filepath.Join(dst, "run"), 0o644) },
+	} {
+		r := newCopyRig(t)
+		reader, err := readSettled(t.Context(), r.src, isMetadata, ExportOptions{}, func(t *treeReader) error {
+			return t.copyTo(r.dst)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := reader.proveCopy(t.Context(), r.dst); err != nil {
+			t.Fatalf("before: %v", err)
+		}
+		if err := harm(r.dst); err != nil {
+			t.Fatal(err)
+		}
+		if err := reader.proveCopy(t.Context(), r.dst); err == nil {
+			t.Errorf("%s: it was not noticed", name)
+		}
+	}
+}
+
+func TestNothingIsCopiedWhereThereIsNoRoom(t *testing.T) {
+	r := newCopyRig(t)
+	full := errors.New("no room")
+	if _, err := r.copy(ExportOptions{Room: func([]Entry) error { return full }}); !errors.Is(err, full) {
+		t.Errorf("got %v", err)
+	}
+	listDir(t, r.dst).same(t, "the copy", listing{})
+}
+
+func TestCopyEndsWithItsContext(t *testing.T) {
+	for _, at := range []string{"room", "progress"} {
+		r := newCopyRig(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		_, err := copyOut(ctx, r.src, r.dst, isMetadata, ExportOptions{
+			Room: func([]Entry) error {
+				if at == "room" {
+					cancel()
+				}
+				return nil
+			},
+			Progress: func(done, total int) {
+				if done < total {
+					cancel()
+				}
+			},
+		})
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: got %v", at, err)
+		}
+	}
+}
+
+func TestPathTooLongToBeNamedIsRefused(t *testing.T) {
+	r := newCopyRig(t)
+	dir, err := os.Open(r.path("d"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := strings.Repeat("n", 200)
+	for range maxPath/len(name) + 1 {
+		if err := unix.Mkdirat(int(dir.Fd()), name, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		next, err := openDirAt(int(dir.Fd()), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir.Close()
+		dir = next
+	}
+	dir.Close()
+	if _, err := r.copy(ExportOptions{}); err == nil || !strings.Contains(err.Error(), "d/nnn") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestWhatIsNoDirectoryIsNotCopied(t *testing.T) {
+	r := newCopyRig(t)
+	if _, err := copyOut(t.Context(), r.path("f"), r.dst, isMetadata, ExportOptions{}); err == nil ||
+		!strings.Contains(err.Error(), "not a directory") {
+		t.Errorf("a file: got %v", err)
+	}
+	if _, err := copyOut(t.Context(), r.path("none"), r.dst, isMetadata, ExportOptions{}); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("nothing: got %v", err)
+	}
+}
+
+// asNobody runs the test that calls it once more, as a user whom modes bind, if the present one is not bound by them.
+// It reports whether that is done.
+func asNobody(t *testing.T) bool {
+	t.Helper()
+	const nobody = 65534
+	if os.Getuid() != 0 {
+		return false
+	}
+	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v")
+	cmd.Env = append(os.Environ(), "TMPDIR=/tmp", "TMP=/tmp")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	cmd.Dir = "/"
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
+		t.Errorf("as another user: %v\n%s", err, out)
+	}
+	return true
+}
+
+func TestWhatCannotBeReadIsNamed(t *testing.T) {
+	if asNobody(t) {
+		return
+	}
+	for _, name := range []string{"f", "d"} {
+		r := newCopyRig(t)
+		if err := os.Chmod(r.path(name), 0); err != nil {
+			t.Fatal(err)
+		}
+		_, err := r.copy(ExportOptions{})
+		if !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: got %v", name, err)
+		}
+		if err := os.Chmod(r.path(name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestTreeThatMayNotBeWrittenIsCopied(t *testing.T) {
+	if asNobody(t) {
+		return
+	}
+	r := newCopyRig(t)
+	modes := map[string]fs.FileMode{"d/g": 0o400, "run": 0o500, "f": 0o444, "d": 0o555, "empty": 0o500, ".": 0o555}
+	for name, mode := range modes {
+		if err := os.Chmod(r.path(name), mode); err != nil {
+			t.Fatal(err)
+		}
+		defer os.Chmod(r.path(name), 0o755)
+	}
+	want := listDir(t, r.src)
+	if _, err := r.copy(ExportOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	listDir(t, r.dst).same(t, "the copy", want)
+	sameTimes(t, r.src, r.dst)
+}

@@ -1,0 +1,334 @@
+package source
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// CVSOptions says where a CVS working copy is and how to reach its upstream.
+type CVSOptions struct {
+	Dir string // the working copy, absolute; it may be a symbolic link
+	// URL is the repository, as CVSROOT names it: "/srv/cvs", ":local:/srv/cvs", ":ext:user@host:/srv/cvs" or
+	// ":pserver:user@host:/srv/cvs". A port may stand before the path, also after :ext:, where it is ssh's. Empty: the
+	// checkout's own.
+	URL     string
+	Module  string        // the directory in the repository, or the name of a module; empty: the checkout's own
+	Branch  string        // a branch or another tag; empty: the trunk
+	Timeout time.Duration // what each run of the client may take; 0: no limit
+	Auth    Auth
+	Discard string // the directory below which local edits and unversioned files are set aside
+
+	// Progress is told how far a long operation is; nil means that nobody wants to know.
+	Progress ProgressFunc
+	// BeforeReplace is called before a locally edited or unversioned file is set aside, with its contents as they
+	// were checked out, as they are, and as they will be; nil where there is no file or that is not known.
+	BeforeReplace func(path string, base, local, upstream []byte) error
+	// Step is called before every operation that changes something on disk; an error fails it. May be nil.
+	Step func(label string) error
+	// Now is the clock by which the directories below Discard are named. It must not be nil.
+	Now func() time.Time
+}
+
+// CVS is a CVS working copy and its upstream, which the client cvs is run for. Current and Resolve write nothing;
+// Update and Clone must not run side by side.
+//
+// CVS knows neither revisions of a tree nor what a file was checked out as. Both are made up for: a revision's ID is
+// the date of the newest commit and a hash of what CVS/Entries says in all directories, and a record in the working
+// copy's own CVS directory has the hash of every file as the client wrote it, so that an edit is noticed even if it
+// changed neither the time nor the size. A working copy without such a record, or that another client or an
+// interrupted run has changed since, is checked out anew beside the old one, compared with it by contents, and
+// exchanged for it.
+//
+// A commit to CVS is not atomic: its files appear one after the other. What an Update leaves is a tree that the
+// repository had as a whole at one moment, since the client is run again until it finds nothing to do. A commit that
+// was under way at that very moment may be in it in part; the next Update brings the rest.
+type CVS struct {
+	o CVSOptions
+}
+
+var _ Exporter = (*CVS)(nil)
+
+// NewCVS returns the source for a working copy that need not exist yet.
+func NewCVS(o CVSOptions) *CVS { return &CVS{o} }
+
+// Kind returns "cvs".
+func (c *CVS) Kind() string { return "cvs" }
+
+// At implements Source.
+func (c *CVS) At(dir string) Source {
+	o := c.o
+	o.Dir = dir
+	return NewCVS(o)
+}
+
+// Foreign implements Source. Two repositories with one host, port and path are one, whatever the method and the user.
+func (c *CVS) Foreign() (reason string, err error) {
+	entries, err := os.ReadDir(c.o.Dir)
+	if errors.Is(err, os.ErrNotExist) || err == nil && len(entries) == 0 {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	own, err := readCVSOrigin(c.o.Dir)
+	if errors.Is(err, os.ErrNotExist) || isNotDir(err) {
+		return "it is not a checkout of CVS", nil
+	}
+	if err != nil {
+		return "", nil // Update says what is wrong, and mends what can be
+	}
+	if c.o.URL != "" {
+		configured, err := parseCVSRoot(c.o.URL)
+		if err != nil {
+			return "", err
+		}
+		if own.root.place() != configured.place() {
+			return fmt.Sprintf("its repository is %s, not %s", own.root, configured), nil
+		}
+	}
+	if c.o.Module != "" && filepath.Clean(c.o.Module) != own.module {
+		return fmt.Sprintf("it is of the module %q, not of %q", own.module, c.o.Module), nil
+	}
+	return "", nil
+}
+
+// upstream returns where the working copy's upstream is: as configured, else as the checkout at dir says.
+func (c *CVS) upstream(dir string) (cvsOrigin, error) {
+	var own cvsOrigin
+	if c.o.URL == "" || c.o.Module == "" {
+		var err error
+		if own, err = readCVSOrigin(dir); err != nil {
+			return own, fmt.Errorf("finding the repository and module of the working copy %q: %w", c.o.Dir, err)
+		}
+	}
+	if c.o.URL != "" {
+		root, err := parseCVSRoot(c.o.URL)
+		if err != nil {
+			return own, err
+		}
+		own.root = root
+	}
+	if c.o.Module != "" {
+		if err := checkCVSModule(c.o.Module); err != nil {
+			return own, err
+		}
+		own.module = filepath.Clean(c.o.Module)
+	}
+	if strings.HasPrefix(c.o.Branch, "-") || strings.ContainsAny(c.o.Branch, "\x00\r\n/ ") {
+		return own, fmt.Errorf("%q is no name of a branch or tag", c.o.Branch)
+	}
+	return own, nil
+}
+
+// Clone makes the working copy, in a directory that does not exist or is empty. It is built beside its place and
+// renamed when it is whole.
+func (c *CVS) Clone(ctx context.Context) (out Outcome, err error) {
+	root, err := clonePlace(c.o.Dir)
+	if err != nil {
+		return Outcome{}, err
+	}
+	if c.o.URL == "" || c.o.Module == "" {
+		return Outcome{}, fmt.Errorf("cloning into %q: no repository or no module is configured", c.o.Dir)
+	}
+	run, err := c.begin(root)
+	if err != nil {
+		return Outcome{}, err
+	}
+	defer run.close()
+	temp, err := newCloneDir(root, c.o.Step)
+	if err != nil {
+		return Outcome{}, err
+	}
+	defer os.RemoveAll(temp)
+	record, err := run.checkout(ctx, temp)
+	if err != nil {
+		return Outcome{}, fmt.Errorf("cloning into %q: %w", c.o.Dir, err)
+	}
+	run.out.Revision, run.out.Changed = record.revision, len(record.files)
+	return run.out, placeClone(filepath.Join(temp, cvsTree), root, c.o.Step)
+}
+
+// Update brings the working copy to upstream's newest revision, whatever was done to it locally.
+func (c *CVS) Update(ctx context.Context) (out Outcome, err error) {
+	root, err := filepath.EvalSymlinks(c.o.Dir)
+	if err != nil {
+		return Outcome{}, fmt.Errorf("opening the working copy: %w", err)
+	}
+	run, err := c.begin(root)
+	if err != nil {
+		return Outcome{}, err
+	}
+	defer run.close()
+	if err := run.update(ctx); err != nil {
+		return run.out, fmt.Errorf("updating the working copy %q: %w", c.o.Dir, err)
+	}
+	return run.out, nil
+}
+
+// MixedError says that what a working copy has checked out is not what the last whole update left.
+type MixedError struct {
+	Dir string
+}
+
+func (e *MixedError) Error() string {
+	return fmt.Sprintf("the working copy %q is of no single revision: an update was interrupted, or another client was "+
+		"used in it; the next update that reaches upstream puts it right", e.Dir)
+}
+
+// Current returns the revision that the last whole update left. It fails with a MixedError if something else is checked
+// out by now; whether files were edited is for Export to say.
+func (c *CVS) Current(ctx context.Context) (Revision, error) {
+	record, err := c.current(ctx)
+	if err != nil {
+		return Revision{}, err
+	}
+	return record.revision, nil
+}
+
+func (c *CVS) current(ctx context.Context) (*cvsRecord, error) {
+	root, err := filepath.EvalSymlinks(c.o.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("opening the working copy: %w", err)
+	}
+	record := readCVSRecord(root)
+	if record == nil {
+		return nil, fmt.Errorf("the working copy %q: %w", c.o.Dir, ErrNoRevision)
+	}
+	admin, err := readCVSAdmin(ctx, root)
+	if err != nil {
+		return nil, fmt.Errorf("reading the working copy %q: %w", c.o.Dir, err)
+	}
+	if admin.digest != record.digest {
+		return nil, &MixedError{c.o.Dir}
+	}
+	return record, nil
+}
+
+const (
+	// cvsIDTime is how the date of the newest commit begins a revision's ID.
+	cvsIDTime = "20060102T150405Z"
+	// cvsIDDigits is how many hexadecimal digits of the hash of the entries end it.
+	cvsIDDigits = 16
+)
+
+// newCVSRevision names the tree that has these entries, and of which the newest commit has this date.
+func newCVSRevision(date time.Time, entries [sha256.Size]byte) Revision {
+	date = date.UTC().Truncate(time.Second)
+	return Revision{ID: date.Format(cvsIDTime) + "-" + hex.EncodeToString(entries[:])[:cvsIDDigits], Time: date}
+}
+
+// cvsDates are the forms of a date that Resolve knows, all of them UTC where they do not say.
+var cvsDates = []string{time.RFC3339, cvsIDTime, "2006-01-02 15:04:05", "2006-01-02 15:04", "2006-01-02"}
+
+// Resolve finds a revision by its ID, the beginning of the present one's (at least 8 characters), or a date such as
+// "2026-11-22T10:15:00Z" or "2026-11-22 10:15" (UTC), which means the tree as it was then. Upstream is not asked: Export
+// says whether it has the revision.
+func (c *CVS) Resolve(ctx context.Context, name string) (Revision, error) {
+	const minBeginning = 8
+	record, err := c.current(ctx)
+	if err == nil && len(name) >= minBeginning && strings.HasPrefix(record.revision.ID, name) {
+		return record.revision, nil
+	}
+	stamp, digits, hasHash := strings.Cut(name, "-")
+	if date, err := time.Parse(cvsIDTime, stamp); err == nil && hasHash && len(digits) == cvsIDDigits && isHex(digits) {
+		return Revision{ID: name, Time: date}, nil
+	}
+	for _, layout := range cvsDates {
+		date, err := time.Parse(layout, name)
+		if err != nil {
+			continue
+		}
+		if date = date.UTC(); date.After(c.o.Now()) {
+			return Revision{}, fmt.Errorf("finding the revision %q: that is in the future", name)
+		}
+		return Revision{ID: date.Format(cvsIDTime), Time: date}, nil
+	}
+	if name == "HEAD" {
+		return Revision{}, err
+	}
+	return Revision{}, fmt.Errorf("finding the revision %q: it is neither the ID of a revision nor a date such as %s", name,
+		time.RFC3339)
+}
+
+// cvsRun is one run of Clone, Update or Export.
+type cvsRun struct {
+	*CVS
+	root    string // the working copy, links resolved
+	origin  cvsOrigin
+	session *cvsSession
+	discard discarder
+	out     Outcome
+}
+
+// begin sweeps what dead runs left, and prepares to run the client.
+func (c *CVS) begin(root string) (*cvsRun, error) {
+	origin, err := c.upstream(root)
+	if err != nil {
+		return nil, err
+	}
+	sweepPrefix(filepath.Dir(root), clonePrefix(root), c.o.Step)
+	sweepPrefix(filepath.Join(root, cvsDir), tempPrefix, c.o.Step)
+	r := &cvsRun{CVS: c, root: root, origin: origin}
+	if r.session, err = c.newSession(origin.root, root); err != nil {
+		return nil, err
+	}
+	r.discard = discarder{base: c.o.Discard, now: c.o.Now, step: c.o.Step}
+	if origin.root.password != "" && c.o.Auth.PasswordFile == "" {
+		r.out.Warnings = append(r.out.Warnings, "the repository's URL holds a password: a password file is safer")
+	}
+	return r, nil
+}
+
+func (r *cvsRun) close() {
+	r.discard.close()
+	r.session.close()
+}
+
+// finish completes the outcome of an update.
+func (r *cvsRun) finish(record *cvsRecord) {
+	r.out.Revision = record.revision
+	r.out.Discarded = r.discard.dir
+	if w := r.discard.warning(); w != "" {
+		r.out.Warnings = append(r.out.Warnings, w)
+	}
+}
+
+// sticky returns the options that make the client follow the branch, and nothing that lingers.
+func (c *CVS) sticky() []string {
+	if c.o.Branch != "" {
+		return []string{"-r", c.o.Branch}
+	}
+	return []string{"-A"}
+}
+
+// cvsTags are the tags that entries may have: none, or the branch's.
+func (c *CVS) checkEntries(admin *cvsAdmin) error {
+	want := ""
+	if c.o.Branch != "" {
+		want = "T" + c.o.Branch
+	}
+	for _, e := range admin.files {
+		if e.tag != want || strings.HasPrefix(e.revision, "-") || e.revision == "0" || strings.Contains(e.stamp, "+") {
+			return fmt.Errorf("the client left the entry of %s as %q", quotePath(e.path), e.line())
+		}
+	}
+	for _, dir := range admin.dirs {
+		for part := range strings.SplitSeq(dir, "/") {
+			if isMetadata(part) {
+				return fmt.Errorf("upstream has a directory %s, which cannot be published", quotePath(dir))
+			}
+		}
+	}
+	if i := slices.IndexFunc(admin.files, func(e cvsEntry) bool { return isMetadata(filepath.Base(e.path)) }); i >= 0 {
+		return fmt.Errorf("upstream has a file %s, which cannot be published", quotePath(admin.files[i].path))
+	}
+	return nil
+}

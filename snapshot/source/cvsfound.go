@@ -1,0 +1,233 @@
+package source
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// cvsFound is what stands in a working copy.
+type cvsFound struct {
+	admin   *cvsAdmin
+	files   []cvsFile  // the files that have entries, sorted by path
+	odd     []workFile // what has no entry, a directory as one, and what is no file where there is an entry
+	empty   []string   // directories that are not checked out, without any file of somebody's
+	missing int        // entries without a file
+}
+
+// inspectCVS looks at all that stands in the working copy at root. Of a file that is as the record has it the hash is
+// taken from there; the record may be nil.
+func inspectCVS(ctx context.Context, root string, record *cvsRecord) (*cvsFound, error) {
+	admin, err := readCVSAdmin(ctx, root)
+	if err != nil {
+		return nil, err
+	}
+	top, err := os.Open(root)
+	if err != nil {
+		return nil, err
+	}
+	defer top.Close()
+	known := make(map[string]bool, len(admin.dirs))
+	for _, dir := range admin.dirs {
+		known[dir] = true
+	}
+	work, err := walkWorkCopy(ctx, int(top.Fd()), known)
+	if err != nil {
+		return nil, err
+	}
+	found := &cvsFound{admin: admin}
+	tracked := found.sort(work)
+	if exists(path.Join(root, ".git")) { // which the walk leaves out
+		found.odd = append(found.odd, workFile{path: ".git"})
+	}
+	found.missing = len(admin.files) - len(tracked)
+	h := cvsHasher{dirs: dirs{root: int(top.Fd())}, record: record}
+	defer h.dirs.close()
+	for i := range tracked {
+		if err := ctx.Err(); err != nil {
+			return nil, context.Cause(ctx)
+		}
+		f, err := h.file(&tracked[i])
+		if err != nil {
+			return nil, fmt.Errorf("reading %s: %w", quotePath(tracked[i].path), err)
+		}
+		found.files = append(found.files, f)
+	}
+	return found, nil
+}
+
+// sort tells what belongs to whom, and returns the files that have entries.
+func (f *cvsFound) sort(work *workCopy) (tracked []workFile) {
+	strange := map[string]bool{} // the topmost directories that are not checked out, and in which a file stands
+	for _, w := range work.files {
+		_, hasEntry := f.admin.index(w.path)
+		top := f.stranger(w.path)
+		switch {
+		case hasEntry && w.isRegular():
+			tracked = append(tracked, w)
+		case isCVSPath(w.path):
+		case top == "":
+			f.odd = append(f.odd, w)
+		default:
+			strange[top] = true
+		}
+	}
+	for _, d := range work.dirs {
+		if d.path == "" || isCVSPath(d.path) || f.stranger(d.path+"/") != d.path {
+			continue
+		}
+		if strange[d.path] {
+			f.odd = append(f.odd, workFile{path: d.path})
+		} else {
+			f.empty = append(f.empty, d.path)
+		}
+	}
+	return tracked
+}
+
+// stranger returns the topmost directory above path that is not checked out, empty if all are.
+func (f *cvsFound) stranger(path string) string {
+	for i, c := range []byte(path) {
+		if c == '/' && !f.admin.has(path[:i]) {
+			return path[:i]
+		}
+	}
+	return ""
+}
+
+// isCVSPath reports whether path is a CVS directory or something in one.
+func isCVSPath(path string) bool {
+	for part := range strings.SplitSeq(path, "/") {
+		if part == cvsDir {
+			return true
+		}
+	}
+	return false
+}
+
+// exact reports whether nothing but what the entries name stands there.
+func (f *cvsFound) exact() bool { return len(f.odd) == 0 && len(f.empty) == 0 && f.missing == 0 }
+
+// untouched reports whether the files are all as the record has them, down to the times.
+func (f *cvsFound) untouched(record *cvsRecord) bool {
+	if len(f.files) != len(record.files) {
+		return false
+	}
+	for i := range f.files {
+		if f.files[i].path != record.files[i].path || !f.files[i].sameStat(&record.files[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// changes returns the files whose contents are not those that the record has, and those of which only the mode or time
+// is another.
+func (f *cvsFound) changes(record *cvsRecord) (edited []string, touched []*cvsFile) {
+	for i := range f.files {
+		file := &f.files[i]
+		was := record.find(file.path)
+		switch {
+		case was == nil || was.hash != file.hash:
+			edited = append(edited, file.path)
+		case was.mode != file.mode || was.mtime != file.mtime:
+			touched = append(touched, was)
+		}
+	}
+	return edited, touched
+}
+
+// unlike returns the files that are not as the client wrote them: by CVS's own rule, which is that the entry has the
+// file's time, and by contents where the entry is the one that it was before.
+func (f *cvsFound) unlike(before *cvsFound) (edited []string) {
+	written := map[string]*cvsFile{}
+	if before != nil {
+		for i := range before.files {
+			written[before.files[i].path] = &before.files[i]
+		}
+	}
+	for i := range f.files {
+		file := &f.files[i]
+		n, _ := f.admin.index(file.path)
+		e := f.admin.files[n]
+		is := time.Unix(0, file.mtime).UTC().Format(time.ANSIC) == e.stamp
+		if was := written[file.path]; is && was != nil {
+			if n, ok := before.admin.index(file.path); ok && before.admin.files[n].revision == e.revision &&
+				before.admin.files[n].options == e.options {
+				is = was.hash == file.hash
+			}
+		}
+		if !is {
+			edited = append(edited, file.path)
+		}
+	}
+	return edited
+}
+
+// newest returns the time of the newest file: of a fresh checkout, that of the newest commit that left a file.
+func (f *cvsFound) newest() time.Time {
+	var newest int64
+	for i := range f.files {
+		newest = max(newest, f.files[i].mtime)
+	}
+	return time.Unix(0, newest).UTC()
+}
+
+// cvsHasher tells what files hold.
+type cvsHasher struct {
+	dirs   dirs
+	record *cvsRecord
+}
+
+func (h *cvsHasher) file(w *workFile) (cvsFile, error) {
+	f := newCVSFile(w)
+	was := h.record.find(w.path)
+	// One that was changed in the same moment in which its hash was taken cannot be told from one that was not.
+	if was != nil && was.sameStat(&f) && was.ctime < h.record.stamp {
+		f.hash = was.hash
+		return f, nil
+	}
+	var err error
+	f.hash, err = h.hash(w)
+	return f, err
+}
+
+func newCVSFile(w *workFile) cvsFile {
+	return cvsFile{
+		path: w.path, mode: w.stat.Mode, size: w.stat.Size, inode: w.stat.Ino,
+		mtime: w.stat.Mtim.Nano(), ctime: w.stat.Ctim.Nano(),
+	}
+}
+
+// hash reads a regular file that was seen in the working copy.
+func (h *cvsHasher) hash(w *workFile) (sum [sha256.Size]byte, err error) {
+	dir, name := splitPath(w.path)
+	fd, err := h.dirs.at(dir)
+	if err != nil {
+		return sum, err
+	}
+	file, err := openFileAt(fd, name)
+	if err != nil {
+		return sum, err
+	}
+	defer file.Close()
+	var st unix.Stat_t
+	err = unix.Fstat(int(file.Fd()), &st)
+	if err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG || st.Ino != w.stat.Ino {
+		return sum, errors.Join(err, errChangedMeanwhile)
+	}
+	digest := sha256.New()
+	if _, err := io.Copy(digest, file); err != nil {
+		return sum, err
+	}
+	digest.Sum(sum[:0])
+	return sum, nil
+}

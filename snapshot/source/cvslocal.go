@@ -1,0 +1,240 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// clear sets aside what is local in the working copy.
+func (r *cvsRun) clear(ctx context.Context, found *cvsFound, edited []string) error {
+	return r.clearIn(ctx, r.root, found, edited)
+}
+
+// clearIn sets aside what is local in the tree at root: the files that were edited, and what has no entry.
+func (r *cvsRun) clearIn(ctx context.Context, root string, found *cvsFound, edited []string) error {
+	if len(edited)+len(found.odd)+len(found.empty) == 0 {
+		return nil
+	}
+	l, err := r.openLocal(root)
+	if err != nil {
+		return err
+	}
+	defer l.close()
+	for _, file := range edited {
+		n, _ := found.admin.index(file)
+		revision := found.admin.files[n].revision
+		base := func() ([]byte, error) { return r.contentsOf(ctx, root, file, "-r", revision) }
+		upstream := func() ([]byte, error) { return r.contentsOf(ctx, root, file, r.sticky()...) }
+		if err := l.take(&workFile{path: file}, false, base, upstream); err != nil {
+			return err
+		}
+	}
+	for i := range found.odd {
+		if err := l.take(&found.odd[i], false, nothing, nothing); err != nil {
+			return err
+		}
+	}
+	for _, dir := range found.empty {
+		if err := l.removeDir(dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// nothing stands for a file that is not there.
+func nothing() ([]byte, error) { return nil, nil }
+
+// contentsOf asks upstream for the contents of a file.
+func (r *cvsRun) contentsOf(ctx context.Context, root, file string, revision ...string) ([]byte, error) {
+	args := append([]string{"-Q", "update", "-p"}, revision...)
+	out, err := r.session.output(ctx, root, append(args, "./"+file)...)
+	return []byte(out), err
+}
+
+// localFiles sets files of one tree aside.
+type localFiles struct {
+	run  *cvsRun
+	top  *os.File
+	dirs dirs
+}
+
+func (r *cvsRun) openLocal(root string) (*localFiles, error) {
+	top, err := os.Open(root)
+	if err != nil {
+		return nil, err
+	}
+	return &localFiles{run: r, top: top, dirs: dirs{root: int(top.Fd())}}, nil
+}
+
+func (l *localFiles) close() {
+	l.dirs.close()
+	l.top.Close()
+}
+
+// take sets a file aside, after telling beforeReplace of it. With keep it goes on standing where it is.
+func (l *localFiles) take(f *workFile, keep bool, base, upstream func() ([]byte, error)) error {
+	dir, name := splitPath(f.path)
+	fd, err := l.dirs.at(dir)
+	if err != nil {
+		return err
+	}
+	if err := unix.Fstatat(fd, name, &f.stat, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		if errors.Is(err, unix.ENOENT) {
+			return nil // it has gone since, which loses nothing
+		}
+		return err
+	}
+	if hook := l.run.o.BeforeReplace; hook != nil && f.isRegular() && f.stat.Size <= maxPassedOn {
+		local, err := readAt(fd, name)
+		if err != nil {
+			return err
+		}
+		was, err := base()
+		if err != nil {
+			return err
+		}
+		will, err := upstream()
+		if err != nil {
+			return err
+		}
+		if err := hook(f.path, was, local, will); err != nil {
+			return err
+		}
+	}
+	return l.run.discard.setAside(fd, f, keep && (f.isRegular() || f.isSymlink()))
+}
+
+// removeDir removes a directory in which nothing of anybody's stands.
+func (l *localFiles) removeDir(dir string) error {
+	above, name := splitPath(dir)
+	fd, err := l.dirs.at(above)
+	if err != nil {
+		return err
+	}
+	return labelled(l.run.o.Step, "remove directory", func() error { return removeTree(fd, name) })
+}
+
+// setAsideOld sets aside what is local in the old working copy, of which fresh, at tree, is to take the place: all
+// that neither fresh nor the old record has with these contents. What the old one has of its own stays in it. It returns
+// how many files are alike in both.
+func (r *cvsRun) setAsideOld(ctx context.Context, record, fresh *cvsRecord, tree string) (alike int, err error) {
+	l, err := r.openLocal(r.root)
+	if err != nil {
+		return 0, err
+	}
+	defer l.close()
+	wanted := map[string]bool{}
+	for i := range fresh.files {
+		parentDirs(wanted, fresh.files[i].path)
+	}
+	work, err := walkWorkCopy(ctx, int(l.top.Fd()), wanted)
+	if err != nil {
+		return 0, err
+	}
+	if exists(path.Join(r.root, ".git")) { // which the walk leaves out
+		work.files = append(work.files, workFile{path: ".git"})
+	}
+	admin, _ := readCVSAdmin(ctx, r.root) // it may be damaged
+	h := cvsHasher{dirs: dirs{root: int(l.top.Fd())}, record: record}
+	defer h.dirs.close()
+	for i := range work.files {
+		f := &work.files[i]
+		if isCVSPath(f.path) {
+			continue
+		}
+		local, err := oldState(&h, f, fresh)
+		if err != nil {
+			return alike, err
+		}
+		if local == fileAlike {
+			alike++
+		}
+		if local != fileLocal {
+			continue
+		}
+		base := func() ([]byte, error) { return r.oldBase(ctx, f.path, admin, record, fresh, tree) }
+		upstream := func() ([]byte, error) { return readTreeFile(tree, f.path, fresh) }
+		if err := l.take(f, true, base, upstream); err != nil {
+			return alike, err
+		}
+	}
+	return alike, nil
+}
+
+// fileState is what a file of an old working copy is.
+type fileState int
+
+const (
+	fileLocal fileState = iota
+	fileKnown           // an update left it as it is
+	fileAlike           // it is as the fresh working copy has it
+)
+
+func oldState(h *cvsHasher, f *workFile, fresh *cvsRecord) (fileState, error) {
+	if !f.isRegular() {
+		return fileLocal, nil
+	}
+	is, err := h.file(f)
+	if err != nil {
+		return fileLocal, err
+	}
+	if will := fresh.find(f.path); will != nil && will.hash == is.hash {
+		return fileAlike, nil
+	}
+	if was := h.record.find(f.path); was != nil && was.hash == is.hash {
+		return fileKnown, nil
+	}
+	return fileLocal, nil
+}
+
+// oldBase returns what a file of the old working copy was checked out as, nil if that cannot be known.
+func (r *cvsRun) oldBase(ctx context.Context, file string, admin *cvsAdmin, record, fresh *cvsRecord, tree string) (
+	[]byte, error) {
+	will, was := fresh.find(file), record.find(file)
+	if will == nil {
+		return nil, nil
+	}
+	if was != nil && was.hash == will.hash {
+		return readTreeFile(tree, file, fresh)
+	}
+	if admin == nil {
+		return nil, nil
+	}
+	n, ok := admin.index(file)
+	if !ok {
+		return nil, nil
+	}
+	revision := admin.files[n].revision
+	if revision == "0" || strings.HasPrefix(revision, "-") {
+		return nil, nil
+	}
+	return r.contentsOf(ctx, tree, file, "-r", revision)
+}
+
+// readTreeFile returns the contents of a file that a fresh working copy has, nil if it has none or a large one.
+func readTreeFile(tree, file string, fresh *cvsRecord) ([]byte, error) {
+	if will := fresh.find(file); will == nil || will.size > maxPassedOn {
+		return nil, nil
+	}
+	top, err := os.Open(tree)
+	if err != nil {
+		return nil, err
+	}
+	defer top.Close()
+	d := dirs{root: int(top.Fd())}
+	defer d.close()
+	dir, name := splitPath(file)
+	fd, err := d.at(dir)
+	if err != nil {
+		return nil, err
+	}
+	data, err := readAt(fd, name)
+	return slices.Clip(data), err
+}

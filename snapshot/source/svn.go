@@ -1,0 +1,232 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// SVNOptions says where a working copy of Subversion is and how to reach its upstream.
+type SVNOptions struct {
+	Dir string // the working copy, absolute; it may be a symbolic link
+	// Base is the directory that the working copy lies in, absolute. If Dir has no .svn of its own but Base has, Base is
+	// the working copy. Then all that is said of the working copy is meant of Dir alone; see Update.
+	Base    string
+	URL     string        // upstream; empty: what is checked out
+	Timeout time.Duration // what each run of svn that reaches the network may take; 0: no limit
+	Auth    Auth          // empty: svn's own store, and ssh's own keys and known hosts
+	Discard string        // the directory below which local edits and unversioned files are set aside
+
+	// IsTagstate says which files of Base outside Dir hold marks, by path relative to Base. A local edit of one does
+	// not keep the rest from being updated. May be nil.
+	IsTagstate func(path string) bool
+	// Progress is told when files begin to come here ("checkout", with no total), and how many there are in the end.
+	Progress ProgressFunc
+	// BeforeReplace is called before a locally edited or unversioned file is set aside, with its contents
+	// as the repository has what was checked out, as they are, and as upstream has them; nil where there is no file, or
+	// if they are not known.
+	BeforeReplace func(path string, base, local, upstream []byte) error
+	// Step is called before every operation that changes something on disk, a run of svn being one; an error fails it.
+	// May be nil.
+	Step func(label string) error
+	// Now is the clock by which the directories below Discard are named. It must not be nil.
+	Now func() time.Time
+}
+
+// SVN is a working copy of Subversion and its upstream. It runs the command line client, svn, which never asks anything
+// and takes from the user's configuration what the options do not say. A revision's ID is its number, its time that of
+// the last commit that changed the tree.
+//
+// Externals are followed. Those that are not pinned to a revision are always upstream's newest: what they were at an
+// earlier revision of the tree cannot be known.
+//
+// Where upstream's newest revision is the working copy's own, but for its number, the working copy stays as it is.
+type SVN struct {
+	o SVNOptions
+}
+
+var _ Exporter = (*SVN)(nil)
+
+// NewSVN returns the source for a working copy that need not exist yet.
+func NewSVN(o SVNOptions) *SVN { return &SVN{o} }
+
+// Kind returns "svn".
+func (s *SVN) Kind() string { return "svn" }
+
+// At implements Source. At another place the base is not the working copy.
+func (s *SVN) At(dir string) Source {
+	o := s.o
+	if o.Dir != dir {
+		o.Dir, o.Base = dir, ""
+	}
+	return NewSVN(o)
+}
+
+// Foreign implements Source. Two URLs that differ in the user, the usual port or the spelling of the path's end are
+// one upstream.
+func (s *SVN) Foreign() (reason string, err error) {
+	entries, err := os.ReadDir(s.o.Dir)
+	if errors.Is(err, os.ErrNotExist) || err == nil && len(entries) == 0 {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	r, err := s.begin()
+	if err != nil {
+		return "it is not a checkout of Subversion", nil
+	}
+	info, err := r.client.info(context.Background())
+	switch {
+	case err != nil && r.inBase() && hasCode(err, "155010", "155007"):
+		return "it is not a checkout of Subversion", nil
+	case err != nil: // Update says what is wrong, and mends what can be
+		return "", nil
+	}
+	return r.foreign(info), nil
+}
+
+// foreign says why what is checked out is not what is configured.
+func (r *svnRun) foreign(info svnInfo) string {
+	if r.o.URL == "" || sameSVN(info.URL, r.o.URL) {
+		return ""
+	}
+	if r.inBase() && sameSVN(strings.TrimSuffix(info.URL, "/"+filepath.Base(r.root)), r.o.URL) {
+		return ""
+	}
+	return fmt.Sprintf("its upstream is %s, not %s", redact(info.URL), redact(r.o.URL))
+}
+
+// svnDir is the directory in which svn keeps what it knows of a working copy.
+const svnDir = ".svn"
+
+func isSVNDir(name string) bool { return name == svnDir }
+
+// svnRun is one operation on a working copy.
+type svnRun struct {
+	*SVN
+	root    string // Dir, links resolved
+	wcRoot  string // where .svn is: root, or the base
+	client  svnClient
+	discard discarder
+	out     Outcome
+	before  *workCopy // what stood there at first
+}
+
+// errNoSVN says that there is no working copy of Subversion at a place.
+var errNoSVN = errors.New("it is not a checkout of Subversion")
+
+// begin finds the working copy.
+func (s *SVN) begin() (*svnRun, error) {
+	root, err := filepath.EvalSymlinks(s.o.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("opening the working copy: %w", err)
+	}
+	r := s.runAt(root)
+	if exists(filepath.Join(root, svnDir)) {
+		return r, nil
+	}
+	if s.o.Base != "" && exists(filepath.Join(s.o.Base, svnDir)) {
+		if r.wcRoot, err = filepath.EvalSymlinks(s.o.Base); err != nil {
+			return nil, fmt.Errorf("opening the base: %w", err)
+		}
+		if r.rel() != "" {
+			return r, nil
+		}
+	}
+	return nil, fmt.Errorf("opening the working copy %q: %w", s.o.Dir, errNoSVN)
+}
+
+func (s *SVN) runAt(root string) *svnRun {
+	return &svnRun{
+		SVN: s, root: root, wcRoot: root, client: s.in(root),
+		discard: discarder{base: s.o.Discard, now: s.o.Now, step: s.o.Step},
+	}
+}
+
+// inBase reports whether the base is the working copy.
+func (r *svnRun) inBase() bool { return r.wcRoot != r.root }
+
+// rel is the path of root in the base; it is empty if it does not lie there.
+func (r *svnRun) rel() string {
+	rel, ok := strings.CutPrefix(r.root, r.wcRoot+"/")
+	if !ok {
+		return ""
+	}
+	return rel
+}
+
+// finish completes the outcome.
+func (r *svnRun) finish() {
+	r.discard.close()
+	r.out.Discarded = r.discard.dir
+	if w := r.discard.warning(); w != "" {
+		r.out.Warnings = append(r.out.Warnings, w)
+	}
+}
+
+// Current returns the revision that is checked out, if it is whole: all of one revision, with no part left out.
+// Local edits do not count, since Export sets them aside.
+func (s *SVN) Current(ctx context.Context) (Revision, error) {
+	r, err := s.begin()
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, errNoSVN) && isEmptyDir(s.o.Dir) {
+		return Revision{}, fmt.Errorf("the working copy %q: %w", s.o.Dir, ErrNoRevision)
+	}
+	if err != nil {
+		return Revision{}, err
+	}
+	f, err := r.inspect(ctx)
+	if err == nil && len(f.strange) == 0 {
+		err = f.whole()
+	}
+	if err != nil {
+		return Revision{}, fmt.Errorf("the working copy %q: %w", s.o.Dir, err)
+	}
+	return f.info.revision(), nil
+}
+
+func isEmptyDir(dir string) bool {
+	entries, err := os.ReadDir(dir)
+	return err == nil && len(entries) == 0
+}
+
+func (i svnInfo) revision() Revision {
+	return Revision{ID: i.Revision, Time: commitTime(i.Commit.Date)}
+}
+
+var (
+	svnNumber = regexp.MustCompile(`^r?([0-9]{1,18})$`)
+	svnDate   = regexp.MustCompile(`^\{[0-9TZ:.+-]+\}$`)
+)
+
+// Resolve finds a revision by its number, as 1234 or r1234, by a date, as {2026-11-22T09:00Z}, or by the name HEAD,
+// which is upstream's newest. A date without a zone is in UTC.
+func (s *SVN) Resolve(ctx context.Context, name string) (Revision, error) {
+	revision := name
+	if m := svnNumber.FindStringSubmatch(name); m != nil {
+		revision = m[1]
+	} else if name != "HEAD" && !svnDate.MatchString(name) {
+		return Revision{}, fmt.Errorf("%q is no revision of Subversion: write 1234, r1234, HEAD or {2026-11-22T09:00Z}", name)
+	}
+	r, err := s.begin()
+	if err != nil {
+		return Revision{}, err
+	}
+	info, err := r.client.info(ctx)
+	if err != nil {
+		return Revision{}, fmt.Errorf("the working copy %q: %w", s.o.Dir, err)
+	}
+	if revision == info.Revision {
+		return info.revision(), nil
+	}
+	found, err := r.client.remoteInfo(ctx, info.URL, revision, "HEAD")
+	if err != nil {
+		return Revision{}, fmt.Errorf("finding revision %q of %s: %w", name, redact(info.URL), err)
+	}
+	return found.revision(), nil
+}

@@ -1,0 +1,202 @@
+package source
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestSVNExternalTargets(t *testing.T) {
+	for value, want := range map[string]string{
+		"":                                       "",
+		"^/a b\n":                                "d/b",
+		"^/a b\r\n\r\n# comment\n  ^/c  e/f  \n": "d/b d/e/f",
+		"-r 12 ^/a b":                            "d/b",
+		"-r12 ^/a@7 b":                           "d/b",
+		"http://h/x b":                           "d/b",
+		"//h/x b":                                "d/b",
+		"../x b":                                 "d/b",
+		"/x b":                                   "d/b",
+		"b http://h/x":                           "d/b",
+		"b -r 12 http://h/x":                     "d/b",
+		"b -r12 http://h/x":                      "d/b",
+		`^/a "with blank"`:                       "d/with blank",
+		`^/a with\ blank`:                        "d/with blank",
+		`"^/with blank" 'b c'`:                   "d/b c",
+		"^/a ./b/":                               "d/b",
+		"^/a -rb":                                "d/-rb",
+		"^/a":                                    "",
+		"^/a b c d e":                            "",
+	} {
+		if got := strings.Join(externalTargets("d", value), " "); got != want {
+			t.Errorf("%q: %q, want %q", value, got, want)
+		}
+	}
+	if got := externalTargets(".", "^/a b"); !slices.Equal(got, []string{"b"}) {
+		t.Errorf("of the root: %q", got)
+	}
+}
+
+func FuzzSVNExternalTargets(f *testing.F) {
+	for _, seed := range []string{"^/a b", "b -r 1 http://h/x", `^/a "x`, `\`, "-r", "# x", "a\tb\r\nc d"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, value string) {
+		for _, target := range externalTargets("dir", value) {
+			if target != filepath.Clean(target) {
+				t.Errorf("%q: %q", value, target)
+			}
+		}
+	})
+}
+
+// withExternals returns a working copy with externals of every kind: directories, one pinned, one in a directory that
+// is not versioned itself, one that has an external of its own, and a file.
+func withExternals(t *testing.T) *svnCopy {
+	t.Helper()
+	c := newSVNCopy(t)
+	c.svn("mkdir", "-q", "shared", "inner")
+	writeTestFile(t, filepath.Join(c.edit, "shared/x"), "x1\n")
+	writeTestFile(t, filepath.Join(c.edit, "shared/run"), "#!/bin/sh\n")
+	writeTestFile(t, filepath.Join(c.edit, "inner/i"), "i1\n")
+	c.svn("add", "-q", "shared/x", "shared/run", "inner/i")
+	c.svn("propset", "-q", "svn:executable", "*", "shared/run")
+	pinned := c.record()
+	c.svn("propset", "-q", "svn:externals", `^/inner "in ner"`, "shared")
+	c.record()
+	c.commit(firstFiles...)
+	c.externals(fmt.Sprintf("^/shared ext\n-r%s ^/shared pinned@%s\n^/inner a/b/deep\n^/shared/run file\n", pinned, pinned))
+	c.clone()
+	return c
+}
+
+// externals sets the externals of trunk.
+func (c *svnCopy) externals(value string) {
+	c.t.Helper()
+	if value == "" {
+		c.svn("propdel", "-q", "svn:externals", "trunk")
+		c.record()
+		return
+	}
+	c.propset("", "svn:externals", value)
+}
+
+func TestSVNExternalsAreFollowed(t *testing.T) {
+	c := withExternals(t)
+	c.exact()
+	c.exports()
+	if info, err := os.Stat(c.path("file")); err != nil || info.Mode().Perm() != 0o755 {
+		t.Errorf("an external file has mode %v, %v", info, err)
+	}
+	writeTestFile(t, filepath.Join(c.edit, "shared/x"), "x2\n")
+	writeTestFile(t, filepath.Join(c.edit, "inner/i"), "i2\n")
+	writeTestFile(t, filepath.Join(c.edit, "shared/run"), "#!/bin/sh -e\n")
+	c.record()
+	if out := c.update(); out.Changed != 5 || len(out.Warnings) > 0 { // x, run, file, and i twice
+		t.Errorf("the outcome is %+v", out)
+	}
+	c.exports()
+	if out := c.update(); out.Changed != 0 || len(out.Warnings) > 0 {
+		t.Errorf("the next outcome is %+v", out)
+	}
+}
+
+func TestSVNExternalsAreExact(t *testing.T) {
+	for name, harm := range map[string]func(c *svnCopy){
+		"edited":         func(c *svnCopy) { writeTestFile(c.t, c.path("ext/x"), "local\n") },
+		"edited within":  func(c *svnCopy) { writeTestFile(c.t, c.path("ext/in ner/i"), "local\n") },
+		"edited file":    func(c *svnCopy) { writeTestFile(c.t, c.path("file"), "local\n") },
+		"edited pinned":  func(c *svnCopy) { writeTestFile(c.t, c.path("pinned@"), "x\n") },
+		"unversioned":    func(c *svnCopy) { writeTestFile(c.t, c.path("ext/stray"), "local\n") },
+		"on the way":     func(c *svnCopy) { writeTestFile(c.t, c.path("a/stray"), "local\n") },
+		"further":        func(c *svnCopy) { writeTestFile(c.t, c.path("a/b/sub/stray"), "local\n") },
+		"mode":           func(c *svnCopy) { c.run(c.dir(), "chmod", "0755", "ext/x") },
+		"strange name":   func(c *svnCopy) { writeTestFile(c.t, c.path("ext/be\al"), "local\n") },
+		"added":          func(c *svnCopy) { c.run(c.path("ext"), "svn", "mkdir", "-q", "newdir") },
+		"file is a link": func(c *svnCopy) { c.run(c.dir(), "ln", "-sf", "defaults.yml", "file") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := withExternals(t)
+			harm(c)
+			c.exports()
+			c.update()
+			harm(c)
+			c.update()
+		})
+	}
+}
+
+func TestSVNExternalsAreRestored(t *testing.T) {
+	for name, harm := range map[string]func(c *svnCopy){
+		"removed":      func(c *svnCopy) { c.run(c.dir(), "rm", "-r", "ext", "a") },
+		"no .svn":      func(c *svnCopy) { c.run(c.dir(), "rm", "-r", "ext/.svn") },
+		"a file":       func(c *svnCopy) { c.run(c.dir(), "sh", "-c", "rm -r ext; echo local > ext") },
+		"a link":       func(c *svnCopy) { c.run(c.dir(), "sh", "-c", "rm -r ext; ln -s source ext") },
+		"switched":     func(c *svnCopy) { c.run(c.path("ext"), "svn", "switch", "-q", "--ignore-ancestry", "^/inner", ".") },
+		"sparse":       func(c *svnCopy) { c.run(c.path("ext"), "svn", "update", "-q", "--set-depth", "empty", ".") },
+		"mixed":        func(c *svnCopy) { c.run(c.path("ext"), "svn", "update", "-q", "-r", "2", "x") },
+		"no file":      func(c *svnCopy) { c.run(c.dir(), "rm", "file") },
+		"damaged":      func(c *svnCopy) { c.run(c.dir(), "rm", "ext/.svn/wc.db") },
+		"locked":       func(c *svnCopy) { c.sqlite(c.path("ext"), "insert into wc_lock values (1, '', -1)") },
+		"another copy": func(c *svnCopy) { c.run(c.dir(), "sh", "-c", "rm -r ext; cp -a a/b/deep ext") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := withExternals(t)
+			harm(c)
+			if current, err := c.source().Current(t.Context()); err == nil {
+				if _, err := c.source().Export(t.Context(), current, t.TempDir(), ExportOptions{}); err == nil {
+					c.exact()
+				}
+			}
+			c.update()
+			c.exports()
+		})
+	}
+}
+
+func TestSVNRemovedExternalsLeaveNothing(t *testing.T) {
+	c := withExternals(t)
+	writeTestFile(t, c.path("ext/stray"), "local\n")
+	writeTestFile(t, c.path("a/b/stray"), "local\n")
+	writeTestFile(t, c.path("file"), "local\n")
+	c.externals("^/inner other")
+	out := c.update()
+	warns(t, out, "ext/stray", "a/b/stray", "file")
+	writeTestFile(t, c.path("other/stray"), "local\n")
+	c.externals("")
+	c.update()
+	c.exports()
+}
+
+func TestSVNExternalThatCannotBeHadIsAnError(t *testing.T) {
+	c := withExternals(t)
+	c.externals("^/nowhere ext")
+	c.fails("nowhere")
+}
+
+func TestSVNEarlierRevisionHasItsPinnedExternals(t *testing.T) {
+	c := withExternals(t)
+	c.externals("^/shared@2 pinned")
+	first := c.youngest()
+	had := c.upstream()
+	c.update()
+	c.externals("^/inner other")
+	c.update()
+	s := c.source()
+	r, err := s.Resolve(t.Context(), first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	export, err := s.Export(t.Context(), r, dir, ExportOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	listDir(t, dir).same(t, "the export", had)
+	if len(export.Warnings) != 1 || !strings.Contains(export.Warnings[0], "externals") {
+		t.Errorf("the warnings are %q", export.Warnings)
+	}
+}

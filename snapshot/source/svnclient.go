@@ -1,0 +1,241 @@
+package source
+
+import (
+	"cmp"
+	"context"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// minLocalTimeout is what a run of svn that needs no network may take at least.
+const minLocalTimeout = 5 * time.Minute
+
+// svnClient runs svn and svnversion in one directory. Local commands need neither the network nor a login.
+type svnClient struct {
+	o   *SVNOptions
+	dir string
+}
+
+// in returns a client for the directory dir. Every command names its files relative to it, mostly as ".".
+func (s *SVN) in(dir string) svnClient { return svnClient{&s.o, dir} }
+
+func (c svnClient) client(program string) client {
+	return client{
+		program: program, pkg: "subversion", dir: c.dir,
+		// The keywords of files hold dates, which depend on the zone.
+		env:     []string{"LANGUAGE=", "TZ=UTC"},
+		timeout: c.o.Timeout,
+	}
+}
+
+// local runs svn without the network.
+func (c svnClient) local(ctx context.Context, command string, args ...string) ([]byte, error) {
+	return c.localInput(ctx, "", command, args...)
+}
+
+// localInput is local with something to read on standard input.
+func (c svnClient) localInput(ctx context.Context, stdin, command string, args ...string) ([]byte, error) {
+	run := c.client("svn")
+	run.timeout = localTimeout(c.o.Timeout)
+	out, err := run.run(ctx, stdin, append([]string{command, "--non-interactive"}, args...)...)
+	return out, explainSVN(err)
+}
+
+// version runs svnversion.
+func (c svnClient) version(ctx context.Context) (string, error) {
+	run := c.client("svnversion")
+	run.timeout = localTimeout(c.o.Timeout)
+	out, err := run.run(ctx, "", "-n")
+	return string(out), explainSVN(err)
+}
+
+// localTimeout is the deadline of a command that needs no network, if those that do have this one.
+func localTimeout(network time.Duration) time.Duration {
+	if network == 0 {
+		return 0
+	}
+	return max(network, minLocalTimeout)
+}
+
+// remote runs svn with the network. rawURL is what it is going to reach.
+func (c svnClient) remote(ctx context.Context, rawURL, command string, args ...string) ([]byte, error) {
+	run := c.client("svn")
+	password, flags, err := c.o.Auth.svnFlags()
+	if err != nil {
+		return nil, err
+	}
+	if password != "" {
+		run.secrets = []string{password}
+	}
+	tunnel, err := c.o.Auth.svnTunnel(rawURL)
+	if err != nil {
+		return nil, err
+	}
+	run.env = append(run.env, tunnel...)
+	flags = append([]string{command, "--non-interactive"}, flags...)
+	out, err := run.run(ctx, password, append(flags, args...)...)
+	return out, explainSVN(err)
+}
+
+// svnFlags returns what makes svn log in as configured: nothing if it is to use its own store. The password is for its
+// standard input.
+func (a Auth) svnFlags() (password string, flags []string, err error) {
+	if a.Username != "" {
+		flags = append(flags, "--username", a.Username)
+	}
+	if a.PasswordFile != "" {
+		if password, err = readSecret("password", a.PasswordFile); err != nil {
+			return "", nil, err
+		}
+		flags = append(flags, "--password-from-stdin", "--no-auth-cache")
+	}
+	if a.CAFile != "" {
+		flags = append(flags, "--config-option", "servers:global:ssl-authority-files="+a.CAFile)
+	}
+	return password, flags, nil
+}
+
+// svnTunnel returns the environment that makes svn reach svn+ssh URLs by an ssh that never asks and knows its servers,
+// unless the user has said by SVN_SSH how to do that. svn leaves the port of such a URL to the tunnel, as a part of the
+// host's name.
+func (a Auth) svnTunnel(rawURL string) ([]string, error) {
+	if os.Getenv("SVN_SSH") != "" {
+		return nil, nil
+	}
+	words := []string{"ssh", "-o", "LogLevel=ERROR", "-o", "ControlMaster=no", "-o", "BatchMode=yes",
+		"-o", "StrictHostKeyChecking=yes"}
+	if a.SSHKey != "" {
+		key, err := sshWord(a.SSHKey)
+		if err != nil {
+			return nil, fmt.Errorf("the ssh key: %w", err)
+		}
+		words = append(words, "-i", key, "-o", "IdentitiesOnly=yes")
+	}
+	if a.KnownHosts != "" {
+		file, err := sshWord(a.KnownHosts)
+		if err != nil {
+			return nil, fmt.Errorf("the file of known hosts: %w", err)
+		}
+		words = append(words, "-o", `UserKnownHostsFile=\"`+file+`\"`)
+	}
+	if u, err := parseSVNURL(rawURL); err == nil && u.Scheme == "svn+ssh" && u.Port() != "" {
+		words = append(words, "-o", "HostName="+u.Hostname(), "-p", u.Port())
+	}
+	return []string{"SVN_SSH=" + strings.Join(append(words, "--"), " ")}, nil
+}
+
+// sshWord quotes a path for svn, which takes SVN_SSH apart, and for ssh, which expands some characters.
+func sshWord(path string) (string, error) {
+	if i := strings.IndexAny(path, "\"'\\%$\t\r\n"); i >= 0 {
+		return "", fmt.Errorf("the path %q holds %q, which ssh would not take as it is", path, path[i])
+	}
+	return strings.ReplaceAll(path, " ", `\ `), nil
+}
+
+// peg makes svn take a path or URL as it is, although there may be an "@" in it. With a revision it names the file that
+// was there then.
+func peg(target, revision string) string { return target + "@" + revision }
+
+// parseXML reads svn's XML output.
+func parseXML[T any](out []byte, what string) (T, error) {
+	var v T
+	if err := xml.Unmarshal(out, &v); err != nil {
+		return v, fmt.Errorf("reading what %s has written: %w", what, err)
+	}
+	return v, nil
+}
+
+// FormatError says that a working copy was made by an older svn.
+type FormatError struct {
+	Dir string
+	Err error
+}
+
+func (e *FormatError) Error() string {
+	return fmt.Sprintf("the working copy %q has the format of an older Subversion: run \"svn upgrade %s\", as its owner: %v",
+		e.Dir, e.Dir, e.Err)
+}
+
+func (e *FormatError) Unwrap() error { return e.Err }
+
+var (
+	svnCode   = regexp.MustCompile(`\b[EW](\d{6}):`)
+	svnOldDir = regexp.MustCompile(`E155036: The working copy at '([^']+)'`)
+	// The errors of SQLite that mean a damaged file, and not a full disk, say.
+	svnDamagedDB = regexp.MustCompile(`sqlite\[S(1|11|26)\]`)
+	svnNoFile    = regexp.MustCompile(`E000002: [^\n]*/\.svn/`)
+)
+
+// explainSVN makes a FormatError of an error that means one.
+func explainSVN(err error) error {
+	if m := svnOldDir.FindStringSubmatch(clientText(err)); m != nil {
+		return &FormatError{m[1], err}
+	}
+	return err
+}
+
+// clientText returns what a client has complained of.
+func clientText(err error) string {
+	var failed *ClientError
+	if errors.As(err, &failed) {
+		return failed.Text
+	}
+	return ""
+}
+
+// hasCode reports whether svn failed with one of its error codes.
+func hasCode(err error, codes ...string) bool {
+	for _, m := range svnCode.FindAllStringSubmatch(clientText(err), -1) {
+		if slices.Contains(codes, m[1]) {
+			return true
+		}
+	}
+	return false
+}
+
+// isLocked reports whether an error means that a svn was interrupted in the working copy, or is at work there.
+func isLocked(err error) bool {
+	return hasCode(err, "155004", "155037") // locked; an operation was not finished
+}
+
+// svnStuckError says that "svn cleanup" has not helped.
+type svnStuckError struct{ err error }
+
+func (e *svnStuckError) Error() string { return "\"svn cleanup\" does not help: " + e.err.Error() }
+
+func (e *svnStuckError) Unwrap() error { return e.err }
+
+// isSVNDamage reports whether an error means that what svn keeps in the working copy is damaged, so that only a new
+// checkout helps.
+func isSVNDamage(err error) bool {
+	var stuck *svnStuckError
+	text := clientText(err)
+	// No space, no permission, read-only, quota, an I/O error: it may be whole nevertheless.
+	if hasCode(err, "000028", "000013", "000030", "000122", "000005") {
+		return false
+	}
+	// No or a corrupt database; a corrupt base text; a checksum that does not match; no such node; not a working copy;
+	// a step that cannot be taken, even by "svn cleanup".
+	return hasCode(err, "155016", "155017", "200014", "155010", "155007", "155009") ||
+		errors.As(err, &stuck) || svnDamagedDB.MatchString(text) || svnNoFile.MatchString(text)
+}
+
+// isGone reports whether an error means that upstream does not have what was asked for.
+func isGone(err error) bool {
+	return hasCode(err, "160013", "170000", "195012", "160006", "160005")
+}
+
+// commitTime parses the time of a commit, which svn leaves out if nobody may know it.
+func commitTime(date string) time.Time {
+	t, err := time.Parse(time.RFC3339Nano, cmp.Or(date, "x"))
+	if err != nil {
+		return time.Time{}
+	}
+	return t.UTC()
+}
