@@ -39,13 +39,18 @@ func (m *Manager) adopt(ctx context.Context, reason string) (source.Outcome, err
 			return failed(err)
 		}
 	}
-	aside, err := m.exchange(stage.tree(), old)
+	gone, err := source.MakeRoom(m.Layout.Discarded(), m.Step)
+	if err != nil {
+		return failed(err)
+	}
+	aside, err := m.swap(swap{fresh: stage.tree(), old: old, name: "working-copy", setUp: "set new working copy up",
+		exchange: "exchange working copies", remove: "remove new working copy", sync: "sync working copy's directory"})
 	if err != nil {
 		return failed(err)
 	}
 	outcome.Discarded = aside
-	outcome.Warnings = append(outcome.Warnings, fmt.Sprintf("the working copy %s was replaced, since %s; the old one was set aside as %s",
-		m.Layout.Trunk(), reason, aside))
+	outcome.Warnings = append(outcome.Warnings, fmt.Sprintf("the working copy %s was replaced, since %s; the old one was set aside as %s%s",
+		m.Layout.Trunk(), reason, aside, source.DescribeDiscard(gone)))
 	return outcome, nil
 }
 
@@ -60,30 +65,4 @@ func sameFileSystem(workingCopy, discarded string) error {
 			discarded)
 	}
 	return nil
-}
-
-// exchange swaps the new working copy for the old one, which it returns the new place of.
-//
-// The new one moves to that place first: whoever is killed between the two steps leaves a second whole copy, but the
-// old one, which may hold edits, is never where debris is swept.
-func (m *Manager) exchange(fresh, old string) (aside string, err error) {
-	name := filepath.Join(m.Layout.Discarded(), m.Clock().UTC().Format("20060102-150405")+"-working-copy")
-	aside = name
-	for n := 2; ; n++ {
-		err := m.Step.renameNoReplace("set new working copy up", fresh, aside)
-		if err == nil {
-			break
-		}
-		if !errors.Is(err, os.ErrExist) {
-			return "", err
-		}
-		aside = fmt.Sprintf("%s-%d", name, n)
-	}
-	if err := m.Step.exchange("exchange working copies", aside, old); err != nil {
-		return "", errors.Join(err, m.Step.removeAll("remove new working copy", aside))
-	}
-	if err := m.Step.syncDir("sync working copy's directory", filepath.Dir(old)); err != nil {
-		return "", err
-	}
-	return aside, m.Step.syncDir("sync discarded", m.Layout.Discarded())
 }

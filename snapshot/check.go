@@ -37,7 +37,7 @@ func (m *Manager) runCheck(ctx context.Context, tree string, manifest *tagging.M
 		}
 		return fmt.Errorf("the check %q refuses the tree: %w\n%s", command, err, strings.TrimSpace(output.String()))
 	}
-	drift, err := Compare(tree, manifest, m.Files)
+	drift, err := Compare(ctx, tree, manifest, CompareOptions{})
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package snapshot
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -22,7 +23,11 @@ const (
 	// Hardlink makes unchanged files of two tags one file with two names, which takes less disk and
 	// time. They are read-only, since whoever writes to one changes all.
 	Hardlink FileMode = "hardlink"
+	// adopted is what a tag has that some other program made. No tag of ours is made so.
+	adopted FileMode = tagging.Adopted
 )
+
+func (m FileMode) known() bool { return m == Auto || m == Hardlink || m == adopted }
 
 // perm is the mode of a tag's file on disk: readable by the etch server's user in any case.
 func (m FileMode) perm(mode source.Mode) os.FileMode {
@@ -35,6 +40,32 @@ func (m FileMode) perm(mode source.Mode) os.FileMode {
 	}
 	return perm
 }
+
+// wrongMode says what is wrong with the mode, as the kernel has it, of something in a tag, or nothing if it is right.
+// In an adopted tag it is only whether a file can be executed, and that it gives nobody another's rights.
+func (m FileMode) wrongMode(mode source.Mode, got uint32) string {
+	perm := got & 0o7777
+	switch {
+	case mode == source.Symlink:
+		return ""
+	case m == adopted && mode == source.Directory:
+		return ""
+	case m == adopted && perm&(unix.S_ISUID|unix.S_ISGID) == 0 && (perm&0o111 != 0) == (mode == source.Executable):
+		return ""
+	case m == adopted:
+		return fmt.Sprintf("%04o, but it was %s", perm, executableText[mode == source.Executable])
+	}
+	want := os.FileMode(0o755)
+	if mode != source.Directory {
+		want = m.perm(mode)
+	}
+	if perm == uint32(want) {
+		return ""
+	}
+	return fmt.Sprintf("%04o, not %04o", perm, want)
+}
+
+var executableText = map[bool]string{true: "executable", false: "not executable"}
 
 // previousTag is a published tag from which files can be taken that have not changed since. All
 // methods work on nil, which has nothing to take.

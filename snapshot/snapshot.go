@@ -32,6 +32,8 @@ type Manager struct {
 	// Table writes what lookups in the staged tree at dir will need; nil if there is nothing. It warns if lookups
 	// will have to make do with an older tag. Even its failure is only a warning.
 	Table func(w io.Writer, dir string) (warning string, err error)
+	// Refresh prepares lookups in what belongs to no tag; nil if there is nothing. Even its failure is only a warning.
+	Refresh func() error
 	// Resolver answers, from the index as it is now, what prune has to know of rings and pins.
 	Resolver func() (*tagging.Resolver, error)
 	// Kept says which tags somebody keeps, and why.
@@ -81,6 +83,7 @@ func (m *Manager) Take(ctx context.Context, o TakeOptions) (Result, error) {
 	}
 	defer release()
 	r := Result{LeftOver: m.sweep()}
+	m.refresh()
 
 	revision, err := m.revisionToPublish(ctx, o, &r)
 	if err != nil {
@@ -139,7 +142,17 @@ func (m *Manager) Update(ctx context.Context, lockWait time.Duration) (source.Ou
 		return source.Outcome{}, err
 	}
 	defer release()
+	m.refresh()
 	return m.update(ctx)
+}
+
+func (m *Manager) refresh() {
+	if m.Refresh == nil {
+		return
+	}
+	if err := m.Refresh(); err != nil {
+		m.Warn(err.Error())
+	}
 }
 
 func (m *Manager) update(ctx context.Context) (source.Outcome, error) {

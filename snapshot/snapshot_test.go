@@ -214,7 +214,7 @@ func (f *fixture) verify(name, revision string) {
 	if m.Revision != revision {
 		f.t.Errorf("%s records revision %q, want %q", name, m.Revision, revision)
 	}
-	drift, err := Compare(f.Layout.Dir(name), m, f.Files)
+	drift, err := Compare(f.t.Context(), f.Layout.Dir(name), m, CompareOptions{})
 	if err != nil || len(drift) > 0 {
 		f.t.Errorf("%s differs from its manifest: %v, %v", name, drift, err)
 	}

@@ -6,26 +6,41 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/etch/etchtag/tagging"
 )
 
-// sweep removes what runs left that died: staged trees, tags on their way out, temporary files, and
-// the records of tags that were never published or were removed by hand. The caller holds the
-// lock, so nothing of it is in use. One thing that cannot be removed does not keep the others.
+// sweep removes what runs left that died. The caller holds the lock, so nothing of it is in use. One thing that
+// cannot be removed does not keep the others.
 func (m *Manager) sweep() []error {
 	var failed []error
-	for _, dir := range []string{m.Layout.Stage(), m.Layout.Trash()} {
-		failed = append(failed, m.sweepDir(dir, func(string) bool { return true })...)
+	for _, p := range debrisPlaces(m.Layout) {
+		failed = append(failed, m.sweepDir(p.dir, p.debris)...)
 	}
+	return failed
+}
+
+// debrisPlace is a directory in which dead runs leave something, and how to tell it by its name.
+type debrisPlace struct {
+	dir    string
+	debris func(name string) bool
+}
+
+// debrisPlaces says where to look: for staged trees and tags on their way out, for the records of tags that were
+// never published or were removed by hand, and for the temporary names of a record being replaced.
+func debrisPlaces(l tagging.Layout) []debrisPlace {
+	everything := func(string) bool { return true }
 	orphan := func(name string) bool {
-		_, err := os.Lstat(m.Layout.Dir(name))
+		_, err := os.Lstat(l.Dir(name))
 		return errors.Is(err, os.ErrNotExist)
 	}
-	for _, dir := range []string{filepath.Dir(m.Layout.Manifest("x")), filepath.Dir(m.Layout.Table("x"))} {
-		failed = append(failed, m.sweepDir(dir, orphan)...)
+	return []debrisPlace{
+		{l.Stage(), everything},
+		{l.Trash(), everything},
+		{filepath.Dir(l.Manifest("x")), orphan},
+		{filepath.Dir(l.Table("x")), orphan},
+		{l.Work(), func(name string) bool { return strings.HasPrefix(name, ".") }},
 	}
-	return append(failed, m.sweepDir(m.Layout.Work(), func(name string) bool {
-		return strings.HasPrefix(name, ".") // temporary names of a record being replaced
-	})...)
 }
 
 // sweepDir removes the entries of dir that are debris.

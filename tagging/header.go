@@ -16,13 +16,18 @@ type Header struct {
 	Name      string
 	Revision  string    // as the source names it; may be empty
 	Tree      string    // SHA-256 of the entries in hex: the same for the same tree from whatever source
-	Source    string    // the kind of source: git, svn, cvs, dir
-	Layout    string    // "auto": files are 0644 or 0755; "hardlink": they are 0444 or 0555
+	Source    string    // the kind of source: git, svn, cvs, dir; or Adopted
+	Layout    string    // "auto": files are 0644 or 0755; "hardlink": they are 0444 or 0555; Adopted: see there
 	Published time.Time // when the tag was made, whatever its name says
 	Files     int       // files and symbolic links
 	Bytes     int64     // their sizes
 	Stale     bool      // upstream could not be asked when the tag was made
 }
+
+// Adopted is the Source and the Layout of a manifest that was written for a tag that some other program had
+// made. Its revision is not known, it counts as published at the time that its name says, and of the modes of
+// its files only whether they are executable is recorded.
+const Adopted = "adopted"
 
 const (
 	// headerMagic is the first line. Its number changes if programs that know the old one would

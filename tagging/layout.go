@@ -1,6 +1,10 @@
 package tagging
 
-import "path/filepath"
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"path/filepath"
+)
 
 // Layout says where things stand below an etch server's configuration base.
 type Layout struct {
@@ -27,6 +31,12 @@ func (l Layout) Manifest(name string) string { return filepath.Join(l.work("mani
 
 // Table is the file in which a tag's inventory stands compiled.
 func (l Layout) Table(name string) string { return filepath.Join(l.work("tables"), name) }
+
+// FileTable is the file in which the inventory that is the file at path stands compiled.
+func (l Layout) FileTable(path string) string {
+	sum := sha256.Sum256([]byte(filepath.Clean(path)))
+	return l.work("inventory-" + hex.EncodeToString(sum[:16]))
+}
 
 // Stage is the directory in which tags are prepared.
 func (l Layout) Stage() string { return l.work("stage") }

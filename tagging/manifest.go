@@ -58,19 +58,35 @@ func WriteManifest(w io.Writer, m *Manifest) error {
 }
 
 func (m *Manifest) text() ([]byte, error) {
+	entries, err := m.entriesText()
+	if err != nil {
+		return nil, err
+	}
+	header, err := m.Header.text()
+	return append(header, entries...), err
+}
+
+// entriesText sorts and counts the entries, and returns them as they are written.
+func (m *Manifest) entriesText() ([]byte, error) {
 	slices.SortFunc(m.Entries, func(a, b ManifestEntry) int { return strings.Compare(a.Path, b.Path) })
-	entries := make([]byte, 0, 128*len(m.Entries))
+	text := make([]byte, 0, 128*len(m.Entries))
 	m.Files, m.Bytes = 0, 0
 	for i, e := range m.Entries {
 		if err := m.check(i); err != nil {
 			return nil, err
 		}
 		m.count(e)
-		entries = e.appendTo(entries)
+		text = e.appendTo(text)
 	}
-	m.Tree = hashHex(entries)
-	header, err := m.Header.text()
-	return append(header, entries...), err
+	m.Tree = hashHex(text)
+	return text, nil
+}
+
+// TreeHash returns what the header of a manifest with these entries, in any order, has as its Tree.
+func TreeHash(entries []ManifestEntry) (string, error) {
+	m := Manifest{Entries: slices.Clone(entries)}
+	_, err := m.entriesText()
+	return m.Tree, err
 }
 
 func hashHex(data []byte) string {
@@ -117,12 +133,16 @@ func (e ManifestEntry) appendTo(b []byte) []byte {
 		b = hex.AppendEncode(b, e.Hash[:])
 	}
 	b = append(b, ' ')
-	if needsQuotes(e.Path) {
-		b = strconv.AppendQuote(b, e.Path)
-	} else {
-		b = append(b, e.Path...)
-	}
+	b = append(b, QuotePath(e.Path)...)
 	return append(b, '\n')
+}
+
+// QuotePath returns a path of a tag as it stands in a manifest: in Go's quotes if it has to be, else as it is.
+func QuotePath(path string) string {
+	if path != "" && needsQuotes(path) {
+		return strconv.Quote(path)
+	}
+	return path
 }
 
 // needsQuotes reports whether a path would break a line, look like a quoted one, or make tools such as grep

@@ -12,8 +12,14 @@ import (
 // pins file and every inventory that can list its hosts; one that fails to is an error.
 func (r *Resolver) PinnedTags(ctx context.Context) (map[string][]string, error) {
 	pinned := map[string][]string{}
+	tags := map[string]string{"": ""} // by path: most hosts have none, and to follow links takes its time
 	add := func(host, path string) {
-		if tag := r.Layout.TagOf(path); path != "" && tag != "" {
+		tag, known := tags[path]
+		if !known {
+			tag = r.Layout.TagOf(path)
+			tags[path] = tag
+		}
+		if tag != "" {
 			pinned[tag] = append(pinned[tag], host)
 		}
 	}

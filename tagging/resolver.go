@@ -31,6 +31,23 @@ type Resolver struct {
 // Decide says what a host gets at now: what it is pinned to, or else the tag of its ring. A host whose name
 // cannot be one, an inventory that fails, and a pin that cannot be followed are failures of the decision.
 func (r *Resolver) Decide(ctx context.Context, host string, now time.Time) Decision {
+	return decider{
+		Resolver:    r,
+		inventories: r.Inventories,
+		ringTag:     func(ring Ring) Decision { return r.RingTag(ring, now) },
+		inspect:     r.inspect,
+	}.decide(ctx, host, now)
+}
+
+// decider decides for hosts, by what does not depend on the host alone.
+type decider struct {
+	*Resolver
+	inventories []inventory.Inventory
+	ringTag     func(Ring) Decision
+	inspect     func(path string) (note string, err error)
+}
+
+func (r decider) decide(ctx context.Context, host string, now time.Time) Decision {
 	d := Decision{Host: strings.ToLower(host), At: now}
 	if err := ValidateHost(host); err != nil {
 		d.fail(err)
@@ -40,20 +57,20 @@ func (r *Resolver) Decide(ctx context.Context, host string, now time.Time) Decis
 		d.fail(errors.New("there are no rings"))
 		return d
 	}
-	known, err := inventory.Merge(ctx, r.Inventories, d.Host)
+	known, err := inventory.Merge(ctx, r.inventories, d.Host)
 	if err != nil {
 		d.fail(err)
 		return d
 	}
 	d.Groups, d.Notes = known.Groups, known.Notes
-	if len(r.Inventories) > 0 && !known.Known {
+	if len(r.inventories) > 0 && !known.Known {
 		d.note("no inventory knows the host")
 	}
 	ring, why := r.Rings.Match(d.Host, d.Groups)
 	d.RingWhy = why
 	r.enter(&d, ring)
 	if !r.pinned(&d, known.Pins) {
-		r.resolve(&d, ring)
+		d.take(r.ringTag(ring))
 	}
 	return d
 }
@@ -86,7 +103,7 @@ func (r *Resolver) nominal(ring Ring, now time.Time) time.Time {
 
 // pinned decides by the host's pins, and reports whether one of them decides. The pins file comes before
 // the inventories. A bump that does not hold means nothing.
-func (r *Resolver) pinned(d *Decision, more []inventory.Pin) bool {
+func (r decider) pinned(d *Decision, more []inventory.Pin) bool {
 	var pins []Pin
 	if pin, ok := r.Pins.Get(d.Host); ok {
 		pins = append(pins, pin)
@@ -96,39 +113,58 @@ func (r *Resolver) pinned(d *Decision, more []inventory.Pin) bool {
 	}
 	for _, pin := range pins {
 		if !pin.IsBump() {
-			d.Direction = Pinned
+			d.Direction, d.Pin, d.PinFrom = Pinned, pin.Path, pin.From
 			r.follow(d, pin, pin.Path)
 			return true
 		}
 		holds, why, err := pin.bumped(d.At, d.Delay)
-		switch {
-		case err != nil:
-			d.Direction = Bumped
-			d.fail(fmt.Errorf("the pin %q of %s (%s) cannot be followed: %w", pin.Path, pin.Host, pin.From, err))
-			return true
-		case holds:
-			d.Direction = Bumped
-			r.follow(d, pin, r.Layout.workingCopy())
-			return true
+		if err == nil && !holds {
+			d.note(fmt.Sprintf("the bump %s (%s) %s, so it means nothing", pin.Path, pin.From, why))
+			continue
 		}
-		d.note(fmt.Sprintf("the bump %s (%s) %s, so it means nothing", pin.Path, pin.From, why))
+		d.Direction, d.Pin, d.PinFrom = Bumped, pin.Path, pin.From
+		if err != nil {
+			d.fail(fmt.Errorf("the pin %q of %s (%s) cannot be followed: %w", pin.Path, pin.Host, pin.From, err))
+		} else {
+			r.follow(d, pin, r.Layout.workingCopy())
+		}
+		return true
 	}
 	return false
 }
 
 // follow decides for the path that a pin means.
-func (r *Resolver) follow(d *Decision, pin Pin, path string) {
-	if err := r.Layout.CheckPath(path); err != nil {
+func (r decider) follow(d *Decision, pin Pin, path string) {
+	note, err := r.inspect(path)
+	if err != nil {
 		d.fail(fmt.Errorf("the pin %q of %s (%s) cannot be followed: %w", pin.Path, pin.Host, pin.From, err))
 		return
 	}
 	d.Path = path
 	d.note(fmt.Sprintf("the host is pinned to %s (%s)", pin.Path, pin.From))
+	if note != "" {
+		d.note(note)
+	}
+}
+
+// inspect returns an error if no host can be pinned to path, and a note if the tag there is a bad one.
+func (r *Resolver) inspect(path string) (note string, err error) {
+	if err := r.Layout.CheckPath(path); err != nil {
+		return "", err
+	}
 	if t := r.Index.Find(r.Layout.TagOf(path)); t != nil {
 		if state, from := r.State(t); state != tagstate.None && state != tagstate.Good {
-			d.note(fmt.Sprintf("%s is %s (%s): a pin holds all the same", t.Name, state, from))
+			note = fmt.Sprintf("%s is %s (%s): a pin holds all the same", t.Name, state, from)
 		}
 	}
+	return note, nil
+}
+
+// take makes the answer for the host's ring the host's own.
+func (d *Decision) take(ring Decision) {
+	d.BaseTag, d.Direction, d.Path = ring.BaseTag, ring.Direction, ring.Path
+	d.Err, d.Failure, d.Steps = ring.Err, ring.Failure, ring.Steps
+	d.Notes = append(d.Notes, ring.Notes...)
 }
 
 // resolve decides for a tag.

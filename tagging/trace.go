@@ -33,6 +33,8 @@ type Decision struct {
 	Nominal   string    // the tag that the ring gets if nothing is wrong
 	BaseTag   string    // the tag whose state decides on the direction; empty if there is none, or for a pin
 	Direction Direction // empty if the decision failed before there was one
+	Pin       string    // the pin that decided, well or ill; empty if none did
+	PinFrom   string    // where it is written
 	Path      string    // what the etch server is told, relative to the base; empty on failure
 	Failure   string    // Err as text
 	Err       error

@@ -60,7 +60,7 @@ func (a *app) completionCommand() *cli.Command {
 	}
 }
 
-// complete prints what could stand for the last of the words: flags, commands, or the names of tags.
+// complete prints what could stand for the last of the words: flags, commands, or the names of rings or tags.
 func (a *app) complete(app *cli.App, words []string) {
 	current, before := words[len(words)-1], words[:len(words)-1]
 	path := commandPath(app, before)
@@ -74,6 +74,8 @@ func (a *app) complete(app *cli.App, words []string) {
 		for _, f := range flags {
 			fmt.Fprintln(a.stdout, "--"+f.Names()[0])
 		}
+	case len(before) > 0 && before[len(before)-1] == "--ring":
+		a.completeRings()
 	case len(commands) > 0:
 		for _, c := range commands {
 			fmt.Fprintln(a.stdout, c.Name)
@@ -87,6 +89,14 @@ func (a *app) complete(app *cli.App, words []string) {
 			a.completeTags()
 		}
 	}
+}
+
+func (a *app) completeRings() {
+	site, err := a.openSite(a.defaultBase(), "", configOptional)
+	if err != nil {
+		return // there is nothing to offer, and nobody to tell
+	}
+	fmt.Fprintln(a.stdout, strings.Join(ringNames(site.config.Rings), "\n"))
 }
 
 func (a *app) completeTags() {

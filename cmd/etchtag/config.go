@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"net/url"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -26,27 +25,8 @@ type config struct {
 	Schedule    scheduleConfig
 	ServerUser  string
 	Inventory   []inventoryConfig
+	CacheDir    string // where the etch server's user keeps the answers of inventories
 	Rings       tagging.Rings
-}
-
-// workingCopyConfig says where the configuration comes from.
-type workingCopyConfig struct {
-	Path    string // relative to the base
-	Kind    string // "auto" or "git"
-	URL     string // may hold a password: never print it
-	Branch  string // empty for upstream's default branch
-	Timeout time.Duration
-	Auth    authConfig
-}
-
-// authConfig holds names of files, never secrets. Relative paths start at the base.
-type authConfig struct {
-	SSHKey       string
-	KnownHosts   string
-	Username     string
-	PasswordFile string
-	TokenFile    string
-	CAFile       string
 }
 
 // tagsConfig says how tags are made and how long they stay.
@@ -69,13 +49,6 @@ type scheduleConfig struct {
 	Snapshot string
 }
 
-// inventoryConfig is one place that says which groups a host is in.
-type inventoryConfig struct {
-	Kind string // "etch" or "file"
-	Path string // of a file; a relative one starts at the base
-	From string // of etch: "settled" or "trunk"
-}
-
 // defaultConfig is what holds without a file.
 func defaultConfig() config {
 	return config{
@@ -89,6 +62,7 @@ func defaultConfig() config {
 		Schedule:   scheduleConfig{Update: "*/5 * * * *", Snapshot: "0 * * * *"},
 		ServerUser: "nobody",
 		Inventory:  []inventoryConfig{{Kind: "etch", From: "settled"}},
+		CacheDir:   "/var/cache/etchtag",
 		Rings:      tagging.DefaultRings(),
 	}
 }
@@ -102,10 +76,18 @@ func (c *config) cadence() tagging.Cadence {
 	return cadence
 }
 
-// renderConfig is the commented configuration that init writes, with the defaults and this upstream.
-func renderConfig(url, branch string) []byte {
-	text := bytes.Replace(examples.Config, []byte("\n  url: \"\"\n"), []byte("\n  url: "+quoteYAML(url)+"\n"), 1)
-	return bytes.Replace(text, []byte("\n  branch: \"\"\n"), []byte("\n  branch: "+quoteYAML(branch)+"\n"), 1)
+// renderConfig is the commented configuration that init writes, with the defaults and what w says of upstream.
+func renderConfig(w workingCopyConfig) []byte {
+	text := examples.Config
+	for _, line := range []struct{ key, standard, value string }{
+		{"kind", "auto", w.Kind},
+		{"url", `""`, quoteYAML(w.URL)},
+		{"branch", `""`, quoteYAML(w.Branch)},
+		{"module", `""`, quoteYAML(w.Module)},
+	} {
+		text = bytes.Replace(text, []byte("\n  "+line.key+": "+line.standard+"\n"), []byte("\n  "+line.key+": "+line.value+"\n"), 1)
+	}
+	return text
 }
 
 // quoteYAML writes text, which must be UTF-8, as a double-quoted scalar: every escape that Go writes then
@@ -122,34 +104,9 @@ func (c *config) read(v configValue) {
 		configKey{"schedule", c.Schedule.read},
 		configKey{"server_user", readText(&c.ServerUser, checkUserName)},
 		configKey{"inventory", c.readInventory},
+		configKey{"cache_dir", readText(&c.CacheDir, checkAbsolute)},
 		configKey{"rings", c.readRings},
 	)
-}
-
-func (w *workingCopyConfig) read(v configValue) {
-	v.mapping(
-		configKey{"path", readText(&w.Path, checkWorkingCopyPath)},
-		configKey{"kind", readText(&w.Kind, checkKind)},
-		configKey{"url", readText(&w.URL, checkURL)},
-		configKey{"branch", readText(&w.Branch, checkBranch)},
-		configKey{"timeout", readDuration(&w.Timeout, checkPositive)},
-		configKey{"auth", w.Auth.read},
-	)
-	w.Path = filepath.Clean(w.Path)
-}
-
-func (a *authConfig) read(v configValue) {
-	v.mapping(
-		configKey{"ssh_key", readText(&a.SSHKey, checkOptionalFile)},
-		configKey{"known_hosts", readText(&a.KnownHosts, checkOptionalFile)},
-		configKey{"username", readText(&a.Username, checkPrintable)},
-		configKey{"password_file", readText(&a.PasswordFile, checkOptionalFile)},
-		configKey{"token_file", readText(&a.TokenFile, checkOptionalFile)},
-		configKey{"ca_file", readText(&a.CAFile, checkOptionalFile)},
-	)
-	if a.PasswordFile != "" && a.TokenFile != "" {
-		v.fail("has both password_file and token_file: a server gets one or the other")
-	}
 }
 
 func (t *tagsConfig) read(v configValue) {
@@ -194,36 +151,6 @@ func (s *scheduleConfig) read(v configValue) {
 		configKey{"update", readText(&s.Update, schedule.ParseSpec)},
 		configKey{"snapshot", readText(&s.Snapshot, schedule.ParseSpec)},
 	)
-}
-
-func (c *config) readInventory(v configValue) {
-	var inventories []inventoryConfig
-	if v.list(func(item configValue) {
-		var i inventoryConfig
-		i.read(item)
-		inventories = append(inventories, i)
-	}) {
-		c.Inventory = inventories
-	}
-}
-
-func (i *inventoryConfig) read(v configValue) {
-	v.mapping(
-		configKey{"kind", readText(&i.Kind, checkInventoryKind)},
-		configKey{"path", readText(&i.Path, checkFilePath)},
-		configKey{"from", readText(&i.From, checkOneOf("settled", "trunk"))},
-	)
-	v.require("kind")
-	switch i.Kind {
-	case "etch":
-		v.refuse("path", "is for inventories of kind file: etch's own files have fixed names")
-		if i.From == "" {
-			i.From = "settled"
-		}
-	case "file":
-		v.require("path")
-		v.refuse("from", "is for inventories of kind etch: a file is read as it is")
-	}
 }
 
 func (c *config) readRings(v configValue) {
@@ -283,24 +210,17 @@ func checkOneOf(words ...string) func(string) error {
 		if slices.Contains(words, s) {
 			return nil
 		}
-		return fmt.Errorf("must be %s, not %q", strings.Join(words, " or "), s)
+		return fmt.Errorf("must be %s, not %q", oneOf(words), s)
 	}
 }
 
-func checkKind(s string) error {
-	switch s {
-	case "svn", "cvs", "dir":
-		return fmt.Errorf("this version supports only git, not %s", s)
+// oneOf lists words of which one is to be chosen.
+func oneOf(words []string) string {
+	last := len(words) - 1
+	if last <= 0 {
+		return strings.Join(words, "")
 	}
-	return checkOneOf("auto", "git")(s)
-}
-
-func checkInventoryKind(s string) error {
-	switch s {
-	case "nodegrouper", "nventory", "command":
-		return fmt.Errorf("this version does not have the inventory %s yet, only etch and file", s)
-	}
-	return checkOneOf("etch", "file")(s)
+	return strings.Join(words[:last], ", ") + " or " + words[last]
 }
 
 func checkCadence(d time.Duration) error {
@@ -352,6 +272,14 @@ func checkInsideBase(path string) error {
 	return checkPrintable(path)
 }
 
+// checkAbsolute accepts the path of a directory that does not belong to the base.
+func checkAbsolute(path string) error {
+	if !filepath.IsAbs(path) {
+		return fmt.Errorf("%q must begin with a slash", path)
+	}
+	return checkPrintable(path)
+}
+
 func checkWorkingCopyPath(path string) error {
 	if first, _, _ := strings.Cut(filepath.Clean(path), "/"); first == "tags" {
 		return fmt.Errorf("%q must not be in the directory of the tags", path)
@@ -375,42 +303,4 @@ func checkOptionalFile(path string) error {
 		return nil
 	}
 	return checkFilePath(path)
-}
-
-// checkURL refuses what cannot be a git repository. Its errors never quote the URL, which may hold
-// a password.
-func checkURL(s string) error {
-	if err := checkPrintable(s); err != nil {
-		return err
-	}
-	if s != strings.TrimSpace(s) {
-		return errors.New("must not begin or end with blanks")
-	}
-	scheme, _, found := strings.Cut(s, "://")
-	if !found || scheme == "file" {
-		return nil // empty, a path, or HOST:PATH
-	}
-	if !slices.Contains([]string{"https", "http", "ssh", "git+ssh", "ssh+git", "git"}, scheme) {
-		return fmt.Errorf("the scheme %q is none of https, http, ssh, git and file", scheme)
-	}
-	u, err := url.Parse(s)
-	if err != nil {
-		return errors.New("cannot be parsed as a URL: are the special characters in its user and password escaped?")
-	}
-	if u.Host == "" {
-		return errors.New("names no host")
-	}
-	return nil
-}
-
-// checkBranch accepts what git does, see git-check-ref-format(1), and nothing for upstream's default.
-func checkBranch(s string) error {
-	bad := strings.ContainsAny(s, " ~^:?*[\\") || strings.Contains(s, "..") || strings.Contains(s, "@{") ||
-		strings.Contains(s, "//") || strings.Contains("/"+s, "/.") || strings.Contains(s+"/", ".lock/") ||
-		strings.HasPrefix(s, "-") || strings.HasPrefix(s, "/") ||
-		strings.HasSuffix(s, "/") || strings.HasSuffix(s, ".") || s == "@"
-	if bad {
-		return fmt.Errorf("%q is not the name of a branch", s)
-	}
-	return checkPrintable(s)
 }

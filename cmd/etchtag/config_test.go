@@ -44,6 +44,7 @@ tagstate: [trunk/tagstate, tagstate]
 schedule: {update: "*/5 * * * *", snapshot: "0 * * * *"}
 server_user: nobody
 inventory: [{kind: etch}]
+cache_dir: /var/cache/etchtag
 rings:
   - {name: dev, delay: 0h, groups: [dev, int]}
   - {name: qa, delay: 1h, groups: [qa]}
@@ -114,6 +115,20 @@ func TestSettings(t *testing.T) {
 				c.Inventory = []inventoryConfig{{Kind: "file", Path: "hosts.yml"}, {Kind: "etch", From: "trunk"},
 					{Kind: "file", Path: "/srv/h.yml"}}
 			}},
+		{"inventories that are asked", "inventory:\n- {kind: nodegrouper, stale: 24h}\n" +
+			"- {kind: nventory, server: https://nv.example.com/, timeout: 2s}\n- {kind: command, command: [bin/groups, -x]}",
+			func(c *config) {
+				c.Inventory = []inventoryConfig{
+					{Kind: "nodegrouper", From: "settled", Stale: 24 * time.Hour},
+					{Kind: "nventory", Server: "https://nv.example.com/", Timeout: 2 * time.Second},
+					{Kind: "command", Command: []string{"bin/groups", "-x"}}}
+			}},
+		{"Subversion", "working_copy: {url: 'svn+ssh://h/etch/trunk'}\ncache_dir: /srv/cache",
+			func(c *config) { c.WorkingCopy.URL, c.CacheDir = "svn+ssh://h/etch/trunk", "/srv/cache" }},
+		{"CVS", "working_copy: {url: ':ext:joe@h:/srv/cvs', module: etch, branch: stable}",
+			func(c *config) {
+				c.WorkingCopy.URL, c.WorkingCopy.Module, c.WorkingCopy.Branch = ":ext:joe@h:/srv/cvs", "etch", "stable"
+			}},
 		{"a schedule", "schedule: {update: '1-59/2 * * * *'}", func(c *config) { c.Schedule.Update = "1-59/2 * * * *" }},
 		{"rings", "rings:\n- {name: canary, delay: 0, hosts: ['web*'], percent: 2.5}\n- {name: rest, delay: 1h, require: good}",
 			func(c *config) {
@@ -178,7 +193,7 @@ func TestEveryMistakeIsReportedWithLineAndKey(t *testing.T) {
 			"F:1: tags.keep.for: unknown key, the keys here are within, last"},
 		{"a key that is no word", "? [a, b]\n: c", "F:1: a key must be a word, not a list"},
 		{"an odd key", "\"a\\nb\": 1\n",
-			`F:1: "a\nb": unknown key, the keys here are working_copy, tags, tagstate, schedule, server_user, inventory, rings`},
+			`F:1: "a\nb": unknown key, the keys here are working_copy, tags, tagstate, schedule, server_user, inventory, cache_dir, rings`},
 		{"a password in the clear", "working_copy:\n  auth:\n    password: x",
 			"F:3: working_copy.auth.password: unknown key, the keys here are ssh_key, known_hosts, username, password_file, token_file, ca_file"},
 		{"a repeated key", "tags:\n  every: 1h\n  every: 1h\n",
@@ -236,14 +251,23 @@ func TestEveryMistakeIsReportedWithLineAndKey(t *testing.T) {
 			`F:1: working_copy.path: "x/../tags/wc" must not be in the directory of the tags`},
 		{"a NUL", `working_copy: {path: "a\0b"}`,
 			`F:1: working_copy.path: must not hold control characters such as "\x00"`},
-		{"Subversion", "working_copy: {kind: svn}",
-			"F:1: working_copy.kind: this version supports only git, not svn"},
-		{"CVS", "working_copy: {kind: cvs}", "F:1: working_copy.kind: this version supports only git, not cvs"},
-		{"a plain tree", "working_copy: {kind: dir}",
-			"F:1: working_copy.kind: this version supports only git, not dir"},
-		{"an unknown kind", "working_copy: {kind: hg}", `F:1: working_copy.kind: must be auto or git, not "hg"`},
-		{"an unknown scheme", "working_copy: {url: 'svn://h/x'}",
-			`F:1: working_copy.url: the scheme "svn" is none of https, http, ssh, git and file`},
+		{"an unknown kind", "working_copy: {kind: hg}",
+			`F:1: working_copy.kind: must be auto, git, svn, cvs or dir, not "hg"`},
+		{"an unknown scheme", "working_copy: {url: 'bzr://h/x'}",
+			`F:1: working_copy.url: the scheme "bzr" is none of https, http, ssh, git, svn, svn+ssh and file`},
+		{"a path for Subversion", "working_copy: {kind: svn, url: /srv/svn/etch}",
+			"F:1: working_copy.url: is no URL of Subversion: a path is written as file:///PATH"},
+		{"a branch of Subversion", "working_copy: {url: 'svn://h/x', branch: b}",
+			"F:1: working_copy.branch: is not for svn: there the URL ends in the branch, as in .../etch/trunk"},
+		{"an upstream of a plain tree", "working_copy:\n  kind: dir\n  url: https://h/x",
+			"F:3: working_copy.url: is not for dir: the tool that maintains the tree knows where it comes from"},
+		{"a root of CVS alone", "working_copy: {url: ':pserver:joe@h:/srv/cvs'}",
+			"F:1: working_copy.module: is missing: it says what of the repository to check out"},
+		{"a module of git", "working_copy: {kind: git, module: etch}", "F:1: working_copy.module: is for cvs only"},
+		{"a module that is an option", "working_copy: {kind: cvs, module: -d}",
+			`F:1: working_copy.module: "-d" is not the name of a module`},
+		{"a token for Subversion", "working_copy: {kind: svn, auth: {token_file: t}}",
+			"F:1: working_copy.auth: has a token_file, which is for git only"},
 		{"no host", "working_copy: {url: 'https:///x'}", "F:1: working_copy.url: names no host"},
 		{"a line end in a URL", `working_copy: {url: "https://h/x\n"}`,
 			`F:1: working_copy.url: must not hold control characters such as "\n"`},
@@ -274,19 +298,21 @@ func TestEveryMistakeIsReportedWithLineAndKey(t *testing.T) {
 		{"a word for an inventory", "inventory: [etch]", "F:1: inventory[0]: must be a mapping, not text"},
 		{"an inventory of no kind", "inventory:\n- {}", "F:2: inventory[0].kind: is missing"},
 		{"an empty inventory", "inventory:\n- kind: etch\n-\n", "F:3: inventory[1].kind: is missing"},
-		{"a later inventory", "inventory: [{kind: nventory}]",
-			"F:1: inventory[0].kind: this version does not have the inventory nventory yet, only etch and file"},
-		{"another later inventory", "inventory: [{kind: nodegrouper}]",
-			"F:1: inventory[0].kind: this version does not have the inventory nodegrouper yet, only etch and file"},
-		{"yet another", "inventory: [{kind: command}]",
-			"F:1: inventory[0].kind: this version does not have the inventory command yet, only etch and file"},
 		{"an unknown inventory", "inventory: [{kind: ldap}]",
-			`F:1: inventory[0].kind: must be etch or file, not "ldap"`},
+			`F:1: inventory[0].kind: must be command, etch, file, nodegrouper or nventory, not "ldap"`},
 		{"a file inventory without a file", "inventory: [{kind: file}]", "F:1: inventory[0].path: is missing"},
 		{"an etch inventory with a file", "inventory:\n- kind: etch\n  path: x",
-			"F:3: inventory[0].path: is for inventories of kind file: etch's own files have fixed names"},
+			"F:3: inventory[0].path: is not for inventories of kind etch, but for file"},
 		{"a file inventory of a tag", "inventory: [{kind: file, path: x, from: trunk}]",
-			"F:1: inventory[0].from: is for inventories of kind etch: a file is read as it is"},
+			"F:1: inventory[0].from: is not for inventories of kind file, but for etch and nodegrouper"},
+		{"a command inventory without a command", "inventory: [{kind: command}]", "F:1: inventory[0].command: is missing"},
+		{"an empty command", "inventory: [{kind: command, command: []}]",
+			"F:1: inventory[0].command: names no command"},
+		{"a server that is none", "inventory: [{kind: nventory, server: nventory}]",
+			"F:1: inventory[0].server: is not the URL of a server, such as http://nventory.example.com/"},
+		{"no time at all", "inventory: [{kind: nventory, timeout: 0s}]",
+			"F:1: inventory[0].timeout: must be longer than 0, not 0s"},
+		{"a relative cache", "cache_dir: cache", `F:1: cache_dir: "cache" must begin with a slash`},
 		{"from nowhere", "inventory: [{kind: etch, from: head}]",
 			`F:1: inventory[0].from: must be settled or trunk, not "head"`},
 
@@ -348,7 +374,7 @@ func TestAllMistakesAreReportedInTheOrderOfTheFile(t *testing.T) {
     from: trunk
 working_copy:
   timeout: 5
-  kind: svn
+  kind: hg
 tag: {}
 tags:
   keep: {last: many}
@@ -360,9 +386,9 @@ rings:
     hosts: [b]
 `)
 	want := `F:2: inventory[0].path: is missing
-F:3: inventory[0].from: is for inventories of kind etch: a file is read as it is
+F:3: inventory[0].from: is not for inventories of kind file, but for etch and nodegrouper
 F:5: working_copy.timeout: 5 has no unit: write a duration such as "90s", "5m" or "1h30m"
-F:6: working_copy.kind: this version supports only git, not svn
+F:6: working_copy.kind: must be auto, git, svn, cvs or dir, not "hg"
 F:7: tag: unknown key, did you mean "tags"?
 F:9: tags.keep.last: must be a whole number, 0 or more, not text
 F:11: rings[0].delay: 1 has no unit: write a duration such as "90s", "5m" or "1h30m"
@@ -427,7 +453,7 @@ func TestPasswordsAreNeverInErrors(t *testing.T) {
 		"working_copy: {url: '" + url + "', branch: 5}",
 		"working_copy: {url: 'https://user:" + secret + "%zz@h/x'}",
 		"working_copy: {url: 'https://user:" + secret + "/@[h/x'}",
-		"working_copy: {url: 'svn://user:" + secret + "@h/x'}",
+		"working_copy: {url: 'bzr://user:" + secret + "@h/x'}",
 		"working_copy: {url: [" + url + "]}",
 		"working_copy: {url: '" + url + "\\\n'}",
 		"working_copy: {url: \"" + url + "\\n\"}",
@@ -473,7 +499,7 @@ func TestRenderedConfigurationHoldsAnyText(t *testing.T) {
 
 // checkRendered fails if a rendered configuration differs from the example in more than the two values.
 func checkRendered(t interface{ Fatalf(string, ...any) }, url, branch string) {
-	rendered := renderConfig(url, branch)
+	rendered := renderConfig(workingCopyConfig{Kind: "auto", URL: url, Branch: branch})
 	var got struct {
 		WorkingCopy struct {
 			URL    string `yaml:"url"`
@@ -500,8 +526,9 @@ func checkRendered(t interface{ Fatalf(string, ...any) }, url, branch string) {
 
 func TestRenderedConfigurationLoads(t *testing.T) {
 	want := defaultConfig()
-	want.WorkingCopy.URL, want.WorkingCopy.Branch = "ssh://git@git.example.com/etch.git", "main"
-	got, err := parseConfig(string(renderConfig(want.WorkingCopy.URL, want.WorkingCopy.Branch)))
+	want.WorkingCopy.Kind, want.WorkingCopy.URL = "cvs", ":ext:joe@cvs.example.com:/srv/cvs"
+	want.WorkingCopy.Branch, want.WorkingCopy.Module = "stable", "etch"
+	got, err := parseConfig(string(renderConfig(want.WorkingCopy)))
 	if err != nil {
 		t.Fatal(err)
 	}

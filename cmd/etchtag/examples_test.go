@@ -80,7 +80,7 @@ func TestExampleConfigurationIsTheDefault(t *testing.T) {
 	if diff := cmp.Diff(defaultConfig(), *got); diff != "" {
 		t.Errorf("the defaults (-) and the example (+) differ:\n%s", diff)
 	}
-	if diff := cmp.Diff(readExample(t, "etchtag.yml"), string(renderConfig("", ""))); diff != "" {
+	if diff := cmp.Diff(readExample(t, "etchtag.yml"), string(renderConfig(workingCopyConfig{Kind: "auto"}))); diff != "" {
 		t.Errorf("the example (-) and what init writes (+) differ:\n%s", diff)
 	}
 }

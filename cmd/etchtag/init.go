@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/inventory"
 	"github.com/etch/etchtag/tagstate"
 	"github.com/google/renameio/v2"
 	"github.com/urfave/cli/v2"
@@ -28,10 +29,14 @@ func (a *app) initCommand() *cli.Command {
 			"repo_update are named in local time, since rings would get them at the wrong hour;\n" +
 			"--legacy-tz renames them to UTC.\n\n" +
 			"Examples:\n   etchtag init --url git://git.example.com/etch.git --branch main\n" +
+			"   etchtag init --url svn+ssh://svn.example.com/srv/svn/etch/trunk\n" +
+			"   etchtag init --url :pserver:anonymous@cvs.example.com:/srv/cvs --module etch\n" +
 			"   etchtag --base /srv/etch init\n   etchtag init --legacy-tz America/Los_Angeles",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "url", Usage: "clone the working copy from this `URL` or path"},
+			&cli.StringFlag{Name: "kind", Usage: "its version control: git, svn, cvs or dir (default: found out)"},
 			&cli.StringFlag{Name: "branch", Usage: "follow this `BRANCH` (default: upstream's own)"},
+			&cli.StringFlag{Name: "module", Usage: "check out this `MODULE` (cvs)"},
 			&cli.StringFlag{Name: "legacy-tz", Usage: "rename tags that were named in this time `ZONE`"},
 		},
 		Action: a.init,
@@ -43,7 +48,7 @@ func (a *app) init(c *cli.Context) error {
 		return err
 	}
 	base := orElse(c.String("base"), a.defaultBase())
-	if err := makeBase(base); err != nil {
+	if err := makePublicDir(base); err != nil {
 		return err
 	}
 	s, err := a.openSite(base, c.String("config"), configOptional)
@@ -52,9 +57,6 @@ func (a *app) init(c *cli.Context) error {
 	}
 	fresh, err := s.freshConfig(c)
 	if err != nil {
-		return err
-	}
-	if err := s.checkKind(); err != nil {
 		return err
 	}
 	if err := s.renameLegacyTags(c); err != nil {
@@ -74,6 +76,9 @@ func (a *app) init(c *cli.Context) error {
 	if err := s.makeOrig(c); err != nil {
 		return err
 	}
+	if err := s.makeCache(c); err != nil {
+		return err
+	}
 	if ready {
 		a.say(c, "%s is ready; next: etchtag%s snapshot", s.layout.Base, baseFlagText(c))
 		return nil
@@ -83,15 +88,15 @@ func (a *app) init(c *cli.Context) error {
 	return nil
 }
 
-// makeBase makes the base, readable for the etch server's user whatever the umask, unless it is there.
-func makeBase(base string) error {
-	if _, err := os.Stat(base); err == nil {
+// makePublicDir makes a directory that the etch server's user can read whatever the umask, unless it is there.
+func makePublicDir(dir string) error {
+	if _, err := os.Stat(dir); err == nil {
 		return nil
 	}
-	if err := os.MkdirAll(base, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	return os.Chmod(base, 0o755)
+	return os.Chmod(dir, 0o755)
 }
 
 // baseFlagText repeats --base for commands that are suggested.
@@ -109,18 +114,25 @@ func (s *site) freshConfig(c *cli.Context) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	branch := c.String("branch")
+	flags := workingCopyConfig{Kind: c.String("kind"), URL: url, Branch: c.String("branch"), Module: c.String("module")}
 	if _, err := os.Lstat(s.configFile); err == nil {
 		w := s.config.WorkingCopy
-		if url != "" && w.URL != url || branch != "" && w.Branch != branch {
-			return nil, usagef("%s is there already and has another working_copy.url or branch: "+
-				"change it there, or leave out --url and --branch", s.configFile)
+		for _, value := range []struct{ key, flag, file string }{{"kind", flags.Kind, w.Kind}, {"url", flags.URL, w.URL},
+			{"branch", flags.Branch, w.Branch}, {"module", flags.Module, w.Module}} {
+			if value.flag != "" && value.flag != value.file {
+				return nil, usagef("%s is there already and has another working_copy.%s: change it there, or leave out --%s",
+					s.configFile, value.key, value.key)
+			}
 		}
 		return nil, nil
 	}
-	data := renderConfig(url, branch)
+	flags.Kind = orElse(flags.Kind, "auto")
+	if err := checkOneOf(workingCopyKinds...)(flags.Kind); err != nil {
+		return nil, usagef("--kind: %w", err)
+	}
+	data := renderConfig(flags)
 	cfg := defaultConfig()
-	if err := cfg.parse("--url, --branch", data); err != nil {
+	if err := cfg.parse("--url, --kind, --branch, --module", data); err != nil {
 		return nil, usageError{err}
 	}
 	s.config = &cfg
@@ -205,13 +217,32 @@ func (s *site) linkNodetagger(c *cli.Context) error {
 
 // makeOrig makes the directory into which the etch server's user writes clients' original files.
 func (s *site) makeOrig(c *cli.Context) error {
-	dir := filepath.Join(s.layout.Base, "orig")
-	if err := os.Mkdir(dir, 0o755); errors.Is(err, fs.ErrExist) {
+	return s.makeServersDir(c, filepath.Join(s.layout.Base, "orig"), 0o755)
+}
+
+// makeCache makes the directory in which the etch server's user keeps the answers of inventories, if any are kept.
+func (s *site) makeCache(c *cli.Context) error {
+	if !slices.ContainsFunc(s.config.Inventory, func(i inventoryConfig) bool { return i.Stale > 0 }) {
+		return nil
+	}
+	if err := makePublicDir(s.config.CacheDir); err != nil {
+		return err
+	}
+	u, err := user.Lookup(s.config.ServerUser)
+	if err != nil {
+		return usagef("server_user: %w", err)
+	}
+	return s.makeServersDir(c, inventory.CacheDir(s.config.CacheDir, u.Uid), 0o700)
+}
+
+// makeServersDir makes a directory for the etch server's user, unless it is there.
+func (s *site) makeServersDir(c *cli.Context, dir string, mode os.FileMode) error {
+	if err := os.Mkdir(dir, mode); errors.Is(err, fs.ErrExist) {
 		return nil
 	} else if err != nil {
 		return err
 	}
-	if err := os.Chmod(dir, 0o755); err != nil { // the umask has no say
+	if err := os.Chmod(dir, mode); err != nil { // the umask has no say
 		return err
 	}
 	u, err := user.Lookup(s.config.ServerUser)

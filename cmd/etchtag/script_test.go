@@ -24,11 +24,16 @@ func TestMain(m *testing.M) {
 // TestScripts plays the stories in testdata/script. Each begins in an empty directory with an upstream
 // repository UP that has two commits, tagged one and two, and nothing else.
 func TestScripts(t *testing.T) {
-	if _, err := exec.LookPath("git"); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal("git is not installed")
+	for _, program := range []string{"svn", "cvs", "git"} { // scripts that need the others skip themselves
+		if _, err := exec.LookPath(program); err == nil {
+			continue
 		}
-		t.Skip("git is not installed")
+		if os.Getenv("CI") != "" {
+			t.Fatal(program + " is not installed")
+		}
+		if program == "git" {
+			t.Skip("git is not installed")
+		}
 	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",

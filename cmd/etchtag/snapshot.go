@@ -60,9 +60,6 @@ func (a *app) snapshot(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := site.checkKind(); err != nil {
-		return err
-	}
 	show := a.newProgress(c)
 	r, err := site.manager(clock, show).Take(c.Context, options)
 	show.end()

@@ -27,9 +27,6 @@ func (a *app) update(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := site.checkKind(); err != nil {
-		return err
-	}
 	show := a.newProgress(c)
 	outcome, err := site.manager(a.now, show).Update(c.Context, c.Duration("lock-wait"))
 	show.end()

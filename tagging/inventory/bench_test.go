@@ -47,6 +47,50 @@ func BenchmarkLookupInTable(b *testing.B) {
 	})
 }
 
+// benchFile writes a file of the kind "file" with so many hosts.
+func benchFile(b *testing.B, hosts int) (path string) {
+	var text bytes.Buffer
+	for i := range hosts {
+		fmt.Fprintf(&text, "web%d.dc%d.example.com: {groups: [web, dc%d, rack%d]}\n", i, i%9, i%9, i%997)
+	}
+	path = filepath.Join(b.TempDir(), "hosts.yml")
+	writeFile(b, path, text.String())
+	return path
+}
+
+func BenchmarkLookupInFileTable(b *testing.B) {
+	for _, hosts := range []int{100, 10_000, 1_000_000} {
+		b.Run(fmt.Sprint(hosts), func(b *testing.B) {
+			inv := withTable(b, benchFile(b, hosts))
+			i := 0
+			for b.Loop() {
+				i = (i + 7919) % hosts
+				if a := mustLookup(b, inv, fmt.Sprintf("web%d.dc%d.example.com", i, i%9)); !a.Known {
+					b.Fatal("unknown")
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkRefreshFileTable(b *testing.B) {
+	path := benchFile(b, 1_000_000)
+	b.Run("changed", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := (fileTable{path: path, table: path + ".table", now: touch}).replace(); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("unchanged", func(b *testing.B) {
+		for b.Loop() {
+			if rebuilt, err := RefreshFileTable(path, path+".table", nil); err != nil || rebuilt {
+				b.Fatal(rebuilt, err)
+			}
+		}
+	})
+}
+
 func BenchmarkLookupInFiles(b *testing.B) {
 	eachSize(b, func(b *testing.B, dir string, hosts int) { benchLookup(b, Tree{Dir: dir}, hosts) })
 }

@@ -15,7 +15,7 @@ import (
 func CompileTo(w io.Writer, dir string) error {
 	f, err := readFleet(dir)
 	if fault, ok := errors.AsType[*Fault](err); ok {
-		if err := writeFault(w, fault); err != nil {
+		if err := writeFault(w, fault, identity{}); err != nil {
 			return fmt.Errorf("write the table of %s: %w", dir, err)
 		}
 		return fault
@@ -23,23 +23,23 @@ func CompileTo(w io.Writer, dir string) error {
 	if err != nil {
 		return err
 	}
-	b := tableBuilder{setAt: map[string]uint32{}}
+	b := newTableBuilder()
 	if err := b.addFleet(f); err != nil {
 		return fmt.Errorf("compile the table of %s: %w", dir, err)
 	}
-	if err := b.writeTo(w, tableHosts); err != nil {
+	if err := b.writeTo(w, tableHosts, identity{}); err != nil {
 		return fmt.Errorf("write the table of %s: %w", dir, err)
 	}
 	return nil
 }
 
 // writeFault writes the table of files that have a mistake.
-func writeFault(w io.Writer, fault *Fault) error {
-	b := tableBuilder{setAt: map[string]uint32{}}
+func writeFault(w io.Writer, fault *Fault, source identity) error {
+	b := newTableBuilder()
 	if _, err := b.addSet([]string{fault.File, strconv.Itoa(fault.Line), fault.Problem}); err != nil {
 		return err
 	}
-	return b.writeTo(w, tableFault)
+	return b.writeTo(w, tableFault, source)
 }
 
 // tableBuilder collects a table in memory.
@@ -51,6 +51,8 @@ type tableBuilder struct {
 	setAt   map[string]uint32 // by the encoded set
 	body    []byte            // for reuse
 }
+
+func newTableBuilder() *tableBuilder { return &tableBuilder{setAt: map[string]uint32{}} }
 
 // addFleet adds all hosts.
 func (b *tableBuilder) addFleet(f *fleet) (err error) {
@@ -71,14 +73,14 @@ func (b *tableBuilder) addFleet(f *fleet) (err error) {
 	return err
 }
 
-// addSet adds a set of groups, if it is not there yet, and returns its place.
-func (b *tableBuilder) addSet(groups []string) (uint32, error) {
-	b.body = appendSet(b.body[:0], groups)
+// addSet adds a set of words, if it is not there yet, and returns its place.
+func (b *tableBuilder) addSet(words []string) (uint32, error) {
+	b.body = appendSet(b.body[:0], words)
 	if at, found := b.setAt[string(b.body)]; found {
 		return at, nil
 	}
 	if len(b.sets)+setHeadLength+len(b.body) > maxSets {
-		return 0, fmt.Errorf("the hosts' groups take more than %d MiB", maxSets>>20)
+		return 0, fmt.Errorf("what is said of the hosts takes more than %d MiB", maxSets>>20)
 	}
 	at := uint32(len(b.sets))
 	b.sets = binary.LittleEndian.AppendUint32(b.sets, uint32(len(b.body)))
@@ -121,15 +123,16 @@ func sealBlock(block *[tableBlock]byte, number uint64) []byte {
 	return block[:]
 }
 
-// writeTo writes the table.
-func (b *tableBuilder) writeTo(w io.Writer, kind uint32) error {
+// writeTo writes the table, which was made of source.
+func (b *tableBuilder) writeTo(w io.Writer, kind uint32, source identity) error {
 	b.endBlock()
 	var header [tableBlock]byte
 	fields := append(header[:0], tableMagic...)
 	fields = binary.LittleEndian.AppendUint32(fields, tableVersion)
 	fields = binary.LittleEndian.AppendUint32(fields, kind)
 	fields = binary.LittleEndian.AppendUint64(fields, uint64(len(b.blocks)/tableBlock))
-	binary.LittleEndian.AppendUint64(fields, uint64(len(b.sets)))
+	fields = binary.LittleEndian.AppendUint64(fields, uint64(len(b.sets)))
+	source.append(fields)
 	for _, part := range [][]byte{sealBlock(&header, 0), b.blocks, b.sets} {
 		if _, err := w.Write(part); err != nil {
 			return err

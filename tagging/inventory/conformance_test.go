@@ -18,6 +18,9 @@ type kind struct {
 	file      string // that file
 	open      func(dir string) Lister
 	pins      bool
+	pinFrom   string // how Answer.PinFrom ends
+	unique    bool   // names that differ in case alone are refused
+	grouped   bool   // a host is known by its groups alone
 }
 
 func openTree(dir string) Lister { return NewEtch(trees(Tree{Label: "tag", Dir: dir})) }
@@ -61,11 +64,40 @@ func kinds() []kind {
 			make: func(t *testing.T, f testFleet) Lister {
 				path := filepath.Join(t.TempDir(), "hosts.yml")
 				f.writeFileKind(t, path)
-				return NewFile(path)
+				return NewFile(path, "")
 			},
 			malformed: "a: {groups: [x]}\nb:\n  group: [y]\n", file: "hosts.yml",
-			open: func(dir string) Lister { return NewFile(filepath.Join(dir, "hosts.yml")) },
-			pins: true,
+			open: func(dir string) Lister { return NewFile(filepath.Join(dir, "hosts.yml"), "") },
+			pins: true, pinFrom: "hosts.yml:3",
+		},
+		{
+			name: "file table",
+			make: func(t *testing.T, f testFleet) Lister {
+				path := filepath.Join(t.TempDir(), "hosts.yml")
+				f.writeFileKind(t, path)
+				return withTable(t, path)
+			},
+			malformed: "a: {groups: [x]}\nb:\n  group: [y]\n", file: "hosts.yml",
+			open: func(dir string) Lister {
+				path := filepath.Join(dir, "hosts.yml")
+				_, _ = RefreshFileTable(path, path+".table", nil)
+				return NewFile(path, path+".table")
+			},
+			pins: true, pinFrom: "hosts.yml:3",
+		},
+		{name: "nventory", make: openFakeNVentory, pins: true, pinFrom: "/", unique: true},
+		{name: "nodegrouper", make: nodegrouperOf, grouped: true},
+		{name: "command", make: commandOf},
+		{
+			name: "file with stale answers",
+			make: func(t *testing.T, f testFleet) Lister {
+				path := filepath.Join(t.TempDir(), "hosts.yml")
+				f.writeFileKind(t, path)
+				return withStaleAnswers(NewFile(path, ""), t.TempDir())
+			},
+			malformed: "a: {groups: [x]}\nb:\n  group: [y]\n", file: "hosts.yml",
+			open: func(dir string) Lister { return withStaleAnswers(NewFile(filepath.Join(dir, "hosts.yml"), ""), dir) },
+			pins: true, pinFrom: "hosts.yml:3",
 		},
 	}
 }
@@ -84,11 +116,16 @@ func TestConformance(t *testing.T) {
 		t.Run(k.name, func(t *testing.T) {
 			t.Run("known and unknown hosts", k.testHosts)
 			t.Run("the spelling of a name does not matter", k.testCase)
+			if !k.unique && !k.grouped {
+				t.Run("a name that is spelled in two ways", k.testTwoSpellings)
+			}
 			t.Run("no hosts at all", func(t *testing.T) { checkFleet(t, k.make(t, testFleet{}), testFleet{}) })
 			t.Run("groups with names that YAML reads otherwise", k.testOddNames)
 			t.Run("listing agrees with lookup", k.testListing)
 			t.Run("listing stops when it is told to", k.testStop)
-			t.Run("a mistake is named with file and line", k.testMalformed)
+			if k.open != nil {
+				t.Run("a mistake is named with file and line", k.testMalformed)
+			}
 			t.Run("a cancelled context", k.testCancelled)
 			if k.pins {
 				t.Run("pins", k.testPins)
@@ -102,9 +139,12 @@ func (k kind) testHosts(t *testing.T) {
 		{name: "web1.example.com", groups: []string{"web", "prod", "web"}},
 		{name: "bare.example.com"},
 	}}
+	if k.grouped {
+		f.hosts = f.hosts[:1]
+	}
 	inv := k.make(t, f)
 	checkFleet(t, inv, f)
-	if a := mustLookup(t, inv, "bare.example.com"); !a.Known || len(a.Groups) > 0 || a.Pin != "" {
+	if a := mustLookup(t, inv, "bare.example.com"); a.Known == k.grouped || len(a.Groups) > 0 || a.Pin != "" {
 		t.Errorf("a host without groups: %+v", a)
 	}
 	if a := mustLookup(t, inv, "web1"); a.Known || a.Groups != nil || a.Pin != "" || a.PinFrom != "" {
@@ -119,6 +159,14 @@ func (k kind) testCase(t *testing.T) {
 	f := testFleet{hosts: []testHost{
 		{name: "Web1.Example.Com", groups: []string{"a"}},
 		{name: "web2", groups: []string{"B"}},
+	}}
+	checkFleet(t, k.make(t, f), f)
+}
+
+func (k kind) testTwoSpellings(t *testing.T) {
+	f := testFleet{hosts: []testHost{
+		{name: "Web1.Example.Com", groups: []string{"a"}},
+		{name: "web2"},
 		{name: "WEB1.example.com", groups: []string{"c"}},
 	}}
 	inv := k.make(t, f)
@@ -196,7 +244,7 @@ func (k kind) testPins(t *testing.T) {
 		{name: "free"},
 	}})
 	a := mustLookup(t, inv, "pinned")
-	if a.Pin != "tags/release-7" || !strings.HasSuffix(a.PinFrom, "hosts.yml:3") {
+	if a.Pin != "tags/release-7" || !strings.HasSuffix(a.PinFrom, k.pinFrom) {
 		t.Errorf("pin %q from %q", a.Pin, a.PinFrom)
 	}
 	if listed := listAll(t, inv)["pinned"]; listed.Pin != a.Pin || listed.PinFrom != a.PinFrom {

@@ -39,8 +39,8 @@ func (e *Etch) Lookup(ctx context.Context, host string) (Answer, error) {
 	var a Answer
 	err := e.read(ctx, treeReader{
 		table: func(t *table, notes []string) error {
-			groups, known, err := t.lookup(host)
-			a = Answer{Known: known, Groups: groups, Notes: notes}
+			found, known, err := t.lookup(host)
+			a = Answer{Known: known, Groups: found.groups, Notes: notes}
 			return err
 		},
 		fleet: func(f *fleet, notes []string) {
@@ -67,7 +67,7 @@ func (e *Etch) Hosts(ctx context.Context, yield func(host string, a Answer) bool
 	}
 	err := e.read(ctx, treeReader{
 		table: func(t *table, notes []string) error {
-			return t.hosts(func(host string, groups []string) bool { return next(host, groups, notes) })
+			return t.hosts(func(host string, found entry) bool { return next(host, found.groups, notes) })
 		},
 		// If a table turns out to be damaged half-way, its tree's files give the rest.
 		fleet: func(f *fleet, notes []string) {
@@ -118,7 +118,7 @@ func (e *Etch) read(ctx context.Context, r treeReader) error {
 
 // read reads the table of a tree, or else its files.
 func (r treeReader) read(tree Tree, notes []string) error {
-	err := openTable(tree.Table, func(t *table) error { return r.table(t, notes) })
+	err := openTable(tree.Table, identity{}, func(t *table) error { return r.table(t, notes) })
 	if err == nil {
 		return nil
 	}

@@ -2,8 +2,11 @@ package inventory
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
+	"os"
 	"slices"
 
 	"go.yaml.in/yaml/v3"
@@ -17,53 +20,116 @@ import (
 // different pins for it are a mistake, since neither could be preferred. A file that is not there is an
 // error: it has been asked for by name.
 type File struct {
-	path string
+	path  string
+	table string
 }
 
 var _ Lister = (*File)(nil)
 
-// NewFile returns the inventory in the file at path, which is read anew for each Lookup or Hosts.
-func NewFile(path string) *File { return &File{path: path} }
+// NewFile returns the inventory in the file at path. Lookup and Hosts read the table instead that
+// RefreshFileTable has made of it, as long as it is of the very file that is there; otherwise they read
+// the file in full, and a note says why. With an empty table they always read the file.
+func NewFile(path, table string) *File { return &File{path: path, table: table} }
 
 // Name implements Inventory.
 func (f *File) Name() string { return "file " + f.path }
 
-// Lookup implements Inventory.
+// Lookup implements Inventory. It costs a few page reads if there is a table of the file.
 func (f *File) Lookup(ctx context.Context, host string) (Answer, error) {
-	content, err := f.read(ctx)
+	var a Answer
+	err := f.read(ctx, fileReader{
+		table: func(t *table) error {
+			e, known, err := t.lookup(host)
+			if known {
+				a = e.answer(f.path)
+			}
+			return err
+		},
+		content: func(c *fileContent, notes []string) {
+			if e, known := c.entry(host); known {
+				a = e.answer(f.path)
+			}
+			a.Notes = notes
+		},
+	})
 	if err != nil {
 		return Answer{}, err
 	}
-	return content.answer(host), nil
+	return a, nil
 }
 
 // Hosts implements Lister.
 func (f *File) Hosts(ctx context.Context, yield func(host string, a Answer) bool) error {
-	content, err := f.read(ctx)
+	var last string     // the host that was yielded last, if any
+	var cancelled error // why there shall be no more
+	next := func(host string, e entry, notes []string) bool {
+		if cancelled = ctx.Err(); cancelled != nil {
+			return false
+		}
+		last = host
+		a := e.answer(f.path)
+		a.Notes = notes
+		return yield(host, a)
+	}
+	err := f.read(ctx, fileReader{
+		table: func(t *table) error {
+			return t.hosts(func(host string, e entry) bool { return next(host, e, nil) })
+		},
+		// If the table turns out to be damaged half-way, the file gives the rest.
+		content: func(c *fileContent, notes []string) {
+			c.each(func(host string, e entry) bool { return host <= last || next(host, e, notes) })
+		},
+	})
 	if err != nil {
 		return err
 	}
-	for _, host := range slices.Sorted(maps.Keys(content.hosts)) {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if !yield(host, content.answer(host)) {
-			return nil
-		}
-	}
-	return nil
+	return cancelled
 }
 
-// read reads the file.
-func (f *File) read(ctx context.Context) (*fileContent, error) {
+// fileReader asks the same of a table and of the file that it was compiled from.
+type fileReader struct {
+	table   func(t *table) error // fails only if the table is of no use
+	content func(c *fileContent, notes []string)
+}
+
+// read reads the file's table, or else the file.
+func (f *File) read(ctx context.Context, r fileReader) error {
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return err
+	}
+	var notes []string
+	if f.table != "" {
+		err := f.openTable(r.table)
+		if err == nil {
+			return nil
+		}
+		if fault, ok := errors.AsType[*Fault](err); ok {
+			return fault
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			err = errors.New("there is none yet")
+		}
+		notes = []string{fmt.Sprintf("the file's table is not used (%v): the file was read in full", err)}
 	}
 	text, err := readText(f.path)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return parseFile(f.path, text)
+	c, err := parseFile(f.path, text)
+	if err != nil {
+		return err
+	}
+	r.content(c, notes)
+	return nil
+}
+
+// openTable opens the file's table for use by read, if it is of the very file that is there.
+func (f *File) openTable(read func(*table) error) error {
+	info, err := os.Stat(f.path)
+	if err != nil {
+		return err
+	}
+	return openTable(f.table, identityOf(info), read)
 }
 
 // fileContent is what a file says of all hosts.
@@ -94,17 +160,22 @@ func parseFile(path, text string) (*fileContent, error) {
 	return c, nil
 }
 
-// answer returns what the file says of one host.
-func (c *fileContent) answer(host string) Answer {
+// entry returns what the file says of one host.
+func (c *fileContent) entry(host string) (e entry, known bool) {
 	h, known := c.hosts[host]
 	if !known {
-		return Answer{}
+		return entry{}, false
 	}
-	a := Answer{Known: true, Groups: c.lists.union(h.groups...), Pin: h.pin}
-	if h.pin != "" {
-		a.PinFrom = fmt.Sprintf("%s:%d", c.path, h.pinLine)
+	return entry{groups: c.lists.union(h.groups...), pin: h.pin, line: h.pinLine}, true
+}
+
+// each calls yield for all hosts in the order of their names, until it returns false.
+func (c *fileContent) each(yield func(host string, e entry) bool) {
+	for _, host := range slices.Sorted(maps.Keys(c.hosts)) {
+		if e, _ := c.entry(host); !yield(host, e) {
+			return
+		}
 	}
-	return a
 }
 
 // addHost adds what an entry says of one host.

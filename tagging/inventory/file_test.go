@@ -27,7 +27,7 @@ func TestFileEntries(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			path := filepath.Join(treeOf(t, "hosts.yml", test.entry), "hosts.yml")
-			a := mustLookup(t, NewFile(path), "h")
+			a := mustLookup(t, NewFile(path, ""), "h")
 			from := ""
 			if test.from != "" {
 				from = path + ":" + test.from
@@ -62,7 +62,7 @@ func TestMistakesInFiles(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			path := filepath.Join(treeOf(t, "hosts.yml", test.text), "hosts.yml")
-			_, err := NewFile(path).Lookup(t.Context(), "h")
+			_, err := NewFile(path, "").Lookup(t.Context(), "h")
 			checkFault(t, err, path, test.line, test.problem)
 		})
 	}
@@ -70,7 +70,7 @@ func TestMistakesInFiles(t *testing.T) {
 
 func TestFileThatIsNotThere(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "hosts.yml")
-	_, err := NewFile(path).Lookup(t.Context(), "h")
+	_, err := NewFile(path, "").Lookup(t.Context(), "h")
 	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), path) {
 		t.Errorf("got %v", err)
 	}

@@ -260,6 +260,6 @@ func TestAllFormsOfAFleetGiveTheSameAnswers(t *testing.T) {
 		fleet.writeFileKind(t, file)
 		checkFleet(t, NewEtch(trees(Tree{Dir: yml})), fleet)
 		checkFleet(t, NewEtch(trees(Tree{Dir: xml})), fleet)
-		checkFleet(t, NewFile(file), fleet)
+		checkFleet(t, NewFile(file, ""), fleet)
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -89,23 +90,23 @@ func checkCompiled(t *testing.T, nodes, groups *roster) {
 	if err != nil {
 		return
 	}
-	b := tableBuilder{setAt: map[string]uint32{}}
+	b := newTableBuilder()
 	if err := b.addFleet(f); err != nil {
 		t.Fatal(err)
 	}
 	var data bytes.Buffer
-	if err := b.writeTo(&data, tableHosts); err != nil {
+	if err := b.writeTo(&data, tableHosts, identity{}); err != nil {
 		t.Fatal(err)
 	}
-	table, err := newTable(bytes.NewReader(data.Bytes()), int64(data.Len()))
+	table, err := newTable(bytes.NewReader(data.Bytes()), int64(data.Len()), identity{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, r := range f.nodes.rows {
 		slow, _ := f.lookup(r.name)
 		quick, known, err := table.lookup(r.name)
-		if err != nil || !known || strings.Join(quick, "\n") != strings.Join(slow, "\n") {
-			t.Fatalf("host %q: table %q %v %v, files %q", r.name, quick, known, err, slow)
+		if err != nil || !known || strings.Join(quick.groups, "\n") != strings.Join(slow, "\n") {
+			t.Fatalf("host %q: table %+v %v %v, files %q", r.name, quick, known, err, slow)
 		}
 	}
 }
@@ -183,13 +184,31 @@ func FuzzFile(f *testing.F) {
 		if err != nil {
 			return
 		}
-		for host, h := range content.hosts {
-			a := content.answer(host)
-			if !a.Known || a.Pin != h.pin || (a.Pin == "") != (a.PinFrom == "") {
-				t.Errorf("host %q: %+v", host, a)
-			}
-		}
+		checkCompiledFile(t, content)
 	})
+}
+
+// checkCompiledFile fails the test unless the table of a file says of every host what the file says.
+func checkCompiledFile(t *testing.T, content *fileContent) {
+	t.Helper()
+	b := newTableBuilder()
+	var data bytes.Buffer
+	if err := errors.Join(b.addFile(content), b.writeTo(&data, tablePins, identity{})); err != nil {
+		t.Fatal(err)
+	}
+	table, err := newTable(bytes.NewReader(data.Bytes()), int64(data.Len()), identity{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for host, h := range content.hosts {
+		want, known := content.entry(host)
+		if !known || want.pin != h.pin || (want.pin == "") != (want.line == 0) {
+			t.Errorf("host %q: %+v", host, want)
+		}
+		if got, known, err := table.lookup(host); err != nil || !known || !reflect.DeepEqual(got, want) {
+			t.Errorf("host %q: the table says %+v (%v, %v), the file %+v", host, got, known, err, want)
+		}
+	}
 }
 
 // reseal makes the checksums of a table right, so that what lies behind them is read.
@@ -205,11 +224,11 @@ func FuzzTable(f *testing.F) {
 		var table bytes.Buffer
 		nodes, err := parseYAMLRoster("nodes.yml", text)
 		if fault, ok := errors.AsType[*Fault](err); ok {
-			err = writeFault(&table, fault)
+			err = writeFault(&table, fault, identity{})
 		} else if err == nil {
-			b := tableBuilder{setAt: map[string]uint32{}}
+			b := newTableBuilder()
 			fleet, _ := newFleet(nodes, newRoster(""))
-			err = errors.Join(b.addFleet(fleet), b.writeTo(&table, tableHosts))
+			err = errors.Join(b.addFleet(fleet), b.writeTo(&table, tableHosts, identity{}))
 		}
 		if err != nil {
 			f.Fatal(err)
@@ -225,13 +244,13 @@ func FuzzTable(f *testing.F) {
 			body := data[at+setHeadLength:][:length]
 			binary.LittleEndian.PutUint32(data[at+4:], setSum(0, body))
 		}
-		table, err := newTable(bytes.NewReader(data), int64(len(data)))
+		table, err := newTable(bytes.NewReader(data), int64(len(data)), identity{})
 		if err != nil {
 			return
 		}
 		if _, known, err := table.lookup("h"); known && err != nil {
 			t.Errorf("known, and an error: %v", err)
 		}
-		_ = table.hosts(func(string, []string) bool { return true })
+		_ = table.hosts(func(string, entry) bool { return true })
 	})
 }

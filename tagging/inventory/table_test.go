@@ -68,14 +68,14 @@ func TestEveryHostIsFoundInTablesOfAnyNumberOfBlocks(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		table, err := newTable(bytes.NewReader(data), int64(len(data)))
+		table, err := newTable(bytes.NewReader(data), int64(len(data)), identity{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, r := range fleet.nodes.rows {
-			groups, known, err := table.lookup(r.name)
-			if want := fleet.groups([]row{r}); err != nil || !known || !reflect.DeepEqual(groups, want) {
-				t.Fatalf("of %d hosts %q: %v, groups %q, %v; want %q", hosts, r.name, known, groups, err, want)
+			e, known, err := table.lookup(r.name)
+			if want := fleet.groups([]row{r}); err != nil || !known || !reflect.DeepEqual(e, entry{groups: want}) {
+				t.Fatalf("of %d hosts %q: %v, %+v, %v; want %q", hosts, r.name, known, e, err, want)
 			}
 			for _, other := range []string{r.name + "\x00", r.name[:len(r.name)-1]} {
 				if _, known, err := table.lookup(other); known || err != nil {
@@ -150,21 +150,21 @@ func TestDamagedTableNeverGivesAWrongAnswer(t *testing.T) {
 		data := bytes.Clone(good)
 		for i := range data {
 			data[i] ^= 1 << (i % 8)
-			table, err := newTable(bytes.NewReader(data), int64(len(data)))
+			table, err := newTable(bytes.NewReader(data), int64(len(data)), identity{})
 			checkTable(t, i, table, err, want)
 			data[i] = good[i]
 		}
 	})
 	t.Run("cut off", func(t *testing.T) {
 		for n := range good {
-			if _, err := newTable(bytes.NewReader(good[:n]), int64(n)); !errors.Is(err, errDamaged) {
+			if _, err := newTable(bytes.NewReader(good[:n]), int64(n), identity{}); !errors.Is(err, errDamaged) {
 				t.Fatalf("cut off after %d bytes: %v", n, err)
 			}
 		}
 	})
 	t.Run("cut off while it is read", func(t *testing.T) {
 		for n := range good {
-			table, err := newTable(bytes.NewReader(good[:n]), int64(len(good)))
+			table, err := newTable(bytes.NewReader(good[:n]), int64(len(good)), identity{})
 			checkTable(t, n, table, err, want)
 		}
 	})
@@ -205,9 +205,9 @@ func checkTable(t *testing.T, at int, table *table, err error, want map[string]A
 		return
 	}
 	for host, w := range want {
-		groups, known, err := table.lookup(host)
-		if err == nil && (known != w.Known || !reflect.DeepEqual(groups, w.Groups)) {
-			t.Fatalf("byte %d: host %q: %v %q, want %+v", at, host, known, groups, w)
+		e, known, err := table.lookup(host)
+		if err == nil && (known != w.Known || !reflect.DeepEqual(e, entry{groups: w.Groups})) {
+			t.Fatalf("byte %d: host %q: %v %+v, want %+v", at, host, known, e, w)
 		}
 	}
 }

@@ -54,12 +54,25 @@ func (t *table) hostBlock(i uint64) (hostBlock, error) {
 	return hostBlock{payload: payload, count: count}, nil
 }
 
-// set reads and proves the set of groups that begins at the given place.
+// entry reads what is said of the hosts whose set begins at the given place.
+func (t *table) entry(at uint32) (entry, error) {
+	words, err := t.set(at)
+	if err != nil || t.kind == tableHosts {
+		return entry{groups: words}, err
+	}
+	e, ok := entryOf(words)
+	if !ok {
+		return entry{}, damagedf("set at %d", at)
+	}
+	return e, nil
+}
+
+// set reads and proves the set of words that begins at the given place.
 func (t *table) set(at uint32) ([]string, error) {
 	var first [512]byte // most sets are shorter
 	start := int64((1 + t.blocks) * tableBlock)
 	if uint64(at)+setHeadLength > t.sets {
-		return nil, damagedf("set of groups at %d", at)
+		return nil, damagedf("set at %d", at)
 	}
 	left := t.sets - uint64(at)
 	read := first[:min(left, uint64(len(first)))]
@@ -69,7 +82,7 @@ func (t *table) set(at uint32) ([]string, error) {
 	length := binary.LittleEndian.Uint32(read)
 	sum := binary.LittleEndian.Uint32(read[4:])
 	if uint64(length) > left-setHeadLength {
-		return nil, damagedf("set of groups at %d is %d bytes long", at, length)
+		return nil, damagedf("set at %d is %d bytes long", at, length)
 	}
 	body := read[setHeadLength:]
 	if int(length) <= len(body) {
@@ -81,7 +94,7 @@ func (t *table) set(at uint32) ([]string, error) {
 		}
 	}
 	if setSum(at, body) != sum {
-		return nil, damagedf("checksum of the set of groups at %d", at)
+		return nil, damagedf("checksum of the set at %d", at)
 	}
 	return decodeSet(string(body))
 }
@@ -98,26 +111,26 @@ func (t *table) readFull(p []byte, at int64) error {
 	return err
 }
 
-// appendSet encodes groups.
-func appendSet(body []byte, groups []string) []byte {
-	for _, group := range groups {
-		body = append(binary.AppendUvarint(body, uint64(len(group))), group...)
+// appendSet encodes words.
+func appendSet(body []byte, words []string) []byte {
+	for _, word := range words {
+		body = append(binary.AppendUvarint(body, uint64(len(word))), word...)
 	}
 	return body
 }
 
 // decodeSet is the opposite of appendSet.
 func decodeSet(body string) ([]string, error) {
-	var groups []string
+	var words []string
 	for body != "" {
 		length, n := binary.Uvarint([]byte(body[:min(len(body), binary.MaxVarintLen64)]))
 		if n <= 0 || length > uint64(len(body)-n) {
-			return nil, damagedf("set of groups")
+			return nil, damagedf("words of a set")
 		}
-		groups = append(groups, body[n:n+int(length)])
+		words = append(words, body[n:n+int(length)])
 		body = body[n+int(length):]
 	}
-	return groups, nil
+	return words, nil
 }
 
 // hostBlock is the content of one block of hosts.

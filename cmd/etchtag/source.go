@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/etch/etchtag/snapshot/source"
+	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagstate"
+)
+
+// source builds the working copy's source.
+func (s *site) source(clock func() time.Time, show *progress) source.Source {
+	w := s.config.WorkingCopy
+	auth := source.Auth{SSHKey: s.path(w.Auth.SSHKey), KnownHosts: s.path(w.Auth.KnownHosts),
+		Username: w.Auth.Username, PasswordFile: s.path(w.Auth.PasswordFile),
+		TokenFile: s.path(w.Auth.TokenFile), CAFile: s.path(w.Auth.CAFile)}
+	switch s.sourceKind() {
+	case "svn":
+		return source.NewSVN(source.SVNOptions{
+			Dir: s.layout.Trunk(), Base: s.layout.Base, URL: w.URL, Timeout: w.Timeout, Auth: auth,
+			IsTagstate: func(path string) bool { return slices.Contains(s.config.Tagstate, path) },
+			Discard:    s.layout.Discarded(), Progress: show.report, BeforeReplace: s.rescueMarks, Now: clock,
+		})
+	case "cvs":
+		return source.NewCVS(source.CVSOptions{
+			Dir: s.layout.Trunk(), URL: w.URL, Module: w.Module, Branch: w.Branch, Timeout: w.Timeout, Auth: auth,
+			Discard: s.layout.Discarded(), Progress: show.report, BeforeReplace: s.rescueMarks, Now: clock,
+		})
+	case "dir":
+		return source.NewDir(source.DirOptions{Dir: s.layout.Trunk(), TreeHash: treeHash})
+	}
+	return source.NewGit(source.GitOptions{
+		Dir: s.layout.Trunk(), URL: w.URL, Branch: w.Branch, Timeout: w.Timeout, Auth: auth,
+		Discard: s.layout.Discarded(), Progress: show.report, BeforeReplace: s.rescueMarks, Now: clock,
+	})
+}
+
+// sourceKind finds out what the working copy is under: what the configuration says, or its URL, or else what stands
+// there. With Subversion that may be the base itself.
+func (s *site) sourceKind() string {
+	if kind := s.config.WorkingCopy.kind(); kind != "" {
+		return kind
+	}
+	trunk := s.layout.Trunk()
+	for _, sign := range []struct{ path, kind string }{
+		{filepath.Join(trunk, ".git"), "git"},
+		{filepath.Join(trunk, ".svn"), "svn"},
+		{filepath.Join(trunk, "CVS", "Root"), "cvs"},
+		{filepath.Join(s.layout.Base, ".svn"), "svn"},
+	} {
+		if _, err := os.Lstat(sign.path); err == nil {
+			return sign.kind
+		}
+	}
+	if entries, err := os.ReadDir(trunk); err == nil && len(entries) > 0 && s.config.WorkingCopy.URL == "" {
+		return "dir"
+	}
+	return "git"
+}
+
+// treeHash names a plain tree by the hash that its manifest will have. One that can have no manifest, since a path
+// is impossible, has no name either; to write the manifest will say why.
+func treeHash(exported []source.ExportedEntry) string {
+	entries := make([]tagging.ManifestEntry, len(exported))
+	for i, e := range exported {
+		entries[i] = tagging.ManifestEntry{Path: e.Path, Mode: byte(e.Mode), Size: e.Size, Hash: e.Hash}
+	}
+	tree, err := tagging.TreeHash(entries)
+	if err != nil {
+		return ""
+	}
+	return tree
+}
+
+// rescueMarks saves the marks that somebody has written into a tagstate file of the working copy, which an
+// update is about to replace, by adding them to this server's own: a mark must not vanish.
+func (s *site) rescueMarks(path string, base, local, upstream []byte) error {
+	file := filepath.Join(s.layout.WorkingCopy, path)
+	if !slices.Contains(s.config.Tagstate, file) {
+		return nil
+	}
+	return s.saveMarks(file, "was edited in the working copy", base, local, upstream)
+}
+
+// rescueMarksOf saves the marks of a working copy that is about to be replaced by one of another upstream.
+func (s *site) rescueMarksOf(old, fresh string) error {
+	for _, file := range s.config.Tagstate {
+		if !s.inWorkingCopy(file) {
+			continue
+		}
+		path, err := filepath.Rel(s.layout.WorkingCopy, file)
+		if err != nil {
+			return err
+		}
+		before, err := os.ReadFile(filepath.Join(old, path))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		} else if err != nil {
+			return err
+		}
+		after, err := os.ReadFile(filepath.Join(fresh, path))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if err := s.saveMarks(file, "belongs to the working copy that is replaced", nil, before, after); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// saveMarks adds the marks of a file that are neither in what it was edited from nor in what replaces it to this
+// server's own marks.
+func (s *site) saveMarks(file, why string, base, local, upstream []byte) error {
+	valid := s.config.cadence().Valid
+	before, now, after := tagstate.Parse(file, base, valid), tagstate.Parse(file, local, valid), tagstate.Parse(file, upstream, valid)
+	var lost []tagstate.Change
+	for tag, e := range now.Entries {
+		if e.State == before.Entries[tag].State || e.State == after.Entries[tag].State {
+			continue
+		}
+		if e.State == tagstate.Unrecognised {
+			// It kept the tag from being served, and goes on doing so in words that count.
+			e.State, e.Comment = tagstate.Bad, strings.TrimSpace("was "+strconv.Quote(e.Word)+" "+e.Comment)
+		}
+		lost = append(lost, tagstate.Change{Tag: tag, State: e.State, Comment: e.Comment})
+	}
+	if len(lost) == 0 {
+		return nil
+	}
+	slices.SortFunc(lost, func(a, b tagstate.Change) int { return strings.Compare(a.Tag, b.Tag) })
+	own, err := s.ownTagstate()
+	if err != nil {
+		return err
+	}
+	s.app.log.Warn(fmt.Sprintf("%s %s; its %s not in upstream's are added to %s, and should be committed",
+		file, why, count(len(lost), "mark"), own))
+	return s.edit(context.Background(), own, func(old []byte) ([]byte, error) {
+		return tagstate.Apply(old, lost, valid)
+	})
+}

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Permissions of a file's group and of everybody.
+const (
+	groupWrites = 0o020
+	allWrite    = 0o002
+	othersOpen  = 0o066
+)
+
+// accessFindings reports files that decide what clients get, and that others than their owners can write. What a group
+// may do is a choice that somebody has made; what everybody may do, none that somebody should have made.
+func (s *site) accessFindings() []finding {
+	const what = "access"
+	base := s.layout.Base
+	all, group, open := &writable{base: base}, &writable{base: base}, &writable{base: base}
+	var out []finding
+	for _, path := range s.decisiveFiles() {
+		info, err := os.Stat(path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			out = append(out, cannotTell(what, err))
+		case info.Mode()&allWrite != 0:
+			all.add(path)
+		case info.Mode()&groupWrites != 0:
+			group.add(path)
+		}
+	}
+	for _, path := range []string{s.layout.SnapshotLock(), s.layout.TagstateLock()} {
+		if info, err := os.Stat(path); err == nil && info.Mode()&othersOpen != 0 {
+			open.add(path)
+		}
+	}
+	if all.any() {
+		out = append(out, finding{levelProblem, what,
+			fmt.Sprintf("everybody on this machine can write %s, and so change what clients get", all),
+			"chmod o-w " + all.paths()})
+	}
+	if open.any() {
+		out = append(out, finding{levelWarning, what,
+			fmt.Sprintf("others than the owner can open %s, and who can open a lock can hold it for ever", open),
+			"chmod 600 " + open.paths()})
+	}
+	if group.any() {
+		out = append(out, finding{levelNote, what,
+			fmt.Sprintf("the group of %s can write it, and so change what clients get", group),
+			"if that is not meant: chmod g-w " + group.paths()})
+	}
+	return out
+}
+
+// decisiveFiles are the files and directories below the base, each once, whose writers decide what clients get.
+func (s *site) decisiveFiles() []string {
+	l := s.layout
+	files := []string{l.Base, s.configFile, filepath.Join(l.Base, "nodetagger"), l.Pins(), l.Kept(), l.Killswitch(),
+		l.Tags(), l.Work(), l.Trunk()}
+	for _, path := range s.config.Tagstate {
+		files = append(files, s.path(path))
+	}
+	return files
+}
+
+// writable gathers paths.
+type writable struct {
+	base  string
+	found []string
+}
+
+func (w *writable) add(path string) { w.found = append(w.found, path) }
+
+func (w *writable) any() bool { return len(w.found) > 0 }
+
+// String names the paths as seen from the base.
+func (w *writable) String() string {
+	var names []string
+	for _, path := range w.found {
+		if rel, err := filepath.Rel(w.base, path); err == nil && filepath.IsLocal(rel) && rel != "." {
+			path = rel
+		}
+		names = append(names, path)
+	}
+	return some(names)
+}
+
+// paths are the paths in full.
+func (w *writable) paths() string { return strings.Join(w.found, " ") }

@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/inventory"
+	"github.com/etch/etchtag/tagstate"
+)
+
+// markFindings passes on what could not be understood in tagstate files and in the pins file: somebody meant to say
+// something.
+func markFindings(r *tagging.Resolver) []finding {
+	return append(lineFindings("tagstate", r.States.Warnings()), lineFindings("pins", r.Pins.Warnings)...)
+}
+
+func lineFindings(what string, warnings []tagstate.Warning) []finding {
+	const most = 10
+	var out []finding
+	for i, w := range warnings {
+		if i == most {
+			return append(out, finding{levelWarning, what, fmt.Sprintf("%d more lines are wrong", len(warnings)-most), "correct them"})
+		}
+		out = append(out, finding{levelWarning, what, w.String(), "correct the line"})
+	}
+	return out
+}
+
+// ringFindings says what each ring gets.
+func ringFindings(r *tagging.Resolver, now time.Time) []finding {
+	var out []finding
+	for _, ring := range r.Rings {
+		f := finding{levelOK, "ring " + ring.Name, "", ""}
+		switch d := r.RingTag(ring, now); {
+		case d.Failure != "":
+			f.Level, f.Says = levelProblem, "gets nothing: "+d.Failure
+			f.Do = "etchtag list shows the marks; etchtag mark good or mark clear of a tag that is right, or commit a fix and etchtag snapshot"
+			if len(d.Steps) == 0 && d.Direction == tagging.Back {
+				f.Do = fmt.Sprintf("it gets the first tag that is %s old; until then its hosts keep what they have",
+					tagging.FormatDuration(ring.Delay))
+			}
+		case d.Tag() != d.Nominal && len(d.Steps) > 1:
+			first := d.Steps[0]
+			f.Level, f.Says = levelNote, fmt.Sprintf("gets %s rather than %s, of which %s", d.Tag(), first.Tag, first.Why)
+		default:
+			f.Says = "gets " + d.Tag()
+		}
+		out = append(out, f)
+	}
+	return out
+}
+
+// inventoryFindings asks every inventory about a host that does not exist: one that fails, fails every host.
+func (s *site) inventoryFindings(ctx context.Context, r *tagging.Resolver) []finding {
+	var out []finding
+	for i, inv := range r.Inventories {
+		answer, err := inv.Lookup(ctx, "host.invalid")
+		switch stale := s.config.Inventory[i].Stale; {
+		case err != nil && stale > 0:
+			out = append(out, finding{levelProblem, "inventory", err.Error(), "only hosts that were served within " +
+				tagging.FormatDuration(stale) + " are served until this is mended"})
+		case err != nil:
+			out = append(out, finding{levelProblem, "inventory", err.Error(), "until this is mended no host is served"})
+		case len(answer.Notes) > 0:
+			out = append(out, finding{levelNote, "inventory", inv.Name() + ": " + strings.Join(answer.Notes, "; "), ""})
+		default:
+			out = append(out, finding{levelOK, "inventory", inv.Name() + " answers", ""})
+		}
+	}
+	return out
+}
+
+// pinFindings reports pins that lead nowhere: their hosts are served nothing.
+func (s *site) pinFindings(ctx context.Context, r *tagging.Resolver) []finding {
+	out := s.pinsFileFindings(r.Pins)
+	pinned, err := s.inventoryPins(ctx, r)
+	if err != nil {
+		return append(out, finding{levelWarning, "pins", "not all are known: " + err.Error(),
+			"until this is mended nothing is pruned"})
+	}
+	for _, tag := range slices.Sorted(maps.Keys(pinned)) {
+		hosts := slices.DeleteFunc(pinned[tag], func(host string) bool {
+			_, ok := r.Pins.Get(host) // which comes first
+			return ok
+		})
+		if r.Index.Find(tag) == nil && len(hosts) > 0 {
+			out = append(out, finding{levelWarning, "pin",
+				fmt.Sprintf("served nothing, since an inventory pins to %s, which does not exist: %s", tag, some(hosts)),
+				"change or remove the pin there"})
+		}
+	}
+	return out
+}
+
+// pinsFileFindings looks at the pins file. The same path is looked at once, however many hosts are pinned to it.
+func (s *site) pinsFileFindings(pins *tagging.Pins) []finding {
+	wrong := map[string]error{}
+	lost := map[string][]tagging.Pin{}
+	for _, pin := range pins.All() {
+		err, known := wrong[pin.Path]
+		if !known {
+			err = s.checkPin(pin)
+			wrong[pin.Path] = err
+		}
+		if err != nil {
+			lost[pin.Path] = append(lost[pin.Path], pin)
+		}
+	}
+	var out []finding
+	for _, path := range slices.Sorted(maps.Keys(lost)) {
+		var hosts []string
+		for _, pin := range lost[path] {
+			hosts = append(hosts, fmt.Sprintf("%s (%s)", pin.Host, pin.From))
+		}
+		out = append(out, finding{levelWarning, "pin",
+			fmt.Sprintf("served nothing, since pinned to %q: %s: %v", path, some(hosts), wrong[path]),
+			"correct or remove the line"})
+	}
+	return out
+}
+
+// checkPin says why a pin leads nowhere.
+func (s *site) checkPin(pin tagging.Pin) error {
+	if !pin.IsBump() {
+		return s.layout.CheckPath(pin.Path)
+	}
+	_, stamp, _ := strings.Cut(pin.Path, "-")
+	_, err := tagging.ParseName(tagging.Prefix + stamp)
+	if err != nil {
+		return fmt.Errorf("%s is no date and time", stamp)
+	}
+	return nil
+}
+
+// inventoryPins returns the hosts that inventories pin to each tag. Etch's own files and nodegroupers know no pins, and
+// are not asked: they may list a million hosts.
+func (s *site) inventoryPins(ctx context.Context, r *tagging.Resolver) (map[string][]string, error) {
+	var know []inventory.Inventory
+	for i, inv := range r.Inventories {
+		if kind := s.config.Inventory[i].Kind; kind != "etch" && kind != "nodegrouper" {
+			know = append(know, inv)
+		}
+	}
+	return (&tagging.Resolver{Layout: r.Layout, Inventories: know}).PinnedTags(ctx)
+}

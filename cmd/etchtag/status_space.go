@@ -1,0 +1,81 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/etch/etchtag/snapshot"
+	"github.com/etch/etchtag/tagging"
+)
+
+const (
+	// scarce is the share of a file system that should stay free: a twentieth. Tags are refused below a hundredth.
+	scarce = 20
+	// fewTags is how many more tags should always fit.
+	fewTags = 3
+	// makeRoom is what to do about a file system that is full.
+	makeRoom = "make room, or lower tags.keep and etchtag prune"
+)
+
+// spaceFindings says for how many more tags there is room.
+func (s *site) spaceFindings(index *tagging.Index) []finding {
+	const what = "space"
+	c, err := snapshot.EstimateCapacity(s.layout, index.Tags, snapshot.FileMode(s.config.Tags.Files))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // there is no directory of tags yet
+	}
+	if err != nil {
+		return []finding{cannotSee(what, err)}
+	}
+	return s.judgeSpace(c, len(index.Tags))
+}
+
+// judgeSpace judges the room for more tags than those that there are.
+func (s *site) judgeSpace(c snapshot.Capacity, tags int) []finding {
+	f := finding{levelOK, "space", fmt.Sprintf("%s of %s free", humanize.IBytes(c.FreeBytes),
+		humanize.IBytes(c.TotalBytes)), ""}
+	if c.Known {
+		f.Says += fmt.Sprintf(", room for %s, each %s", moreTags(c), humanize.IBytes(c.Bytes))
+	}
+	toCome := max(0, s.mostTags()-tags)
+	switch {
+	case c.Known && c.Tags == 0:
+		f.Level, f.Do = levelProblem, "the next tag is refused; "+makeRoom
+	case c.Known && c.Tags < fewTags:
+		f.Level, f.Do = levelWarning, makeRoom
+	case c.Known && !c.Shared && c.Tags < uint64(toCome):
+		f.Level = levelWarning
+		f.Says += fmt.Sprintf(", but %d are to come before pruning begins", toCome)
+		f.Do = fmt.Sprintf("it is full in about %s: %s, or set tags.files to hardlink",
+			age(time.Duration(c.Tags)*s.config.Tags.Every), makeRoom)
+	case c.FreeBytes < c.TotalBytes/scarce:
+		f.Level, f.Do = levelWarning, makeRoom
+	}
+	out := []finding{f}
+	if c.TotalInodes > 0 && c.FreeInodes < c.TotalInodes/scarce {
+		out = append(out, finding{levelWarning, "inodes", fmt.Sprintf("%s of %s free", humanize.Comma(int64(c.FreeInodes)),
+			humanize.Comma(int64(c.TotalInodes))), makeRoom})
+	}
+	return out
+}
+
+// moreTags says how many more tags fit, as exactly as it matters.
+func moreTags(c snapshot.Capacity) string {
+	const plenty = 1000
+	switch {
+	case c.Tags > plenty:
+		return "over " + count(plenty, "more tag")
+	case c.Shared:
+		return "at least " + count(int(c.Tags), "more tag")
+	}
+	return "about " + count(int(c.Tags), "more tag")
+}
+
+// mostTags is about how many tags there are when as many are pruned as are made.
+func (s *site) mostTags() int {
+	keep := s.config.Tags.Keep
+	return max(keep.Last+1, int(keep.Within/s.config.Tags.Every)) + 1
+}

@@ -1,0 +1,204 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/etch/etchtag/schedule"
+	"github.com/etch/etchtag/tagging"
+)
+
+// tagSequence is the tags as a sequence in time, each oldest first.
+type tagSequence struct {
+	past       []*tagging.Tag // aligned, not in the future
+	future     []string
+	damaged    []error  // manifests that cannot be used
+	unverified []string // without a manifest
+	late       []string // of those, the ones that came after tags with one
+	stale      []*tagging.Tag
+}
+
+func (s *site) tagSequence(index *tagging.Index, now time.Time) tagSequence {
+	var q tagSequence
+	recorded := false // a tag with a manifest came before
+	for _, t := range index.Tags {
+		if t.Time.After(now) {
+			q.future = append(q.future, t.Name)
+			continue
+		}
+		if s.config.cadence().Aligned(t.Time) {
+			q.past = append(q.past, t)
+		}
+		header, ok, err := t.Header()
+		switch {
+		case err != nil:
+			q.damaged = append(q.damaged, err)
+		case !ok:
+			q.unverified = append(q.unverified, t.Name)
+			if recorded {
+				q.late = append(q.late, t.Name)
+			}
+		case header.Stale:
+			q.stale = append(q.stale, t)
+		}
+		recorded = recorded || ok
+	}
+	return q
+}
+
+// tagFindings looks at the tags as a sequence in time, and at what else stands among them.
+func (s *site) tagFindings(r *tagging.Resolver, now time.Time) []finding {
+	q := s.tagSequence(r.Index, now)
+	out := []finding{s.newestFinding(q.past, now)}
+	out = append(out, q.damagedFindings()...)
+	out = append(out, q.staleFindings()...)
+	out = append(out, s.gapFindings(q.past, now)...)
+	out = append(out, q.unverifiedFindings()...)
+	out = append(out, s.keepFindings()...)
+	if len(q.future) > 0 {
+		out = append(out, finding{levelWarning, "future",
+			some(q.future) + " in the future: served to nobody before the time, and never pruned",
+			"was the clock wrong? once it is right: rm -r " + s.layout.Dir(q.future[0])})
+	}
+	if len(r.Index.Foreign) > 0 {
+		names := make([]string, len(r.Index.Foreign))
+		for i, name := range r.Index.Foreign {
+			names[i] = fmt.Sprintf("%q", name)
+		}
+		out = append(out, finding{levelNote, "foreign", some(names) + " among the tags: no tag of ours, and never touched",
+			"if nobody needs it, remove it by hand"})
+	}
+	return out
+}
+
+// newestFinding compares the newest tag with the schedule: one snapshot may be at work, or wait for another run.
+func (s *site) newestFinding(past []*tagging.Tag, now time.Time) finding {
+	if len(past) == 0 {
+		return finding{levelProblem, "tags", "there are none", "etchtag snapshot"}
+	}
+	newest := past[len(past)-1]
+	f := finding{levelOK, "tags", fmt.Sprintf("%s, the newest is %s, %s old", count(len(past), "tag"), newest.Name,
+		age(now.Sub(newest.Time))), ""}
+	due := s.due(newest.Time.Add(s.config.Tags.Every-1), now)
+	if len(due) == 0 || len(due) == 1 && now.Sub(due[0]) < s.config.Tags.Every/2 {
+		return f
+	}
+	f.Level, f.Do = levelWarning, "etchtag snapshot; "+askWho
+	f.Says += fmt.Sprintf(", though %s been due since (schedule.snapshot %q)",
+		map[bool]string{true: "one has", false: fmt.Sprintf("%d have", len(due))}[len(due) == 1], s.config.Schedule.Snapshot)
+	if len(due) > 2 {
+		f.Level = levelProblem
+	}
+	return f
+}
+
+// due lists the times after from, up to and including to, at which snapshots of different tags should begin.
+func (s *site) due(from, to time.Time) []time.Time {
+	cadence := s.config.cadence()
+	next, err := schedule.Next(s.config.Schedule.Snapshot)
+	if err != nil {
+		panic(err) // it was checked when the configuration was read
+	}
+	var due []time.Time
+	for t := next(from); !t.IsZero() && !t.After(to); t = next(cadence.Floor(t).Add(cadence.Every() - 1)) {
+		due = append(due, t)
+	}
+	return due
+}
+
+// gapFindings looks for tags that are missing between others, as far back as tags are kept in any case. A gap matters
+// while a ring is to get that very tag; then it is history.
+func (s *site) gapFindings(past []*tagging.Tag, now time.Time) []finding {
+	if len(past) == 0 {
+		return nil
+	}
+	cadence := s.config.cadence()
+	first := cadence.Floor(now.Add(-s.config.Tags.Keep.Within))
+	if past[0].Time.After(first) {
+		first = past[0].Time
+	}
+	have := map[string]bool{}
+	for _, t := range past {
+		have[t.Name] = true
+	}
+	var missing []string
+	for _, t := range s.due(first, past[len(past)-1].Time) {
+		if name := tagging.Name(cadence.Floor(t)); !have[name] {
+			missing = append(missing, name)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	slices.Reverse(missing)
+	f := finding{levelNote, "gaps", fmt.Sprintf("%s missing between others in the last %s: %s", count(len(missing), "tag"),
+		tagging.FormatDuration(s.config.Tags.Keep.Within), some(missing)),
+		"who counts on one makes it by etchtag snapshot --hour TIME --revision REV"}
+	if missing[0] >= tagging.Name(cadence.Floor(now.Add(-s.longestDelay()))) {
+		f.Level, f.Says = levelWarning, f.Says+"; rings get older ones instead"
+	}
+	return []finding{f}
+}
+
+// longestDelay is the age of the oldest tag that a ring gets if nothing is wrong.
+func (s *site) longestDelay() (d time.Duration) {
+	for _, r := range s.config.Rings {
+		d = max(d, r.Delay)
+	}
+	return d
+}
+
+func (q tagSequence) damagedFindings() []finding {
+	const most = 3
+	var out []finding
+	for i, err := range q.damaged {
+		do := "etchtag verify says whether the tag is as it was; mark it bad if it is not"
+		if i == most {
+			return append(out, finding{levelProblem, "manifest", fmt.Sprintf("%d more cannot be used", len(q.damaged)-most), do})
+		}
+		out = append(out, finding{levelProblem, "manifest", err.Error(), do})
+	}
+	return out
+}
+
+// staleFindings tells of tags that were made without upstream. Old ones are history.
+func (q tagSequence) staleFindings() []finding {
+	if len(q.stale) == 0 {
+		return nil
+	}
+	newest := q.stale[len(q.stale)-1]
+	f := finding{levelNote, "stale",
+		fmt.Sprintf("%s made of an older revision since the update had failed, the last of them %s",
+			count(len(q.stale), "tag"), newest.Name), ""}
+	if newest == q.past[len(q.past)-1] {
+		f.Level, f.Do = levelWarning, "mend what the update fails of; the next tag is made of upstream's newest revision"
+	}
+	return []finding{f}
+}
+
+// unverifiedFindings tells of tags without a manifest: those from before etchtag go by themselves. One that is newer
+// than tags of ours means that another program goes on making tags, or that a manifest was removed.
+func (q tagSequence) unverifiedFindings() []finding {
+	const what = "unverified"
+	if len(q.late) > 0 {
+		return []finding{{levelWarning, what, fmt.Sprintf("%s without a manifest among newer ones of ours: %s",
+			count(len(q.late), "tag"), some(q.late)),
+			"is repo_update still in cron? what is right so is recorded by etchtag verify --adopt"}}
+	}
+	if len(q.unverified) > 0 {
+		return []finding{{levelNote, what, count(len(q.unverified), "tag") + " without a manifest, as repo_update made them",
+			"they go when they are old"}}
+	}
+	return nil
+}
+
+// keepFindings compares the configuration with itself.
+func (s *site) keepFindings() []finding {
+	keep, delay := s.config.Tags.Keep, s.longestDelay()
+	if keep.Within >= delay || time.Duration(keep.Last)*s.config.Tags.Every >= delay {
+		return nil
+	}
+	return []finding{{levelWarning, "keep", "tags may be pruned before all rings have come to them",
+		"set tags.keep.within or tags.keep.last to more than the longest delay, " + tagging.FormatDuration(delay)}}
+}

@@ -1,0 +1,347 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/etch/etchtag/snapshot"
+	"github.com/etch/etchtag/tagging"
+	"github.com/gofrs/flock"
+)
+
+// statusNow is a time at which all is well with a statusBase.
+var statusNow = time.Date(2026, 11, 22, 9, 20, 0, 0, time.UTC)
+
+// statusBase is a base that a test can break.
+type statusBase struct {
+	t *testing.T
+	l tagging.Layout
+}
+
+// newStatusBase makes a base with which all is well: tags of the hours from 03:00 to 09:00, with records, and an update
+// of 09:15.
+func newStatusBase(t *testing.T) *statusBase {
+	t.Helper()
+	b := &statusBase{t, tagging.Layout{Base: t.TempDir()}}
+	for _, dir := range []string{"trunk", "tags/.etchtag/manifests", "tags/.etchtag/tables", "tags/.etchtag/stage",
+		"tags/.etchtag/trash", "tags/.etchtag/discarded"} {
+		b.must(os.MkdirAll(filepath.Join(b.l.Base, dir), 0o755))
+	}
+	for hour := 3; hour <= 9; hour++ {
+		b.tag(fmt.Sprintf("etchautotag-20261122-%02d00", hour), nil)
+	}
+	b.write("tags/.etchtag/last-update", `{"time":"2026-11-22T09:15:00Z","revision":"4727c7b040b5aa","success":"2026-11-22T09:15:00Z"}`)
+	b.write("tags/.etchtag/snapshot.lock", "")
+	b.chmod("tags/.etchtag/snapshot.lock", 0o600)
+	return b
+}
+
+func (b *statusBase) must(errs ...error) {
+	b.t.Helper()
+	if err := errors.Join(errs...); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func (b *statusBase) path(name string) string { return filepath.Join(b.l.Base, name) }
+
+func (b *statusBase) write(name, content string) {
+	b.t.Helper()
+	b.must(os.WriteFile(b.path(name), []byte(content), 0o644))
+}
+
+func (b *statusBase) chmod(name string, mode os.FileMode) {
+	b.t.Helper()
+	b.must(os.Chmod(b.path(name), mode))
+}
+
+func (b *statusBase) remove(name string) {
+	b.t.Helper()
+	b.must(os.RemoveAll(b.path(name)))
+}
+
+// tag makes a tag with its records. change may change what its manifest says.
+func (b *statusBase) tag(name string, change func(*tagging.Manifest)) {
+	b.t.Helper()
+	at, err := tagging.ParseName(name)
+	b.must(err, os.MkdirAll(b.l.Dir(name), 0o755))
+	m := &tagging.Manifest{Header: tagging.Header{Name: name, Revision: "r", Source: "git", Layout: "auto", Published: at},
+		Entries: []tagging.ManifestEntry{{Path: "a", Mode: tagging.ModeFile, Size: 1}}}
+	if change != nil {
+		change(m)
+	}
+	var manifest, table bytes.Buffer
+	_, err = compileTable(&table, b.l.Dir(name))
+	b.must(err, tagging.WriteManifest(&manifest, m),
+		os.WriteFile(b.l.Manifest(name), manifest.Bytes(), 0o644), os.WriteFile(b.l.Table(name), table.Bytes(), 0o644))
+}
+
+// bare makes a tag as repo_update does.
+func (b *statusBase) bare(names ...string) {
+	b.t.Helper()
+	for _, name := range names {
+		b.must(os.MkdirAll(b.l.Dir(name), 0o755), os.RemoveAll(b.l.Manifest(name)))
+	}
+}
+
+func (b *statusBase) findings(now time.Time) []finding {
+	b.t.Helper()
+	a := &app{stdout: io.Discard, stderr: io.Discard, getenv: func(string) string { return "" },
+		now: func() time.Time { return now }, log: slog.New(slog.DiscardHandler)}
+	s, err := a.openSite(b.l.Base, "", configOptional)
+	b.must(err)
+	return s.findings(context.Background(), now)
+}
+
+// withoutSpace leaves out what depends on the machine that the test runs on.
+func withoutSpace(findings []finding) []finding {
+	return slices.DeleteFunc(slices.Clone(findings), func(f finding) bool { return f.What == "space" || f.What == "inodes" })
+}
+
+func TestAllIsWellWithASoundBase(t *testing.T) {
+	var whats []string
+	for _, f := range withoutSpace(newStatusBase(t).findings(statusNow)) {
+		if whats = append(whats, f.What); f.Level != levelOK || f.Do != "" {
+			t.Errorf("%+v", f)
+		}
+	}
+	want := "killswitch, update, lock, tags, ring dev, ring qa, ring staging, ring production, inventory"
+	if got := strings.Join(whats, ", "); got != want {
+		t.Errorf("got the lines %s", got)
+	}
+}
+
+// statusTests break one thing each.
+var statusTests = []struct {
+	name     string
+	spoil    func(b *statusBase)
+	after    time.Duration // between statusNow and the look
+	level    level
+	what     string
+	says, do string // what must stand there
+}{
+	{name: "the killswitch is on", spoil: func(b *statusBase) {
+		b.write("killswitch", "ticket 4711\n")
+		at := statusNow.Add(-90 * time.Minute)
+		b.must(os.Chtimes(b.path("killswitch"), at, at))
+	}, level: levelProblem, what: "killswitch", says: `on for 1h30m: "ticket 4711"`, do: "etchtag killswitch off"},
+	{name: "the killswitch is a directory", spoil: func(b *statusBase) { b.must(os.Mkdir(b.path("killswitch"), 0o755)) },
+		level: levelProblem, what: "killswitch", says: "on for", do: "etchtag killswitch off"},
+
+	{name: "never updated", spoil: func(b *statusBase) { b.remove("tags/.etchtag/last-update") },
+		level: levelWarning, what: "update", says: "never been updated", do: "etchtag update"},
+	{name: "the last update failed", spoil: func(b *statusBase) {
+		b.write("tags/.etchtag/last-update", `{"time":"2026-11-22T09:15:00Z","revision":"4727c7b040b5aa","failure":"no route to host","success":"2026-11-22T07:20:00Z"}`)
+	}, level: levelProblem, what: "update", says: "failed 5m ago, and none has succeeded for 2h0m (at 4727c7b040b5): no route to host", do: "etchtag update"},
+	{name: "no update ever succeeded", spoil: func(b *statusBase) {
+		b.write("tags/.etchtag/last-update", `{"time":"2026-11-22T09:15:00Z","failure":"no such host"}`)
+	}, level: levelProblem, what: "update", says: "none has ever succeeded: no such host", do: "etchtag update"},
+	{name: "the last update was long ago", spoil: func(b *statusBase) {
+		b.write("tags/.etchtag/last-update", `{"time":"2026-11-22T06:20:00Z","revision":"r9","success":"2026-11-22T06:20:00Z"}`)
+	}, level: levelWarning, what: "update", says: "3h0m ago, at r9", do: "cron"},
+	{name: "the last update is still to come", spoil: func(b *statusBase) {
+		b.write("tags/.etchtag/last-update", `{"time":"2027-11-22T06:20:00Z","success":"2027-11-22T06:20:00Z"}`)
+	}, level: levelWarning, what: "update", says: "still to come", do: "clock"},
+	{name: "the record of updates is damaged", spoil: func(b *statusBase) { b.write("tags/.etchtag/last-update", "{") },
+		level: levelWarning, what: "update", says: "last-update", do: "etchtag update"},
+
+	{name: "there are no tags", spoil: func(b *statusBase) { b.remove("tags"); b.must(os.Mkdir(b.path("tags"), 0o755)) },
+		level: levelProblem, what: "tags", says: "none", do: "etchtag snapshot"},
+	{name: "a snapshot is due and may be at work", after: 50 * time.Minute, level: levelOK, what: "tags", says: "1h10m old"},
+	{name: "a snapshot was missed", after: time.Hour + 15*time.Minute, level: levelWarning, what: "tags", says: "one has been due", do: "etchtag snapshot"},
+	{name: "snapshots have stopped", after: 3 * time.Hour, level: levelProblem, what: "tags", says: "3 have been due", do: "cron"},
+	{name: "a rarer schedule misses nothing", spoil: func(b *statusBase) {
+		b.write("etchtag.yml", "schedule: {snapshot: '0 */6 * * *'}\n")
+	}, after: 2 * time.Hour, level: levelOK, what: "tags", says: "2h20m old"},
+	{name: "a manifest is damaged", spoil: func(b *statusBase) { b.write("tags/.etchtag/manifests/etchautotag-20261122-0400", "x") },
+		level: levelProblem, what: "manifest", says: "etchautotag-20261122-0400", do: "etchtag verify"},
+	{name: "the newest tag is stale", spoil: func(b *statusBase) {
+		b.tag("etchautotag-20261122-0900", func(m *tagging.Manifest) { m.Stale = true })
+	}, level: levelWarning, what: "stale", says: "etchautotag-20261122-0900", do: "mend"},
+	{name: "an old tag is stale", spoil: func(b *statusBase) {
+		b.tag("etchautotag-20261122-0600", func(m *tagging.Manifest) { m.Stale = true })
+	}, level: levelNote, what: "stale", says: "1 tag made of an older revision"},
+	{name: "an hour is missing that a ring gets", spoil: func(b *statusBase) { b.remove("tags/etchautotag-20261122-0700") },
+		level: levelWarning, what: "gaps", says: "1 tag missing between others in the last 72h: etchautotag-20261122-0700", do: "etchtag snapshot --hour"},
+	{name: "hours are missing that no ring gets", spoil: func(b *statusBase) { b.bare("etchautotag-20261121-2300") },
+		level: levelNote, what: "gaps", says: "3 tags missing between others in the last 72h: etchautotag-20261122-0200, etchautotag-20261122-0100, etchautotag-20261122-0000"},
+	{name: "gaps before what is kept are forgotten", spoil: func(b *statusBase) {
+		b.write("etchtag.yml", "tags: {keep: {within: 6h}}\n")
+		b.bare("etchautotag-20261121-2300", "etchautotag-20261122-0200")
+	}, level: levelOK, what: "tags", says: "9 tags"},
+	{name: "a tag is in the future", spoil: func(b *statusBase) { b.bare("etchautotag-20271122-0900") },
+		level: levelWarning, what: "future", says: "etchautotag-20271122-0900", do: "rm -r"},
+	{name: "something foreign is among the tags", spoil: func(b *statusBase) {
+		b.must(os.Mkdir(b.path("tags/release-7\x1b[31m"), 0o755), os.Symlink("nowhere", b.path("tags/etchautotag-20261122-0100")))
+	}, level: levelNote, what: "foreign", says: `"etchautotag-20261122-0100", "release-7\x1b[31m"`},
+	{name: "tags of repo_update before ours", spoil: func(b *statusBase) { b.bare("etchautotag-20261122-0200") },
+		level: levelNote, what: "unverified", says: "1 tag without a manifest"},
+	{name: "a tag of repo_update after ours", spoil: func(b *statusBase) { b.bare("etchautotag-20261122-0800") },
+		level: levelWarning, what: "unverified", says: "etchautotag-20261122-0800", do: "repo_update still in cron"},
+	{name: "tags go before rings come to them", spoil: func(b *statusBase) {
+		b.write("etchtag.yml", "tags: {keep: {within: 1h, last: 2}}\n")
+	}, level: levelWarning, what: "keep", says: "pruned before", do: "tags.keep.within"},
+
+	{name: "a dead run has left something", spoil: func(b *statusBase) { b.must(os.Mkdir(b.path("tags/.etchtag/stage/x"), 0o700)) },
+		level: levelNote, what: "debris", says: "stage/x", do: "sweeps"},
+	{name: "what a dead run left stays", spoil: func(b *statusBase) { b.must(os.Mkdir(b.path("tags/.etchtag/trash/x"), 0o700)) },
+		after: 10 * 365 * 24 * time.Hour, level: levelWarning, what: "debris", says: "none has swept it", do: "lsattr"},
+	{name: "a run is at work", spoil: func(b *statusBase) {
+		b.must(os.Mkdir(b.path("tags/.etchtag/stage/x"), 0o700)) // which is its own
+		l := flock.New(b.l.SnapshotLock())
+		if held, err := l.TryLock(); !held {
+			b.t.Fatal(err)
+		}
+		b.t.Cleanup(func() { l.Unlock() })
+	}, level: levelNote, what: "lock", says: fmt.Sprintf("held by process %d (", os.Getpid()), do: fmt.Sprintf("kill %d", os.Getpid())},
+	{name: "somebody edits tagstate", spoil: func(b *statusBase) {
+		l := flock.New(b.l.TagstateLock(), flock.SetPermissions(0o600))
+		if held, err := l.TryLock(); !held {
+			b.t.Fatal(err)
+		}
+		b.t.Cleanup(func() { l.Unlock() })
+	}, level: levelNote, what: "tagstate lock", says: "held by process"},
+	{name: "edits were set aside today", spoil: func(b *statusBase) {
+		b.must(os.Mkdir(b.path("tags/.etchtag/discarded/20261122-030000"), 0o700), os.Mkdir(b.path("tags/.etchtag/discarded/20261120-030000"), 0o700))
+	}, level: levelNote, what: "discarded", says: "in the last day: 20261122-030000", do: "etchtag discarded"},
+
+	{name: "a state is not recognised", spoil: func(b *statusBase) {
+		b.write("tagstate", "# ours\netchautotag-20261122-0300 BAD\n")
+	}, level: levelWarning, what: "tagstate", says: `tagstate:2: "BAD" is not a state`, do: "correct the line"},
+	{name: "tagstate is another file altogether", spoil: func(b *statusBase) { b.write("tagstate", strings.Repeat("x y\n", 50)) },
+		level: levelWarning, what: "tagstate", says: "40 more lines"},
+	{name: "tagstate cannot be read", spoil: func(b *statusBase) { b.must(os.Mkdir(b.path("tagstate"), 0o755)) },
+		level: levelProblem, what: "resolver", says: "tagstate", do: "no client is served"},
+	{name: "a line of pins names no host", spoil: func(b *statusBase) { b.write("pins", "-x trunk\n") },
+		level: levelWarning, what: "pins", says: "pins:1", do: "correct the line"},
+	{name: "all tags are bad", spoil: func(b *statusBase) {
+		var marks string
+		for hour := 3; hour <= 9; hour++ {
+			marks += fmt.Sprintf("etchautotag-20261122-%02d00 bad\n", hour)
+		}
+		b.write("tagstate", marks)
+	}, level: levelProblem, what: "ring production", says: "gets nothing", do: "etchtag mark"},
+	{name: "there is no tag for a ring yet", spoil: func(b *statusBase) {
+		for hour := 3; hour <= 7; hour++ {
+			b.remove(fmt.Sprintf("tags/etchautotag-20261122-%02d00", hour))
+		}
+	}, level: levelProblem, what: "ring staging", says: "gets nothing", do: "2h old"},
+	{name: "a ring is rolled back", spoil: func(b *statusBase) {
+		b.tag("etchautotag-20261122-0900", func(m *tagging.Manifest) { m.Entries[0].Size = 2 })
+		b.write("tagstate", "etchautotag-20261122-0900 bad\n")
+	}, level: levelNote, what: "ring dev", says: "gets etchautotag-20261122-0800 rather than etchautotag-20261122-0900, of which it is marked bad"},
+	{name: "a pin leads nowhere", spoil: func(b *statusBase) {
+		b.write("pins", "a.example.com tags/release-7\nb.example.com tags/release-7\nc.example.com trunk\n")
+	}, level: levelWarning, what: "pin", says: `pinned to "tags/release-7": a.example.com (pins:1), b.example.com (pins:2): there is no such directory`, do: "correct or remove"},
+	{name: "a bump has an impossible time", spoil: func(b *statusBase) { b.write("pins", "a.example.com trunk-20260230-0000\n") },
+		level: levelWarning, what: "pin", says: "20260230-0000 is no date and time"},
+	{name: "an inventory pins to a tag that is gone", spoil: func(b *statusBase) {
+		b.write("etchtag.yml", "inventory: [{kind: file, path: hosts.yml}]\n")
+		b.write("pins", "b.example.com trunk\n")
+		b.write("hosts.yml", "a.example.com: {groups: [], tag: tags/etchautotag-20200101-0000}\n"+
+			"b.example.com: {groups: [], tag: tags/etchautotag-20200101-0000}\n")
+	}, level: levelWarning, what: "pin", says: "etchautotag-20200101-0000, which does not exist: a.example.com", do: "remove the pin"},
+	{name: "an inventory fails", spoil: func(b *statusBase) { b.write("etchtag.yml", "inventory: [{kind: command, command: [/bin/false]}]\n") },
+		level: levelProblem, what: "inventory", says: "/bin/false", do: "no host is served"},
+	{name: "an inventory fails whose answers are kept", spoil: func(b *statusBase) {
+		b.write("etchtag.yml", "inventory: [{kind: command, command: [/bin/false], stale: 24h}]\ncache_dir: "+b.t.TempDir()+"\n")
+	}, level: levelProblem, what: "inventory", says: "/bin/false", do: "served within 24h"},
+	{name: "the pins of an inventory are not known", spoil: func(b *statusBase) {
+		b.write("etchtag.yml", "inventory: [{kind: file, path: hosts.yml}]\n")
+		b.write("hosts.yml", "{")
+	}, level: levelWarning, what: "pins", says: "hosts.yml", do: "nothing is pruned"},
+	{name: "the groups are not those of the newest tree", spoil: func(b *statusBase) {
+		b.write("tags/etchautotag-20261122-0500/nodes.yml", "[")
+		b.remove("tags/.etchtag/tables/etchautotag-20261122-0500")
+	}, level: levelNote, what: "inventory", says: "etchautotag-20261122-0500 is passed over"},
+
+	{name: "everybody can write the pins", spoil: func(b *statusBase) { b.write("pins", ""); b.chmod("pins", 0o666) },
+		level: levelProblem, what: "access", says: "can write pins,", do: "chmod o-w /"},
+	{name: "everybody can write several", spoil: func(b *statusBase) {
+		for _, name := range []string{".", "tags", "trunk", "tags/.etchtag"} {
+			b.chmod(name, 0o777)
+		}
+	}, level: levelProblem, what: "access", says: "tags, tags/.etchtag and 1 more", do: "/trunk"},
+	{name: "everybody can write where the tags' link leads", spoil: func(b *statusBase) {
+		b.must(os.Rename(b.path("tags"), b.path("elsewhere")), os.Symlink("elsewhere", b.path("tags")))
+		b.chmod("elsewhere", 0o757)
+	}, level: levelProblem, what: "access", says: "can write tags,"},
+	{name: "a group can write tagstate", spoil: func(b *statusBase) { b.write("tagstate", ""); b.chmod("tagstate", 0o664) },
+		level: levelNote, what: "access", says: "the group of tagstate", do: "chmod g-w"},
+	{name: "others can open the lock", spoil: func(b *statusBase) { b.chmod("tags/.etchtag/snapshot.lock", 0o644) },
+		level: levelWarning, what: "access", says: "hold it for ever", do: "chmod 600"},
+}
+
+func TestEveryFindingSaysWhatIsWrongAndWhatToDo(t *testing.T) {
+	for _, test := range statusTests {
+		t.Run(test.name, func(t *testing.T) {
+			b := newStatusBase(t)
+			if test.spoil != nil {
+				test.spoil(b)
+			}
+			findings := withoutSpace(b.findings(statusNow.Add(test.after)))
+			at := slices.IndexFunc(findings, func(f finding) bool {
+				return f.Level == test.level && f.What == test.what && strings.Contains(f.Says, test.says) && strings.Contains(f.Do, test.do)
+			})
+			if at < 0 {
+				t.Fatalf("no %s %s %q: %q among\n%+v", levelNames[test.level], test.what, test.says, test.do, findings)
+			}
+			for _, f := range findings {
+				if f.Level >= levelWarning && f.Do == "" {
+					t.Errorf("nothing to do about %+v", f)
+				}
+				if f.Level >= levelWarning && test.level < levelWarning {
+					t.Errorf("a note comes with %+v", f)
+				}
+			}
+		})
+	}
+}
+
+func TestTheRoomIsJudgedByWhatIsToCome(t *testing.T) {
+	const gib = 1 << 30
+	config := defaultConfig()
+	s := &site{config: &config}
+	space := func(free, freeInodes uint64) snapshot.Space {
+		return snapshot.Space{FreeBytes: free, TotalBytes: 100 * gib, FreeInodes: freeInodes, TotalInodes: 1000}
+	}
+	for _, test := range []struct {
+		name     string
+		c        snapshot.Capacity
+		tags     int
+		level    level
+		says, do string
+	}{
+		{"plenty", snapshot.Capacity{Space: space(50*gib, 900), Known: true, Tags: 500, Bytes: gib}, 10, levelOK, "50 GiB of 100 GiB free, room for about 500 more tags, each 1.0 GiB", ""},
+		{"without a manifest", snapshot.Capacity{Space: space(50*gib, 900)}, 0, levelOK, "50 GiB of 100 GiB free", ""},
+		{"not for another", snapshot.Capacity{Space: space(50*gib, 900), Known: true, Bytes: gib}, 80, levelProblem, "room for about 0 more tags", "refused"},
+		{"for two", snapshot.Capacity{Space: space(50*gib, 900), Known: true, Tags: 2}, 80, levelWarning, "", "make room"},
+		{"full before pruning begins", snapshot.Capacity{Space: space(50*gib, 900), Known: true, Tags: 30}, 10, levelWarning, "64 are to come", "full in about 1d6h"},
+		{"as many as are to come", snapshot.Capacity{Space: space(50*gib, 900), Known: true, Tags: 30}, 44, levelOK, "", ""},
+		{"blocks are shared", snapshot.Capacity{Space: space(50*gib, 900), Known: true, Tags: 30, Shared: true}, 10, levelOK, "at least 30", ""},
+		{"scarce", snapshot.Capacity{Space: space(4*gib, 900), Known: true, Tags: 500}, 80, levelWarning, "4.0 GiB", "make room"},
+		{"few inodes", snapshot.Capacity{Space: space(50*gib, 49), Known: true, Tags: 500}, 80, levelWarning, "49 of 1,000", "make room"},
+	} {
+		findings := s.judgeSpace(test.c, test.tags)
+		worst := findings[len(findings)-1]
+		if worst.Level != test.level || !strings.Contains(worst.Says, test.says) || !strings.Contains(worst.Do, test.do) || (test.do == "") != (worst.Do == "") {
+			t.Errorf("%s: %+v", test.name, findings)
+		}
+	}
+}
+
+func TestAFindingStaysOnItsLine(t *testing.T) {
+	if got := oneLine("a\n  b\r\nc\x1b[31m\x9b\t"); got != "a b c?[31m\uFFFD" {
+		t.Errorf("got %q", got)
+	}
+}

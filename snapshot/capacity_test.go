@@ -1,0 +1,64 @@
+package snapshot
+
+import (
+	"testing"
+	"time"
+
+	"github.com/etch/etchtag/tagging"
+)
+
+func TestTheRoomForMoreTagsIsThatOfTheNewest(t *testing.T) {
+	for _, files := range []FileMode{Auto, Hardlink} {
+		f := newFixture(t)
+		f.Files = files
+		estimate := func() Capacity {
+			t.Helper()
+			index, err := tagging.ReadIndex(f.Layout)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c, err := EstimateCapacity(f.Layout, index.Tags, files)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return c
+		}
+		if err := f.Prepare(); err != nil {
+			t.Fatal(err)
+		}
+		if c := estimate(); c.Known || c.TotalBytes == 0 {
+			t.Errorf("%s: without tags: %+v", files, c)
+		}
+		f.take(TakeOptions{})
+		alone := estimate()
+		f.commit("r2", map[string]string{"defaults.yml": "b: 1\n", "source/etc/ntp.conf": "server b\n"})
+		f.now = f.now.Add(time.Hour)
+		f.take(TakeOptions{})
+		f.now = f.now.Add(time.Hour)
+		f.take(TakeOptions{}) // the same tree again
+		c := estimate()
+		block := c.blockSize
+		big := (uint64(1_600_000) + block - 1) / block * block
+		// Directories: a, a.b, odd, source, source/etc, source/etc/motd. Entries: 11, of which two are links.
+		want := map[FileMode]Capacity{
+			Auto:     {Bytes: 10*block + big + 6*block, Inodes: 11 + 6},
+			Hardlink: {Bytes: 2*block + 2*block + block + 6*block, Inodes: 2 + 2 + 1 + 6}, // files, links, an empty directory
+		}[files]
+		if c.Bytes != want.Bytes || c.Inodes != want.Inodes || !c.Known || c.Tags == 0 {
+			t.Errorf("%s: got %+v, want %+v", files, c, want)
+		}
+		if files == Hardlink && alone.Inodes != c.Inodes-2 {
+			t.Errorf("a tag that changes nothing takes %d inodes", alone.Inodes)
+		}
+	}
+}
+
+func TestTheReserveIsNotCountedAsRoom(t *testing.T) {
+	for _, test := range []struct{ free, total, need, want uint64 }{
+		{1000, 10000, 100, 9}, {199, 10000, 100, 0}, {200, 10000, 100, 1}, {99, 10000, 1, 0}, {500, 1000, 0, 490},
+	} {
+		if got := fit(test.free, test.total, test.need); got != test.want {
+			t.Errorf("%+v: got %d", test, got)
+		}
+	}
+}

@@ -1,0 +1,44 @@
+package snapshot
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/etch/etchtag/tagging"
+	"golang.org/x/sys/unix"
+)
+
+// Debris is something that the next snapshot or prune will sweep, unless it belongs to a run that is at work.
+type Debris struct {
+	Path  string
+	Since time.Time // when it came to stand there
+}
+
+// FindDebris lists what the next run will sweep. It takes no lock and changes nothing. The error joins those of the
+// directories that cannot be read, and what is found in the others is returned with it: two of them are closed to
+// everyone but the user who makes tags.
+func FindDebris(l tagging.Layout) (found []Debris, err error) {
+	for _, p := range debrisPlaces(l) {
+		entries, readErr := os.ReadDir(p.dir)
+		if readErr != nil && !errors.Is(readErr, fs.ErrNotExist) {
+			err = errors.Join(err, fmt.Errorf("look for debris: %w", readErr))
+		}
+		for _, e := range entries {
+			if !p.debris(e.Name()) {
+				continue
+			}
+			d := Debris{Path: filepath.Join(p.dir, e.Name())}
+			var st unix.Stat_t
+			if unix.Lstat(d.Path, &st) != nil {
+				continue // it has gone meanwhile
+			}
+			d.Since = time.Unix(st.Ctim.Unix()) // a rename changes it too, unlike the other times
+			found = append(found, d)
+		}
+	}
+	return found, err
+}
