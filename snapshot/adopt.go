@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"github.com/etch/etchtag/snapshot/source"
@@ -29,7 +28,8 @@ func (m *Manager) adopt(ctx context.Context, reason string) (source.Outcome, err
 	if err != nil {
 		return failed(err)
 	}
-	defer os.RemoveAll(stage.dir) // by now it is empty, or a clone that failed; the next run sweeps, too
+	// By now it is empty, or a clone that failed; the next run sweeps, too.
+	defer func() { _ = m.Step.removeAll("remove stage", stage.dir) }()
 	outcome, err := m.Source.At(stage.tree()).Clone(ctx)
 	if err != nil {
 		return failed(err)

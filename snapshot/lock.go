@@ -25,18 +25,25 @@ func (m *Manager) lock(ctx context.Context, wait time.Duration) (release func(),
 		return nil, err
 	}
 	l := flock.New(m.Layout.SnapshotLock(), flock.SetPermissions(0o600))
-	locked, err := l.TryLock()
+	locked := false
+	err = m.Step.do("take lock", l.Path(), func() (err error) {
+		locked, err = l.TryLock()
+		return err
+	})
 	if err == nil && !locked && wait > 0 {
 		waiting, cancel := context.WithTimeout(ctx, wait)
 		defer cancel()
 		locked, err = l.TryLockContext(waiting, lockPoll)
-		if waiting.Err() != nil && ctx.Err() == nil {
+		switch {
+		case waiting.Err() != nil && ctx.Err() == nil:
 			err = nil
+		case err != nil:
+			err = fmt.Errorf("wait for the lock %s: %w", l.Path(), err)
 		}
 	}
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("lock %s: %w", l.Path(), err)
+		return nil, err
 	case !locked && wait > 0:
 		return nil, fmt.Errorf("%w (%s), and still after %s", ErrBusy, l.Path(), tagging.FormatDuration(wait))
 	case !locked:

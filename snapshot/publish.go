@@ -80,8 +80,10 @@ func (m *Manager) writeFile(label, path string, write func(io.Writer) error) err
 
 // publish makes the staged tag durable and then visible: its records first, so that a tag that can be seen
 // has them, and the tree by a rename that replaces nothing.
-func (m *Manager) publish(s *stageDir, name string) error {
-	l := m.Layout
+//
+// If only the last sync fails, the tag is there, and that a power cut may undo it is left over.
+func (m *Manager) publish(s *stageDir, r *Result) error {
+	l, name := m.Layout, r.Name
 	if err := m.Step.syncFS("sync stage", s.dir); err != nil {
 		return err
 	}
@@ -103,7 +105,7 @@ func (m *Manager) publish(s *stageDir, name string) error {
 		return err
 	}
 	if err := m.Step.syncDir("sync tags", l.Tags()); err != nil {
-		return fmt.Errorf("tag %s is published, but a power cut may undo it: %w", name, err)
+		r.LeftOver = append(r.LeftOver, fmt.Errorf("tag %s is published, but a power cut may undo it: %w", name, err))
 	}
 	return nil
 }

@@ -155,5 +155,7 @@ func (s *settler) share(fd int, name string, e source.Entry, old tagging.Manifes
 			return false, err
 		}
 	}
-	return true, unix.Renameat(s.spareDir, spareName, fd, name)
+	return true, s.step.do("replace staged file", e.Path, func() error {
+		return unix.Renameat(s.spareDir, spareName, fd, name)
+	})
 }

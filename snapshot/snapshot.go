@@ -262,7 +262,7 @@ func (m *Manager) make(ctx context.Context, revision source.Revision, r *Result)
 		return err
 	}
 	r.Tree, r.Files, r.Bytes = manifest.Tree, manifest.Files, manifest.Bytes
-	return m.publish(stage, r.Name)
+	return m.publish(stage, r)
 }
 
 // fill stages the tree of a revision. It returns what it staged, and the revision that this turned out to be.

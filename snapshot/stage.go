@@ -373,17 +373,18 @@ func (w *writer) take(fd int, name string, e source.Entry, old tagging.ManifestE
 	}
 	defer src.Close()
 	taken := false
-	err := w.step.do("take file from previous tag", e.Path, func() (err error) {
-		if w.files == Hardlink {
-			taken, err = w.linkFile(fd, name, src, old)
-		} else {
+	var err error
+	if w.files == Hardlink {
+		taken, err = w.linkFile(fd, name, src, e, old)
+	} else {
+		err = w.step.do("clone staged file", e.Path, func() (err error) {
 			taken, err = w.cloneFile(fd, name, src, e, old)
-		}
-		if err != nil || !taken {
-			err = errors.Join(err, unlinkAt(fd, name))
-		}
-		return err
-	})
+			return err
+		})
+	}
+	if err != nil || !taken {
+		err = errors.Join(err, unlinkAt(fd, name))
+	}
 	m.Size, m.Hash = old.Size, old.Hash
 	return taken, err
 }
@@ -396,11 +397,14 @@ func unlinkAt(fd int, name string) error {
 }
 
 // linkFile links the very file that was opened and hashes what it linked.
-func (w *writer) linkFile(fd int, name string, src rawFile, old tagging.ManifestEntry) (bool, error) {
-	err := unix.Linkat(int(src), "", fd, name, unix.AT_EMPTY_PATH)
-	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EPERM) { // AT_EMPTY_PATH wants a capability
-		err = unix.Linkat(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", src), fd, name, unix.AT_SYMLINK_FOLLOW)
-	}
+func (w *writer) linkFile(fd int, name string, src rawFile, e source.Entry, old tagging.ManifestEntry) (bool, error) {
+	err := w.step.do("link staged file", e.Path, func() error {
+		err := unix.Linkat(int(src), "", fd, name, unix.AT_EMPTY_PATH)
+		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EPERM) { // AT_EMPTY_PATH wants a capability
+			err = unix.Linkat(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", src), fd, name, unix.AT_SYMLINK_FOLLOW)
+		}
+		return err
+	})
 	switch {
 	case errors.Is(err, unix.EMLINK), errors.Is(err, unix.EXDEV), errors.Is(err, unix.EPERM), errors.Is(err, unix.ENOENT):
 		return false, nil

@@ -33,6 +33,9 @@ type KillswitchState struct {
 // should be: without its message, not readable, or not sure to be there after a power cut.
 var ErrKillswitchMessage = errors.New("the killswitch is on, but not all of it could be done")
 
+// ErrKillswitchOff is wrapped by the error of Killswitch.Off if the killswitch is off, but not sure to stay so.
+var ErrKillswitchOff = errors.New("the killswitch is off, but a power cut may turn it on again")
+
 // maxMessage bounds what is read of a killswitch file, in bytes.
 const maxMessage = 64 << 10
 
@@ -111,6 +114,7 @@ func (k Killswitch) create() (created bool, err error) {
 
 // replace puts a file with these contents in the place of whatever is there, in one step.
 func (k Killswitch) replace(contents string) (err error) {
+	k.sweep()
 	var temporary string
 	defer func() {
 		if err != nil && temporary != "" {
@@ -121,6 +125,9 @@ func (k Killswitch) replace(contents string) (err error) {
 		temporary, err = k.writeTemporary(contents)
 		return err
 	}); err != nil {
+		return err
+	}
+	if err := k.do("sync killswitch message", func() error { return syncFile(temporary) }); err != nil {
 		return err
 	}
 	if err := k.do("rename killswitch message", func() error { return os.Rename(temporary, k.Path) }); err != nil {
@@ -139,11 +146,11 @@ func (k Killswitch) writeTemporary(contents string) (name string, err error) {
 		return "", err
 	}
 	_, err = f.WriteString(contents)
-	return f.Name(), errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
+	return f.Name(), errors.Join(err, f.Chmod(0o644), f.Close())
 }
 
 // Off lets the etch server serve again. It removes the file and what dead runs left of its messages. If it
-// was off already, that is no error.
+// was off already, that is no error. If it is off after an error, that wraps ErrKillswitchOff.
 func (k Killswitch) Off() error {
 	err := k.do("remove killswitch", func() error {
 		err := syscall.Unlink(k.Path) // os.Remove would remove an empty directory
@@ -156,29 +163,36 @@ func (k Killswitch) Off() error {
 		}
 		return nil
 	})
-	if err == nil {
-		err = k.sync()
-	}
 	if err != nil {
 		return fmt.Errorf("turn the killswitch off: %w", err)
 	}
-	left, _ := filepath.Glob(filepath.Join(filepath.Dir(k.Path), temporaryPattern))
-	for _, name := range left {
-		os.Remove(name)
+	k.sweep()
+	if err := k.sync(); err != nil {
+		return fmt.Errorf("%w: %w", ErrKillswitchOff, err)
 	}
 	return nil
 }
 
+// sweep removes what dead runs left of their messages. What stays is in nobody's way.
+func (k Killswitch) sweep() {
+	left, _ := filepath.Glob(filepath.Join(filepath.Dir(k.Path), temporaryPattern))
+	for _, name := range left {
+		_ = k.do("sweep killswitch", func() error { return os.Remove(name) })
+	}
+}
+
 // sync makes the killswitch's name, or its absence, survive a power cut.
 func (k Killswitch) sync() error {
-	return k.do("sync base", func() error {
-		dir, err := os.Open(filepath.Dir(k.Path))
-		if err != nil {
-			return err
-		}
-		defer dir.Close()
-		return dir.Sync()
-	})
+	return k.do("sync base", func() error { return syncFile(filepath.Dir(k.Path)) })
+}
+
+// syncFile makes the contents of a file, or the names in a directory, durable.
+func syncFile(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }
 
 // do runs one operation that changes something.

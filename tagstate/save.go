@@ -18,6 +18,9 @@ import (
 // ErrBusy says that another process held the lock for as long as the editor was willing to wait.
 var ErrBusy = errors.New("another process holds the lock")
 
+// ErrNotDurable is wrapped by the error of Editor.Edit if the file is changed, but not sure to stay so.
+var ErrNotDurable = errors.New("changed, but a power cut might undo it")
+
 // poll is how often a lock that is held is tried again.
 const poll = 10 * time.Millisecond
 
@@ -39,7 +42,7 @@ type Editor struct {
 // was given (which it must not modify), nothing is written.
 //
 // On an error the file is as it was, except if only the last step failed, the sync of the directory;
-// the error says so. It matches ErrBusy if the lock could not be had, and wraps the error of change.
+// the error matches ErrNotDurable then. It matches ErrBusy if the lock could not be had, and wraps the error of change.
 func (e Editor) Edit(ctx context.Context, change func(old []byte) ([]byte, error)) error {
 	unlock, err := e.lock(ctx)
 	if err != nil {
@@ -150,7 +153,7 @@ func (e Editor) replace(target string, data []byte) error {
 		return err
 	}
 	if err := e.do("sync directory of", func() error { return syncDir(filepath.Dir(target)) }); err != nil {
-		return fmt.Errorf("changed, but a power cut might undo it: %w", err)
+		return fmt.Errorf("%w: %w", ErrNotDurable, err)
 	}
 	return nil
 }

@@ -23,6 +23,7 @@ type app struct {
 	stdout, stderr io.Writer
 	getenv         func(string) string
 	now            func() time.Time
+	step           func(label string) error // asked before each operation that changes something; nil but in tests
 
 	link string       // the link that the program was called through, if its name said what to do
 	log  *slog.Logger // made from the command line, before any command runs

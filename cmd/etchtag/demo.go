@@ -14,8 +14,6 @@ import (
 
 	"github.com/etch/etchtag/examples"
 	"github.com/etch/etchtag/tagging"
-	"github.com/go-git/go-git/v5"
-	"github.com/go-git/go-git/v5/plumbing/object"
 	"github.com/urfave/cli/v2"
 )
 
@@ -58,7 +56,7 @@ type demo struct {
 	dir    string
 	colour bool
 	now    time.Time
-	repo   *git.Repository
+	repo   *demoRepository
 }
 
 func (d *demo) base() string     { return filepath.Join(d.dir, "etchserver") }
@@ -102,12 +100,12 @@ func (d *demo) begin() error {
 	if err := copySampleTree(d.upstream()); err != nil {
 		return err
 	}
-	repo, err := git.PlainInit(d.upstream(), false)
+	repo, err := newDemoRepository(d.upstream())
 	if err != nil {
 		return err
 	}
 	d.repo = repo
-	if err := d.commit("the configuration as it is"); err != nil {
+	if err := d.repo.commit("the configuration as it is", d.now); err != nil {
 		return err
 	}
 	return d.command("init", "--url", d.upstream())
@@ -257,20 +255,7 @@ func (d *demo) change(file, text string) error {
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		return err
 	}
-	return d.commit("change " + file)
-}
-
-func (d *demo) commit(message string) error {
-	w, err := d.repo.Worktree()
-	if err != nil {
-		return err
-	}
-	if err := w.AddWithOptions(&git.AddOptions{All: true}); err != nil {
-		return err
-	}
-	_, err = w.Commit(message, &git.CommitOptions{
-		Author: &object.Signature{Name: "An Administrator", Email: "admin@example.com", When: d.now}})
-	return err
+	return d.repo.commit("change "+file, d.now)
 }
 
 // copySampleTree writes the sample configuration into a new directory.

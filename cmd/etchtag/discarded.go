@@ -238,7 +238,7 @@ func (a *app) discardedRestore(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	r, err := tree.Restore(to, c.Args().Tail(), nil)
+	r, err := tree.Restore(to, c.Args().Tail(), a.step)
 	if err != nil && r.Files > 0 {
 		err = fmt.Errorf("%w; %s copied before that", err, count(r.Files, "file"))
 	}

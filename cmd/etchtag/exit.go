@@ -42,6 +42,14 @@ func incomplete(problems ...error) error {
 	return nil
 }
 
+// notDurable makes an edit that is done, but not sure to survive a power cut, an incomplete one.
+func notDurable(err error) error {
+	if errors.Is(err, tagstate.ErrNotDurable) {
+		return incompleteError{err}
+	}
+	return err
+}
+
 // errSilent ends a command whose output has said everything already.
 var errSilent = errors.New("")
 

@@ -98,7 +98,7 @@ func writeFleet(b *testing.B, path string, fill func(w io.Writer)) {
 	must(b, errors.Join(w.Flush(), f.Close()))
 }
 
-func must(b *testing.B, err error) {
+func must(b testing.TB, err error) {
 	b.Helper()
 	if err != nil {
 		b.Fatal(err)

@@ -83,8 +83,11 @@ func (a *app) init(c *cli.Context) error {
 		a.say(c, "%s is ready; next: etchtag%s snapshot", s.layout.Base, baseFlagText(c))
 		return nil
 	}
-	a.say(c, "there is no working copy yet; next: set working_copy.url in %s, or put a checkout into %s; then: etchtag%s update",
-		s.configFile, s.layout.Trunk(), baseFlagText(c))
+	how := "set working_copy.url in " + s.configFile + ", or put a checkout into " + s.layout.Trunk()
+	if s.config.WorkingCopy.Kind == "dir" {
+		how = "have the tool that maintains the tree put it into " + s.layout.Trunk()
+	}
+	a.say(c, "there is no working copy yet; next: %s; then: etchtag%s update", how, baseFlagText(c))
 	return nil
 }
 
@@ -197,6 +200,12 @@ func (s *site) linkNodetagger(c *cli.Context) error {
 			return nil
 		}
 		s.app.say(c, "%s was a link to %s", link, target)
+	}
+	if _, err := os.Lstat(link); err == nil && s.baseIsWorkingCopy() {
+		s.app.log.Warn(fmt.Sprintf("%s stays, since the base is a working copy of Subversion, in which it may be versioned: "+
+			"replace it by a commit: cd %s && svn rm --force nodetagger && ln -s %s nodetagger && svn add nodetagger && svn commit",
+			link, s.layout.Base, program))
+		return nil
 	}
 	if info, err := os.Lstat(link); err == nil && info.Mode().Type() != fs.ModeSymlink {
 		aside := link + ".before-etchtag"

@@ -56,7 +56,7 @@ func (a *app) keep(c *cli.Context) error {
 		return kept, nil
 	})
 	if err != nil {
-		return err
+		return notDurable(err)
 	}
 	for _, name := range names {
 		if c.Bool("release") {

@@ -29,7 +29,7 @@ func (a *app) killswitchCommand() *cli.Command {
 
 func (a *app) killswitch(c *cli.Context) (tagging.Killswitch, error) {
 	base, err := checkBase(orElse(c.String("base"), a.defaultBase()))
-	return tagging.Killswitch{Path: tagging.Layout{Base: base}.Killswitch()}, err
+	return tagging.Killswitch{Path: tagging.Layout{Base: base}.Killswitch(), Step: a.step}, err
 }
 
 func (a *app) killswitchOn(c *cli.Context) error {
@@ -56,7 +56,11 @@ func (a *app) killswitchOff(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := k.Off(); err != nil {
+	err = k.Off()
+	if errors.Is(err, tagging.ErrKillswitchOff) {
+		return incompleteError{err}
+	}
+	if err != nil {
 		return err
 	}
 	a.say(c, "the killswitch is off: the etch server serves clients")

@@ -58,7 +58,7 @@ func (a *app) mark(c *cli.Context) error {
 		return err
 	}
 	if err := s.writeMarks(c.Context, file, names, state, c.String("reason")); err != nil {
-		return err
+		return notDurable(err)
 	}
 	for _, name := range names {
 		a.say(c, "%s: %s in %s", name, describeMark(state), file)
@@ -174,7 +174,7 @@ func (s *site) edit(ctx context.Context, file string, change func([]byte) ([]byt
 	if err := m.Prepare(); err != nil {
 		return err
 	}
-	e := tagstate.Editor{Path: file, Lock: s.layout.TagstateLock(), Wait: editWait}
+	e := tagstate.Editor{Path: file, Lock: s.layout.TagstateLock(), Wait: editWait, Step: s.app.step}
 	return e.Edit(ctx, change)
 }
 

@@ -11,12 +11,17 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// TestMain lets the scripts run the program under each of its names.
+// TestMain lets the scripts run the program under each of its names, and the fault tests kill it on its way.
 func TestMain(m *testing.M) {
 	line := slices.Clone(os.Args) // testscript is about to cut the directory off the first word
 	program := func() {
-		a := app{stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, now: time.Now}
-		os.Exit(a.run(line))
+		end := stepOf(os.Getenv(dieAtVariable))
+		a := app{stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, now: time.Now, step: dieAt(end)}
+		code := a.run(line)
+		if end == stepAtEnd {
+			die()
+		}
+		os.Exit(code)
 	}
 	testscript.Main(m, map[string]func(){"etchtag": program, "nodetagger": program, "repo_update": program})
 }

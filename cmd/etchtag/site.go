@@ -139,7 +139,7 @@ func (s *site) path(p string) string {
 
 // bareManager is for what needs neither upstream nor the tags.
 func (s *site) bareManager() *snapshot.Manager {
-	return &snapshot.Manager{Layout: s.layout}
+	return &snapshot.Manager{Layout: s.layout, Step: s.app.step}
 }
 
 // manager builds what updates the working copy and makes and removes tags. show is told of progress.
@@ -154,11 +154,12 @@ func (s *site) manager(clock func() time.Time, show *progress) *snapshot.Manager
 		Clock:    clock,
 		Resolver: func() (*tagging.Resolver, error) { return s.resolver(clock()) },
 		Kept:     s.kept,
-		Refresh:  func() error { return s.refreshTables(nil) },
+		Refresh:  func() error { return s.refreshTables(s.app.step) },
 		Replaced: s.rescueMarksOf,
 		Warn:     func(message string) { s.app.log.Warn(message) },
 		Note:     func(message string) { s.app.log.Info(message) },
 		Progress: func(done, total int) { show.report("stage", int64(done), int64(total)) },
+		Step:     s.app.step,
 	}
 	if slices.ContainsFunc(s.config.Inventory, func(i inventoryConfig) bool { return i.Kind == "etch" }) {
 		m.Table = compileTable

@@ -28,19 +28,19 @@ func (s *site) source(clock func() time.Time, show *progress) source.Source {
 		return source.NewSVN(source.SVNOptions{
 			Dir: s.layout.Trunk(), Base: s.layout.Base, URL: w.URL, Timeout: w.Timeout, Auth: auth,
 			IsTagstate: func(path string) bool { return slices.Contains(s.config.Tagstate, path) },
-			Discard:    s.layout.Discarded(), Progress: show.report, BeforeReplace: s.rescueMarks, Now: clock,
+			Discard:    s.layout.Discarded(), Progress: show.report, BeforeReplace: s.rescueMarks, Now: clock, Step: s.app.step,
 		})
 	case "cvs":
 		return source.NewCVS(source.CVSOptions{
 			Dir: s.layout.Trunk(), URL: w.URL, Module: w.Module, Branch: w.Branch, Timeout: w.Timeout, Auth: auth,
-			Discard: s.layout.Discarded(), Progress: show.report, BeforeReplace: s.rescueMarks, Now: clock,
+			Discard: s.layout.Discarded(), Progress: show.report, BeforeReplace: s.rescueMarks, Now: clock, Step: s.app.step,
 		})
 	case "dir":
 		return source.NewDir(source.DirOptions{Dir: s.layout.Trunk(), TreeHash: treeHash})
 	}
 	return source.NewGit(source.GitOptions{
 		Dir: s.layout.Trunk(), URL: w.URL, Branch: w.Branch, Timeout: w.Timeout, Auth: auth,
-		Discard: s.layout.Discarded(), Progress: show.report, BeforeReplace: s.rescueMarks, Now: clock,
+		Discard: s.layout.Discarded(), Progress: show.report, BeforeReplace: s.rescueMarks, Now: clock, Step: s.app.step,
 	})
 }
 
@@ -65,6 +65,13 @@ func (s *site) sourceKind() string {
 		return "dir"
 	}
 	return "git"
+}
+
+// baseIsWorkingCopy reports whether the base itself is the working copy, as it may be with Subversion.
+func (s *site) baseIsWorkingCopy() bool {
+	_, own := os.Lstat(filepath.Join(s.layout.Trunk(), ".svn"))
+	_, base := os.Lstat(filepath.Join(s.layout.Base, ".svn"))
+	return s.sourceKind() == "svn" && own != nil && base == nil
 }
 
 // treeHash names a plain tree by the hash that its manifest will have. One that can have no manifest, since a path

@@ -63,7 +63,10 @@ func newCheckout(root int, common string, w *worktree) (*checkout, error) {
 }
 
 func (c *checkout) close() error {
-	return errors.Join(c.tmp.Close(), os.RemoveAll(filepath.Join(c.gitDir, temporaryDir)))
+	err := labelled(c.step, "remove temporary directory", func() error {
+		return os.RemoveAll(filepath.Join(c.gitDir, temporaryDir))
+	})
+	return errors.Join(c.tmp.Close(), err)
 }
 
 // write writes what the actions want. stat of each action's path is returned in the order of actions.

@@ -92,7 +92,7 @@ func (c *contents) versionIn(commit plumbing.Hash, path string) (*treeFile, erro
 	}
 	root, err := o.commit(commit)
 	if err == nil {
-		f, ok, lookup := findInTree(o, root.TreeHash, path)
+		f, ok, lookup := findInTree(o, root.Tree, path)
 		if ok {
 			return &f, nil
 		}

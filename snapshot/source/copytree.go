@@ -101,7 +101,7 @@ func (c *TreeCopier) copyFile(from int, name string, to int, st unix.Stat_t) (er
 	}
 	out := os.NewFile(uintptr(fd), name)
 	_, err = io.Copy(out, in)
-	times := []unix.Timeval{unix.NsecToTimeval(unix.TimespecToNsec(st.Atim)), unix.NsecToTimeval(unix.TimespecToNsec(st.Mtim))}
+	times := []unix.Timeval{unix.NsecToTimeval(st.Atim.Nano()), unix.NsecToTimeval(st.Mtim.Nano())}
 	// What is copied may be removed next.
 	err = errors.Join(err, unix.Fchmod(fd, st.Mode&0o777), unix.Futimes(fd, times), out.Sync(), out.Close())
 	if err != nil {

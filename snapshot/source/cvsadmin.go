@@ -39,8 +39,8 @@ func (e cvsEntry) line() string {
 
 // cvsAdmin is what all the CVS directories of a working copy say.
 type cvsAdmin struct {
-	files   []cvsEntry // sorted by path
-	dirs    []string   // those that are checked out, sorted; the root is empty
+	files   []cvsEntry        // sorted by path
+	dirs    []string          // those that are checked out, sorted; the root is empty
 	entries [sha256.Size]byte // a hash of the paths, revisions and options
 	digest  [sha256.Size]byte // a hash of all but the times
 }

@@ -3,6 +3,7 @@ package source
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"time"
 )
@@ -32,7 +33,7 @@ func (r *cvsRun) logNewest(ctx context.Context, span string) (time.Time, error) 
 	if span != "" {
 		args = append(args, "-d", span)
 	}
-	text, err := r.session.run(ctx, r.root, append(args, r.origin.module)...)
+	text, err := r.session.run(ctx, filepath.Dir(r.root), append(args, r.origin.module)...)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("finding the date of the newest commit: %w", err)
 	}

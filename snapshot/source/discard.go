@@ -21,6 +21,9 @@ const (
 	discardMode   = 0o700
 )
 
+// DiscardName is what the name of a directory that is set aside at the time given begins with.
+func DiscardName(at time.Time) string { return at.UTC().Format(discardLayout) }
+
 // ParseDiscard returns the time, in UTC, at which a directory of that name was set aside, and false if it is none of
 // ours. The name begins with the time; a dash and further words may follow.
 func ParseDiscard(name string) (time.Time, bool) {
@@ -133,7 +136,7 @@ func (d *discarder) begin() error {
 	if err := takeStep(d.step, "make discard directory"); err != nil {
 		return err
 	}
-	name := filepath.Join(d.base, d.now().UTC().Format(discardLayout))
+	name := filepath.Join(d.base, DiscardName(d.now()))
 	dir := name
 	for n := 1; ; n++ {
 		err := os.Mkdir(dir, discardMode)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -250,10 +251,10 @@ func (g *Git) update(ctx context.Context, damage error) (Outcome, error) {
 	}
 	fresh, err := g.rebuild(ctx, r, err)
 	if err != nil {
-		return Outcome{}, err
+		return first, err
 	}
 	out, err := g.apply(ctx, fresh.repository, fresh.follow)
-	out.Warnings = append(fresh.warnings, out.Warnings...)
+	out.Warnings = slices.Concat(first.Warnings, fresh.warnings, out.Warnings)
 	out.Rewritten = out.Rewritten || fresh.rewritten
 	out.Discarded = cmp.Or(out.Discarded, first.Discarded)
 	out.Previous = ""
@@ -286,10 +287,10 @@ func (g *Git) apply(ctx context.Context, r *repository, f follow) (Outcome, erro
 	if err != nil {
 		return Outcome{}, err
 	}
-	if commit.TreeHash == emptyTree {
+	if commit.Tree == emptyTree {
 		return Outcome{}, fmt.Errorf("upstream's revision %s has no files at all: it is not followed", f.target)
 	}
-	out := Outcome{Revision: Revision{ID: f.target.String(), Time: commit.Committer.When.UTC()}}
+	out := Outcome{Revision: Revision{ID: f.target.String(), Time: commit.Time.UTC()}}
 	if err := g.compareHistory(ctx, objs, r, f, &out); err != nil {
 		return Outcome{}, err
 	}
@@ -477,7 +478,7 @@ func (g *Git) revision(ctx context.Context, r *repository, h plumbing.Hash) (Rev
 	if err := checkConnected(ctx, r.commonDir, h, plumbing.ZeroHash); err != nil {
 		return Revision{}, err
 	}
-	return Revision{ID: h.String(), Time: commit.Committer.When.UTC()}, nil
+	return Revision{ID: h.String(), Time: commit.Time.UTC()}, nil
 }
 
 // Tree lists a revision as it is to be published.

@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 
 	githttp "github.com/go-git/go-git/v5/plumbing/transport/http"
 	"github.com/kevinburke/ssh_config"
@@ -146,15 +147,20 @@ func (u gitURL) address(defaultPort string) string {
 	return net.JoinHostPort(u.host, u.port)
 }
 
+// Expressions are compiled when they are needed: every run of the resolver would wait for them.
 var (
-	urlUserinfo = regexp.MustCompile(`(?i)\b([a-z][a-z0-9+.-]*)://([^/?#\s"'@]*(?:@[^/?#\s"'@]*)*)@`)
-	urlQuery    = regexp.MustCompile(`(?i)\b(https?://[^\s"'?#]+)\?[^\s"'#]+`)
+	urlUserinfo = lazyRegexp(`(?i)\b([a-z][a-z0-9+.-]*)://([^/?#\s"'@]*(?:@[^/?#\s"'@]*)*)@`)
+	urlQuery    = lazyRegexp(`(?i)\b(https?://[^\s"'?#]+)\?[^\s"'#]+`)
 )
+
+func lazyRegexp(expr string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })
+}
 
 // redact removes what may be secret from a text for a message: passwords in URLs, user names in web
 // URLs (which are often tokens), the queries of those, and every one of secrets.
 func redact(text string, secrets ...string) string {
-	text = urlUserinfo.ReplaceAllStringFunc(text, func(match string) string {
+	text = urlUserinfo().ReplaceAllStringFunc(text, func(match string) string {
 		scheme, userinfo, _ := strings.Cut(match, "://")
 		userinfo = strings.TrimSuffix(userinfo, "@")
 		name, _, hasPassword := strings.Cut(userinfo, ":")
@@ -166,7 +172,7 @@ func redact(text string, secrets ...string) string {
 		}
 		return match
 	})
-	text = urlQuery.ReplaceAllString(text, "$1?***")
+	text = urlQuery().ReplaceAllString(text, "$1?***")
 	for _, secret := range secrets {
 		for _, form := range []string{secret, url.QueryEscape(secret), url.PathEscape(secret)} {
 			if len(form) > 0 {

@@ -41,16 +41,12 @@ func (g *Git) Clone(ctx context.Context) (out Outcome, err error) {
 
 // cloneInto makes a whole working copy in an empty directory.
 func (g *Git) cloneInto(ctx context.Context, dir, rawURL string) (out Outcome, err error) {
-	if err := os.Chmod(dir, 0o755); err != nil {
-		return out, err
-	}
 	gitDir := filepath.Join(dir, ".git")
-	if err := makeDirs(gitDir); err != nil {
-		return out, err
-	}
 	r := &repository{root: dir, gitLayout: gitLayout{gitDir, gitDir}, config: newConfig(rawURL)}
 	r.refs = gitRefs{r.gitLayout, g.o.Step}
-	err = labelled(g.o.Step, "write repository", func() error { return initRepository(gitDir, r.config) })
+	err = labelled(g.o.Step, "write repository", func() error {
+		return errors.Join(os.Chmod(dir, 0o755), initRepository(gitDir, r.config))
+	})
 	if err != nil {
 		return out, err
 	}

@@ -39,16 +39,19 @@ func replaceDurably(tempDir, name string, content []byte, mode os.FileMode, hook
 	}()
 	err = labelled(hook, "write "+base, func() error {
 		_, err := f.Write(content)
-		return err
+		return errors.Join(err, f.Chmod(mode))
 	})
-	if err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close()); err != nil {
+	if err == nil {
+		err = labelled(hook, "sync "+base, f.Sync)
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}
 	err = labelled(hook, "rename "+base, func() error { return os.Rename(f.Name(), name) })
 	if err != nil {
 		return err
 	}
-	return fsyncDir(filepath.Dir(name))
+	return labelled(hook, "sync directory of "+base, func() error { return fsyncDir(filepath.Dir(name)) })
 }
 
 // tempPrefix begins the names of all that we make in a repository for a while. No name that git

@@ -295,7 +295,7 @@ func (g *Git) exchange(root, fresh string) error {
 	if err != nil {
 		return fmt.Errorf("exchanging %q and %q: %w", dotGit, fresh, err)
 	}
-	if err := fsyncDir(root); err != nil {
+	if err := labelled(g.o.Step, "sync repository's directory", func() error { return fsyncDir(root) }); err != nil {
 		return err
 	}
 	return labelled(g.o.Step, "remove old repository", func() error {
@@ -317,10 +317,10 @@ func exchangeInTwo(root, fresh string) error {
 }
 
 // restoreReplaced gives .git its place back.
-func restoreReplaced(root string) error {
+func (g *Git) restoreReplaced(root string) error {
 	dotGit, replaced := filepath.Join(root, ".git"), filepath.Join(root, replacedName)
 	if exists(dotGit) || !exists(replaced) {
 		return nil
 	}
-	return os.Rename(replaced, dotGit)
+	return labelled(g.o.Step, "restore repository", func() error { return os.Rename(replaced, dotGit) })
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
-	"github.com/go-git/go-git/v5/plumbing/object"
 )
 
 const (
@@ -106,7 +105,7 @@ func filesOf(ctx context.Context, objs *objects, commit plumbing.Hash) (map[stri
 	if err != nil {
 		return nil, err
 	}
-	list, err := listTree(ctx, objs, c.TreeHash)
+	list, err := listTree(ctx, objs, c.Tree)
 	files := map[string]treeFile{}
 	for _, file := range list {
 		if file.isFile() {
@@ -150,13 +149,13 @@ func isAncestor(ctx context.Context, objs *objects, old, target plumbing.Hash) (
 		if err := ctx.Err(); err != nil {
 			return false, err
 		}
-		c := heap.Pop(&w.queue).(*object.Commit)
-		if c.Committer.When.Before(sought.Committer.When) {
+		c := heap.Pop(&w.queue).(*commit)
+		if c.Time.Before(sought.Time) {
 			stale++
 		} else {
 			stale = 0
 		}
-		for _, parent := range c.ParentHashes {
+		for _, parent := range c.Parents {
 			if parent == old {
 				return true, nil
 			}
@@ -188,18 +187,18 @@ func (a *ancestry) push(h plumbing.Hash) error {
 }
 
 // newestFirst is a heap of commits by the time of committing.
-type newestFirst []*object.Commit
+type newestFirst []*commit
 
 func (q newestFirst) Len() int { return len(q) }
 
 func (q newestFirst) Less(i, j int) bool { return q.when(i).After(q.when(j)) }
 
-func (q newestFirst) when(i int) time.Time { return q[i].Committer.When }
+func (q newestFirst) when(i int) time.Time { return q[i].Time }
 
 func (q newestFirst) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
 
 // Push is for the package heap.
-func (q *newestFirst) Push(c any) { *q = append(*q, c.(*object.Commit)) }
+func (q *newestFirst) Push(c any) { *q = append(*q, c.(*commit)) }
 
 // Pop is for the package heap.
 func (q *newestFirst) Pop() any {

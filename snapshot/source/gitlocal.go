@@ -240,8 +240,8 @@ func (p *picker) commits(want plumbing.Hash) error {
 		if len(newestFirst) > pickLimit {
 			return errTooMany
 		}
-		trees[c.Hash] = c.TreeHash
-		next = append(next, c.ParentHashes...)
+		trees[c.Hash] = c.Tree
+		next = append(next, c.Parents...)
 	}
 	for i := len(newestFirst) - 1; i >= 0; i-- {
 		if err := p.tree(trees[newestFirst[i]]); err != nil {
@@ -288,7 +288,7 @@ func (l *local) copyAll(ctx context.Context, into *objectStore) error {
 	if c.dir, err = into.staging(); err != nil {
 		return err
 	}
-	defer os.RemoveAll(c.dir)
+	defer into.unstage(c.dir)
 	// Objects of their own first: if they are packed meanwhile, the pack is found afterwards.
 	for _, dir := range dirs {
 		if err := c.looseObjects(filepath.Join(dir, "objects")); err != nil {

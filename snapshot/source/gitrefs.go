@@ -287,10 +287,17 @@ func (r gitRefs) makeRoom(name string) error {
 			return err
 		}
 	}
-	if err := os.RemoveAll(file); err != nil { // directories without refs
-		return err
+	if info, err := os.Lstat(file); err == nil && info.IsDir() { // without refs
+		err := labelled(r.step, "remove directory of refs", func() error { return os.RemoveAll(file) })
+		if err != nil {
+			return err
+		}
 	}
-	return makeDirs(filepath.Dir(file))
+	dir := filepath.Dir(file)
+	if exists(dir) {
+		return nil
+	}
+	return labelled(r.step, "make directory of refs", func() error { return makeDirs(dir) })
 }
 
 // remove deletes a remote-tracking ref that is in the way of another ref.

@@ -77,7 +77,7 @@ func (h housekeeper) packLoose(loose []plumbing.Hash) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer h.store.unstage(dir)
 	if err := h.store.addPacked(dir, objs, loose); err != nil {
 		return err
 	}
@@ -172,7 +172,7 @@ func (h housekeeper) joinPacks() error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer h.store.unstage(dir)
 	if err := h.store.join(dir, kept); err != nil {
 		return err
 	}

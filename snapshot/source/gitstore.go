@@ -16,7 +16,6 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/filemode"
 	"github.com/go-git/go-git/v5/plumbing/format/idxfile"
 	"github.com/go-git/go-git/v5/plumbing/format/packfile"
-	"github.com/go-git/go-git/v5/plumbing/object"
 )
 
 const (
@@ -66,7 +65,7 @@ func (s *objectStore) haves() ([]plumbing.Hash, error) {
 			continue // a ref to something else or to nothing: not one of ours
 		}
 		haves = append(haves, h)
-		next = append(next, commit.ParentHashes...)
+		next = append(next, commit.Parents...)
 	}
 	return haves, nil
 }
@@ -137,7 +136,12 @@ func (p *incomingPack) Write(data []byte) (int, error) {
 // discard forgets a pack, or what is left of it after keep.
 func (p *incomingPack) discard() {
 	_ = p.file.Close()
-	_ = os.RemoveAll(p.dir)
+	p.store.unstage(p.dir)
+}
+
+// unstage removes what staging has made. What stays is removed by the next run.
+func (s *objectStore) unstage(dir string) {
+	_ = s.step("remove staged objects", func() error { return os.RemoveAll(dir) })
 }
 
 // keep checks the pack and adds its objects to the repository.
@@ -184,26 +188,23 @@ func (p *incomingPack) check() error {
 // index first, and use neither without the other.
 func (s *objectStore) addPack(stem string, checksum plumbing.Hash) error {
 	packDir := filepath.Join(s.dir(), "pack")
-	if err := makeDirs(packDir); err != nil {
+	err := s.step("protect pack", func() error {
+		return errors.Join(makeDirs(packDir), os.Chmod(stem+".idx", 0o444), os.Chmod(stem+".pack", 0o444))
+	})
+	if err != nil {
 		return err
-	}
-	kinds := []string{"idx", "pack"}
-	for _, kind := range kinds {
-		if err := os.Chmod(stem+"."+kind, 0o444); err != nil {
-			return err
-		}
 	}
 	if err := s.step("sync pack", func() error { return flushFS(packDir) }); err != nil {
 		return err
 	}
-	for _, kind := range kinds {
+	for _, kind := range []string{"idx", "pack"} {
 		name := filepath.Join(packDir, "pack-"+checksum.String()+"."+kind)
 		err := s.step("rename "+kind, func() error { return os.Rename(stem+"."+kind, name) })
 		if err != nil {
 			return err
 		}
 	}
-	return fsyncDir(packDir)
+	return s.step("sync pack names", func() error { return fsyncDir(packDir) })
 }
 
 // unpack writes the objects of a small pack as files of their own.
@@ -282,7 +283,10 @@ func (b *looseBatch) commit() error {
 	}
 	for _, name := range b.names {
 		to := b.store.loosePath(name)
-		err := makeDirs(filepath.Dir(to))
+		var err error
+		if dir := filepath.Dir(to); !exists(dir) {
+			err = b.store.step("make object directory", func() error { return makeDirs(dir) })
+		}
 		if err == nil {
 			err = b.store.step("rename object", func() error {
 				return os.Rename(filepath.Join(b.dir, name.String()), to)
@@ -313,13 +317,13 @@ func checkConnected(ctx context.Context, gitDir string, target, known plumbing.H
 	}
 	c := connectivity{objs: objs, names: names, seen: map[plumbing.Hash]bool{}}
 	if known.IsZero() {
-		return c.tree(ctx, commit.TreeHash, plumbing.ZeroHash)
+		return c.tree(ctx, commit.Tree, plumbing.ZeroHash)
 	}
 	old, err := objs.commit(known)
 	if err != nil {
 		return err
 	}
-	return c.tree(ctx, commit.TreeHash, old.TreeHash)
+	return c.tree(ctx, commit.Tree, old.Tree)
 }
 
 type connectivity struct {
@@ -340,7 +344,7 @@ func (c *connectivity) tree(ctx context.Context, h, known plumbing.Hash) error {
 	if err != nil {
 		return err
 	}
-	before := map[string]object.TreeEntry{}
+	before := map[string]treeEntry{}
 	if !known.IsZero() {
 		old, err := c.objs.tree(known)
 		if err != nil {
@@ -377,7 +381,7 @@ func (s *objectStore) addFrom(src *objects, list []plumbing.Hash) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer s.unstage(dir)
 	if len(list) >= looseLimit {
 		return s.addPacked(dir, src, list)
 	}

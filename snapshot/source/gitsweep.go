@@ -16,7 +16,7 @@ func (g *Git) sweep() error {
 	if err != nil {
 		return fmt.Errorf("opening the working copy: %w", err)
 	}
-	if err := restoreReplaced(root); err != nil {
+	if err := g.restoreReplaced(root); err != nil {
 		return err
 	}
 	sweepPrefix(filepath.Dir(root), clonePrefix(root), g.o.Step)

@@ -53,7 +53,8 @@ func lockIndex(ctx context.Context, w *worktree) (*indexLock, error) {
 			if !ours {
 				l.warning = fmt.Sprintf("git's lock %q had been left behind and was taken over", path)
 			}
-			if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			err := labelled(w.step, "take over index lock", func() error { return os.Remove(path) })
+			if err != nil && !errors.Is(err, os.ErrNotExist) {
 				return nil, fmt.Errorf("taking over the lock of the index: %w", err)
 			}
 		case polls >= lockGiveUp:
@@ -119,7 +120,10 @@ func (l *indexLock) replace(entries []indexEntry) (checksum [sha1.Size]byte, err
 		return checksum, err
 	}
 	checksum, err = writeIndex(f, entries)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+	if err == nil {
+		err = labelled(l.step, "sync index", f.Sync)
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
 		err = takeStep(l.step, "rename index")
 	}
 	if err == nil {

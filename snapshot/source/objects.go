@@ -16,8 +16,6 @@ import (
 	"github.com/go-git/go-billy/v5/osfs"
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/cache"
-	"github.com/go-git/go-git/v5/plumbing/filemode"
-	"github.com/go-git/go-git/v5/plumbing/object"
 	"github.com/go-git/go-git/v5/storage/filesystem"
 )
 
@@ -101,16 +99,13 @@ func (o *objects) Close() error {
 }
 
 // commit reads a commit.
-func (o *objects) commit(h plumbing.Hash) (*object.Commit, error) {
+func (o *objects) commit(h plumbing.Hash) (*commit, error) {
 	data, err := o.read(plumbing.CommitObject, h, maxTreeObject)
 	if err != nil {
 		return nil, err
 	}
-	encoded := &plumbing.MemoryObject{}
-	encoded.SetType(plumbing.CommitObject)
-	_, _ = encoded.Write(data) // to memory
-	c := &object.Commit{}
-	if err := guard(func() error { return c.Decode(encoded) }); err != nil {
+	c, err := parseCommit(data)
+	if err != nil {
 		return nil, fmt.Errorf("commit %s is malformed: %w", h, err)
 	}
 	c.Hash = h
@@ -118,7 +113,7 @@ func (o *objects) commit(h plumbing.Hash) (*object.Commit, error) {
 }
 
 // tree reads one tree. Nothing is checked in its entries but their form.
-func (o *objects) tree(h plumbing.Hash) ([]object.TreeEntry, error) {
+func (o *objects) tree(h plumbing.Hash) ([]treeEntry, error) {
 	data, err := o.read(plumbing.TreeObject, h, maxTreeObject)
 	if err != nil {
 		return nil, err
@@ -266,31 +261,6 @@ func guard(read func() error) (err error) {
 		}
 	}()
 	return read()
-}
-
-// parseTree splits the bytes of a tree object.
-func parseTree(data []byte) ([]object.TreeEntry, error) {
-	var entries []object.TreeEntry
-	for len(data) > 0 {
-		space := bytes.IndexByte(data, ' ')
-		if space < 1 || space > 7 {
-			return nil, fmt.Errorf("no mode in entry %d", len(entries)+1)
-		}
-		mode, err := strconv.ParseUint(string(data[:space]), 8, 32)
-		if err != nil {
-			return nil, fmt.Errorf("mode %q in entry %d", data[:space], len(entries)+1)
-		}
-		data = data[space+1:]
-		end := bytes.IndexByte(data, 0)
-		if end < 0 || len(data)-end-1 < len(plumbing.ZeroHash) {
-			return nil, fmt.Errorf("entry %d is cut off", len(entries)+1)
-		}
-		e := object.TreeEntry{Name: string(data[:end]), Mode: filemode.FileMode(mode)}
-		data = data[end+1:]
-		data = data[copy(e.Hash[:], data):]
-		entries = append(entries, e)
-	}
-	return entries, nil
 }
 
 // withAlternates returns gitDir and the repositories whose objects it borrows.

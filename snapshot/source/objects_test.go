@@ -13,7 +13,6 @@ import (
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/filemode"
-	"github.com/go-git/go-git/v5/plumbing/object"
 )
 
 // someBytes are bytes that do not compress, the same each time.
@@ -68,7 +67,7 @@ func TestObjectsReadsBlobsOfEverySizeLooseAndPacked(t *testing.T) {
 		for h, data := range blobs {
 			readsBlob(t, o, h, data)
 		}
-		if c, err := o.commit(commit); err != nil || c.Committer.When.Unix() != 1700000000 {
+		if c, err := o.commit(commit); err != nil || c.Time.Unix() != 1700000000 {
 			t.Fatalf("commit: %v, %v", c, err)
 		}
 	}
@@ -285,9 +284,30 @@ func FuzzParseTree(f *testing.F) {
 func TestParseTreeReadsModesAndNames(t *testing.T) {
 	h := plumbing.NewHash(strings.Repeat("ab", 20))
 	entries, err := parseTree([]byte("100664 a b\x00" + string(h[:]) + "040000 \xff\n\x00" + string(h[:])))
-	want := []object.TreeEntry{{Name: "a b", Mode: filemode.Deprecated, Hash: h}, {Name: "\xff\n",
+	want := []treeEntry{{Name: "a b", Mode: filemode.Deprecated, Hash: h}, {Name: "\xff\n",
 		Mode: filemode.Dir, Hash: h}}
 	if err != nil || fmt.Sprint(entries) != fmt.Sprint(want) {
 		t.Errorf("parsed %v (%v), want %v", entries, err, want)
+	}
+}
+
+func TestParseCommitReadsWhatIsNeeded(t *testing.T) {
+	tree, one, two := strings.Repeat("ab", 20), strings.Repeat("01", 20), strings.Repeat("02", 20)
+	author := "author A <a@example.com> 1600000000 +0200\n"
+	c, err := parseCommit([]byte("tree " + tree + "\nparent " + one + "\nparent " + two + "\n" + author +
+		"committer A > B <b@example.com> 1700000000 -0800\ngpgsig -----BEGIN\n parent x\n\ntree of life\nparent none\n"))
+	if err != nil || c.Tree.String() != tree || len(c.Parents) != 2 || c.Parents[1].String() != two || c.Time.Unix() != 1700000000 {
+		t.Errorf("got %+v, %v", c, err)
+	}
+	for text, want := range map[string]int64{"committer A <a> nonsense +0000": 0, "committer": 0, "committer A <a>": 0, "committer A <a> -5 +0000": -5} {
+		if c, err := parseCommit([]byte("tree " + tree + "\n" + text + "\n\n")); err != nil || c.Time.Unix() != want {
+			t.Errorf("%q: %+v, %v", text, c, err)
+		}
+	}
+	for _, text := range []string{"", "\n\n", "parent " + one + "\n\n", "tree abc\n\n", "tree " + tree + "\nparent x\n\n",
+		author + "tree " + tree + "\n\n", "tree " + strings.Repeat("0", 40) + "\n\n"} {
+		if c, err := parseCommit([]byte(text)); err == nil {
+			t.Errorf("%q was taken for %+v", text, c)
+		}
 	}
 }

@@ -54,7 +54,7 @@ func placeClone(temp, root string, step func(string) error) error {
 	if err != nil {
 		return fmt.Errorf("moving the clone into place: %w", err)
 	}
-	return fsyncDir(filepath.Dir(root))
+	return labelled(step, "sync clone's directory", func() error { return fsyncDir(filepath.Dir(root)) })
 }
 
 // sweepPrefix removes what begins with prefix in a directory. What cannot be removed is only in the way

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -161,13 +162,16 @@ func (r *svnRun) rel() string {
 	return rel
 }
 
-// finish completes the outcome.
-func (r *svnRun) finish() {
-	r.discard.close()
-	r.out.Discarded = r.discard.dir
-	if w := r.discard.warning(); w != "" {
+// nextDiscard notes what was set aside, and lets more be set aside in a directory of its own: what was put in the
+// place of something that was set aside may be local, too.
+func (r *svnRun) nextDiscard() {
+	d := r.discard
+	d.close()
+	r.out.Discarded = cmp.Or(r.out.Discarded, d.dir)
+	if w := d.warning(); w != "" {
 		r.out.Warnings = append(r.out.Warnings, w)
 	}
+	r.discard = discarder{base: d.base, now: d.now, step: d.step}
 }
 
 // Current returns the revision that is checked out, if it is whole: all of one revision, with no part left out.

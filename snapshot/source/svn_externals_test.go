@@ -9,45 +9,60 @@ import (
 	"testing"
 )
 
-func TestSVNExternalTargets(t *testing.T) {
-	for value, want := range map[string]string{
-		"":                                       "",
-		"^/a b\n":                                "d/b",
-		"^/a b\r\n\r\n# comment\n  ^/c  e/f  \n": "d/b d/e/f",
-		"-r 12 ^/a b":                            "d/b",
-		"-r12 ^/a@7 b":                           "d/b",
-		"http://h/x b":                           "d/b",
-		"//h/x b":                                "d/b",
-		"../x b":                                 "d/b",
-		"/x b":                                   "d/b",
-		"b http://h/x":                           "d/b",
-		"b -r 12 http://h/x":                     "d/b",
-		"b -r12 http://h/x":                      "d/b",
-		`^/a "with blank"`:                       "d/with blank",
-		`^/a with\ blank`:                        "d/with blank",
-		`"^/with blank" 'b c'`:                   "d/b c",
-		"^/a ./b/":                               "d/b",
-		"^/a -rb":                                "d/-rb",
-		"^/a":                                    "",
-		"^/a b c d e":                            "",
+func TestParseSVNExternals(t *testing.T) {
+	for value, want := range map[string][]svnExternal{
+		"":                                       nil,
+		"^/a b\n":                                {{"d", "d/b", "^/a", ""}},
+		"^/a b\r\n\r\n# comment\n  ^/c  e/f  \n": {{"d", "d/b", "^/a", ""}, {"d", "d/e/f", "^/c", ""}},
+		"-r 12 ^/a b":                            {{"d", "d/b", "^/a", "12"}},
+		"-r12 ^/a@7 b":                           {{"d", "d/b", "^/a", "12"}},
+		"^/a@7 b":                                {{"d", "d/b", "^/a", "7"}},
+		"http://u@h/x b":                         {{"d", "d/b", "http://u@h/x", ""}},
+		"//h/x b":                                {{"d", "d/b", "//h/x", ""}},
+		"../x b":                                 {{"d", "d/b", "../x", ""}},
+		"/x b":                                   {{"d", "d/b", "/x", ""}},
+		"b http://h/x":                           {{"d", "d/b", "http://h/x", ""}},
+		"b -r 12 http://h/x@y":                   {{"d", "d/b", "http://h/x@y", "12"}},
+		"b -r12 http://h/x":                      {{"d", "d/b", "http://h/x", "12"}},
+		`^/a "with blank"`:                       {{"d", "d/with blank", "^/a", ""}},
+		`^/a with\ blank`:                        {{"d", "d/with blank", "^/a", ""}},
+		`"^/with blank" 'b c'`:                   {{"d", "d/b c", "^/with blank", ""}},
+		"^/a ./b/":                               {{"d", "d/b", "^/a", ""}},
+		"^/a -rb":                                {{"d", "d/-rb", "^/a", ""}},
+		"^/a":                                    nil,
+		"^/a b c d e":                            nil,
 	} {
-		if got := strings.Join(externalTargets("d", value), " "); got != want {
+		if got := parseExternals("d", value); !slices.Equal(got, want) {
 			t.Errorf("%q: %q, want %q", value, got, want)
 		}
 	}
-	if got := externalTargets(".", "^/a b"); !slices.Equal(got, []string{"b"}) {
-		t.Errorf("of the root: %q", got)
+}
+
+func TestSVNExternalURLsAreResolved(t *testing.T) {
+	above := svnInfo{URL: "svn://h:1/repo/trunk/d%20e", Root: "svn://h:1/repo"}
+	for url, want := range map[string]string{
+		"^/a":               "svn://h:1/repo/a",
+		"^/../other/a":      "svn://h:1/other/a",
+		"//i/x":             "svn://i/x",
+		"/other/x":          "svn://h:1/other/x",
+		"../x":              "svn://h:1/repo/trunk/x",
+		"../../with blank/": "svn://h:1/repo/with%20blank",
+		"http://h/x":        "http://h/x",
+	} {
+		if got := (svnExternal{url: url}).resolve(above); !sameSVN(got, want) {
+			t.Errorf("%q: %q, want %q", url, got, want)
+		}
 	}
 }
 
-func FuzzSVNExternalTargets(f *testing.F) {
-	for _, seed := range []string{"^/a b", "b -r 1 http://h/x", `^/a "x`, `\`, "-r", "# x", "a\tb\r\nc d"} {
+func FuzzParseSVNExternals(f *testing.F) {
+	for _, seed := range []string{"^/a b", "b -r 1 http://h/x", `^/a "x`, `\`, "-r", "# x", "a\tb\r\nc d", "a@1 b"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, value string) {
-		for _, target := range externalTargets("dir", value) {
-			if target != filepath.Clean(target) {
-				t.Errorf("%q: %q", value, target)
+		for _, e := range parseExternals("dir", value) {
+			if e.path != filepath.Clean(e.path) {
+				t.Errorf("%q: %q", value, e.path)
 			}
 		}
 	})
@@ -173,7 +188,8 @@ func TestSVNRemovedExternalsLeaveNothing(t *testing.T) {
 
 func TestSVNExternalThatCannotBeHadIsAnError(t *testing.T) {
 	c := withExternals(t)
-	c.externals("^/nowhere ext")
+	c.svn("propset", "-q", "svn:externals", "^/nowhere ext", "trunk")
+	c.svn("commit", "-q", "-m", "a mistake")
 	c.fails("nowhere")
 }
 

@@ -21,6 +21,12 @@ type svnCopy struct {
 func newSVNCopy(t *testing.T) *svnCopy {
 	t.Helper()
 	t.Parallel()
+	return serialSVNCopy(t)
+}
+
+// serialSVNCopy is newSVNCopy for a test that no other one may run beside.
+func serialSVNCopy(t *testing.T) *svnCopy {
+	t.Helper()
 	r := &svnRig{svnRepo: newSVNRepo(t), base: t.TempDir()}
 	r.url = "file://" + r.svnRepo.dir + "/trunk"
 	return &svnCopy{r, r.options(rigOptions{})}
@@ -60,7 +66,8 @@ func (c *svnCopy) exact() {
 	c.t.Helper()
 	listWorkingCopy(c.t, c.dir()).same(c.t, "the working copy", c.upstream())
 	for line := range strings.Lines(c.run(c.dir(), "svn", "status", "--no-ignore", "--ignore-externals")) {
-		if flags := strings.TrimSpace(line[:min(8, len(line))]); flags != "" && flags != "X" && !strings.HasPrefix(line, "---") {
+		flags := strings.TrimSpace(line[:min(8, len(line))])
+		if !slices.Contains([]string{"", "X", "K"}, flags) && !strings.HasPrefix(line, "---") {
 			c.t.Errorf("svn status says: %s", line)
 		}
 	}
@@ -235,6 +242,19 @@ func TestSVNUnusualNames(t *testing.T) {
 	c.update()
 	if len(told) != 9 {
 		t.Errorf("told of %q", told)
+	}
+	c.exports()
+}
+
+func TestSVNLocksOfFilesDoNotMatter(t *testing.T) {
+	c := clonedSVN(t)
+	c.propset("defaults.yml", "svn:needs-lock", "*")
+	c.update()
+	c.inside("lock", "defaults.yml", "source/etc/motd")
+	c.svn("lock", "--force", "trunk/source/etc/motd", "trunk/source/etc/hosts") // and one of them is stolen
+	c.commit(write("source/etc/motd", "changed\n"), write("source/usr/x", "changed\n"))
+	if out := c.update(); len(out.Warnings) > 0 {
+		t.Errorf("the outcome is %+v", out)
 	}
 	c.exports()
 }
@@ -507,7 +527,8 @@ func TestSVNResolveTakesRevisionsOnly(t *testing.T) {
 			t.Errorf("Resolve(%q): %v, %v", name, r, err)
 		}
 	}
-	for _, name := range []string{"", "-1", "--config-dir", "4", "2:3", "{now}", "{2026-01-01 09:00}", "BASE", "2 ", "r", "{1999-01-01}"} {
+	for _, name := range []string{"", "-1", "--config-dir", "4", "2:3", "{now}", "{2026-01-01 09:00}", "BASE", "2 ", "r",
+		"{1999-01-01}"} {
 		if r, err := c.source().Resolve(t.Context(), name); err == nil {
 			t.Errorf("Resolve(%q): %v", name, r)
 		}

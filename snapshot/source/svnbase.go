@@ -1,6 +1,7 @@
 package source
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -34,6 +35,7 @@ func (r *svnRun) lookOutside(ctx context.Context) (*svnOutside, error) {
 	if err != nil {
 		return nil, err
 	}
+	slices.SortFunc(entries, func(a, b svnStatus) int { return cmp.Compare(a.Path, b.Path) }) // directories first
 	found := &svnOutside{}
 	for _, e := range entries {
 		if e.Path == r.rel() || strings.HasPrefix(e.Path, r.rel()+"/") {

@@ -1,7 +1,6 @@
 package source
 
 import (
-	"cmp"
 	"context"
 	"encoding/xml"
 	"errors"
@@ -233,9 +232,6 @@ func isGone(err error) bool {
 
 // commitTime parses the time of a commit, which svn leaves out if nobody may know it.
 func commitTime(date string) time.Time {
-	t, err := time.Parse(time.RFC3339Nano, cmp.Or(date, "x"))
-	if err != nil {
-		return time.Time{}
-	}
+	t, _ := time.Parse(time.RFC3339Nano, date)
 	return t.UTC()
 }

@@ -32,7 +32,7 @@ func (s *SVN) Export(ctx context.Context, rev Revision, dir string, o ExportOpti
 		return r.exportOther(ctx, info.URL, rev, dir, o)
 	}
 	defer func() {
-		r.finish()
+		r.nextDiscard()
 		e.Warnings = r.out.Warnings
 	}()
 	return r.exportOwn(ctx, dir, o)
@@ -61,6 +61,9 @@ func (r *svnRun) exportOwn(ctx context.Context, dir string, o ExportOptions) (Ex
 	if after.info != f.info || after.whole() != nil {
 		return Export{}, errors.Join(errors.New("the working copy was updated while it was copied"), after.whole())
 	}
+	if f.hidden() {
+		r.warn("parts of the repository are not for this user to see, and are left out")
+	}
 	return Export{Revision: f.info.revision(), Entries: entries}, proveModes(entries, f.executable)
 }
 
@@ -75,7 +78,8 @@ func proveModes(entries []ExportedEntry, executable map[string]bool) error {
 }
 
 // exportOther exports a revision from the repository. Upstream has it where what is checked out was at that time.
-func (r *svnRun) exportOther(ctx context.Context, rawURL string, rev Revision, dir string, o ExportOptions) (Export, error) {
+func (r *svnRun) exportOther(ctx context.Context, rawURL string, rev Revision, dir string, o ExportOptions) (
+	Export, error) {
 	if o.Room != nil {
 		out, err := r.client.remote(ctx, rawURL, "list", "-R", "--xml", "-r", rev.ID, "--", peg(rawURL, "HEAD"))
 		if err != nil {

@@ -19,8 +19,9 @@ type svnFound struct {
 	info       svnInfo
 	status     []svnStatus
 	executable map[string]bool
-	targets    []string // where externals are to be
-	externals  []string // the directories below that are working copies of their own, sorted
+	defined    []svnExternal
+	externals  []string           // the directories below that are working copies of their own, sorted
+	infos      map[string]svnInfo // of the externals, files too, and of the directories that they are defined on
 	versions   map[string]svnVersion
 	sparse     bool // parts were left out on purpose
 }
@@ -44,17 +45,23 @@ func parseVersion(text string) (svnVersion, error) {
 
 // inspect looks at the working copy. It changes nothing.
 func (r *svnRun) inspect(ctx context.Context) (*svnFound, error) {
-	w, err := walkSVN(ctx, r.root)
-	if err != nil {
-		return nil, err
+	f := &svnFound{versions: map[string]svnVersion{}}
+	var w *svnWalker
+	var walkErr, askErr error
+	_ = sideBySide(
+		func() error { w, walkErr = walkSVN(ctx, r.root); return nil },
+		func() error { askErr = f.ask(ctx, r.client); return nil },
+	)
+	if walkErr != nil {
+		return nil, walkErr
 	}
-	f := &svnFound{work: &w.found, strange: w.strange, versions: map[string]svnVersion{}}
-	if len(f.strange) > 0 {
-		f.info, err = r.client.info(ctx)
-		return f, err
+	f.work, f.strange = &w.found, w.strange
+	if len(f.strange) > 0 { // which svn stumbles over, or gives another name
+		info, err := r.client.info(ctx)
+		return &svnFound{work: f.work, strange: f.strange, info: info}, err
 	}
-	if err := f.ask(ctx, r.client); err != nil {
-		return nil, err
+	if askErr != nil {
+		return nil, askErr
 	}
 	if err := f.askExternals(ctx, r); err != nil {
 		return nil, err
@@ -105,7 +112,7 @@ func (f *svnFound) ask(ctx context.Context, c svnClient) error {
 			return err
 		},
 		func() error { return f.askExecutable(ctx, c, ".") },
-		func() error { return f.askTargets(ctx, c, ".") },
+		func() error { return f.askDefined(ctx, c, ".") },
 	)
 }
 
@@ -123,13 +130,13 @@ func (f *svnFound) askExecutable(ctx context.Context, c svnClient, dirs ...strin
 	return nil
 }
 
-func (f *svnFound) askTargets(ctx context.Context, c svnClient, dirs ...string) error {
+func (f *svnFound) askDefined(ctx context.Context, c svnClient, dirs ...string) error {
 	found, err := c.properties(ctx, "svn:externals", dirs)
 	if err != nil {
 		return err
 	}
 	for dir, value := range found {
-		f.targets = append(f.targets, externalTargets(dir, value)...)
+		f.defined = append(f.defined, parseExternals(dir, value)...)
 	}
 	return nil
 }
@@ -140,22 +147,22 @@ func (f *svnFound) askExternals(ctx context.Context, r *svnRun) error {
 	for _, d := range f.work.dirs {
 		dirs[d.path] = true
 	}
-	for todo := f.targets; len(todo) > 0; {
+	for todo := f.defined; len(todo) > 0; {
 		var pegged []string
-		for _, t := range todo {
-			if dirs[t] && !slices.Contains(f.externals, t) && exists(filepath.Join(r.root, t, svnDir)) {
-				f.externals = append(f.externals, t)
-				pegged = append(pegged, peg(t, ""))
+		for _, e := range todo {
+			if dirs[e.path] && !slices.Contains(f.externals, e.path) && exists(filepath.Join(r.root, e.path, svnDir)) {
+				f.externals = append(f.externals, e.path)
+				pegged = append(pegged, peg(e.path, ""))
 			}
 		}
 		if len(pegged) == 0 {
 			break
 		}
-		known := len(f.targets)
-		if err := errors.Join(f.askExecutable(ctx, r.client, pegged...), f.askTargets(ctx, r.client, pegged...)); err != nil {
+		known := len(f.defined)
+		if err := errors.Join(f.askExecutable(ctx, r.client, pegged...), f.askDefined(ctx, r.client, pegged...)); err != nil {
 			return err
 		}
-		todo = f.targets[known:]
+		todo = f.defined[known:]
 	}
 	slices.Sort(f.externals)
 	for _, dir := range f.externals {
@@ -167,7 +174,38 @@ func (f *svnFound) askExternals(ctx context.Context, r *svnRun) error {
 			return fmt.Errorf("the external %q: %w", dir, err)
 		}
 	}
-	return nil
+	return f.askInfos(ctx, r.client)
+}
+
+// askInfos asks svn what is checked out in the places of externals.
+func (f *svnFound) askInfos(ctx context.Context, c svnClient) error {
+	places := slices.Clone(f.externals)
+	for _, s := range f.status {
+		if s.Here.FileExternal {
+			places = append(places, s.Path)
+		}
+	}
+	for _, e := range f.defined {
+		places = append(places, e.dir)
+	}
+	if len(places) == 0 {
+		return nil
+	}
+	slices.Sort(places)
+	var targets strings.Builder
+	for _, place := range slices.Compact(places) {
+		targets.WriteString(peg(place, "") + "\n")
+	}
+	out, err := c.localInput(ctx, targets.String(), "info", "--xml", "--targets", "-")
+	if err != nil {
+		return err
+	}
+	infos, err := parseInfo(out)
+	f.infos = make(map[string]svnInfo, len(infos))
+	for _, i := range infos {
+		f.infos[i.Path] = i
+	}
+	return err
 }
 
 // sparse reports whether directories of the client's working copy were checked out in part. Otherwise what is missing
@@ -199,8 +237,15 @@ func (f *svnFound) whole() error {
 	if f.sparse {
 		return errors.New("parts of it are not checked out")
 	}
-	if missing := f.missingExternals(); len(missing) > 0 {
-		return fmt.Errorf("the external %s is missing", quotePath(missing[0]))
+	for _, e := range f.defined {
+		here, ok := f.infos[e.path]
+		switch {
+		case !ok:
+			return fmt.Errorf("the external %s is missing", quotePath(e.path))
+		case !e.is(here, f.infos[e.dir]):
+			return fmt.Errorf("the external %s is %s in revision %s, which is not what it should be", quotePath(e.path),
+				redact(here.URL), here.Revision)
+		}
 	}
 	return nil
 }
@@ -213,19 +258,6 @@ func (f *svnFound) hidden() bool {
 		}
 	}
 	return false
-}
-
-func (f *svnFound) missingExternals() []string {
-	there := map[string]bool{}
-	for _, dir := range f.externals {
-		there[dir] = true
-	}
-	for _, s := range f.status {
-		if s.Here.FileExternal {
-			there[s.Path] = true
-		}
-	}
-	return slices.DeleteFunc(slices.Clone(f.targets), func(t string) bool { return there[t] })
 }
 
 // svnLocal is something in the working copy that is not upstream's.
@@ -272,15 +304,17 @@ func (f *svnFound) litter() []string {
 	if len(holders) == 0 {
 		return nil
 	}
-	way := onTheWay(f.targets)
-	var found []string
-	for _, path := range holders {
-		if slices.Contains(f.targets, path) {
-			found = append(found, path)
+	var found, places []string
+	way := map[string]bool{}
+	for _, e := range f.defined {
+		places = append(places, e.path)
+		parentDirs(way, e.path)
+		if slices.Contains(holders, e.path) {
+			found = append(found, e.path)
 		}
 	}
 	check := func(path string) {
-		if isBelow(path, holders) && !way[path] && !slices.Contains(f.targets, path) && !isBelow(path, f.targets) &&
+		if isBelow(path, holders) && !way[path] && !slices.Contains(places, path) && !isBelow(path, places) &&
 			!isBelow(path, found) {
 			found = append(found, path)
 		}

@@ -21,6 +21,7 @@ type contentsFunc func(path string) []byte
 
 // clear sets aside what is local and makes svn restore what was checked out. upstream says what is to come.
 func (r *svnRun) clear(ctx context.Context, f *svnFound, local []svnLocal, upstream contentsFunc) error {
+	r.nextDiscard()
 	base, err := r.pristine(ctx, local)
 	if err != nil {
 		return err

@@ -27,7 +27,7 @@ func (s *SVN) Update(ctx context.Context) (out Outcome, err error) {
 		return Outcome{}, err
 	}
 	defer func() {
-		r.finish()
+		r.nextDiscard()
 		out = r.out
 		if err != nil {
 			err = redactError(fmt.Errorf("updating the working copy %q: %w", s.o.Dir, err))
@@ -81,11 +81,8 @@ func (r *svnRun) update(ctx context.Context) error {
 	if err := r.updateOutside(ctx, outside, up); err != nil {
 		return err
 	}
-	r.out.Revision = Revision{ID: f.info.Revision, Time: commitTime(f.info.Commit.Date)}
+	r.out.Revision = f.info.revision()
 	r.out.Changed += r.before.fileChanges(f.work)
-	if f.hidden() {
-		r.out.Warnings = append(r.out.Warnings, "parts of the repository are not for this user to see, and are left out")
-	}
 	return nil
 }
 
@@ -239,7 +236,7 @@ func (r *svnRun) settle(ctx context.Context, f *svnFound, up *svnUpstream) (_ *s
 	updated := false
 	for range maxPasses {
 		local := f.local()
-		stale := up != nil && len(f.strange) == 0 && (f.whole() != nil || len(f.targets) > 0 && !updated ||
+		stale := up != nil && len(f.strange) == 0 && (f.whole() != nil || len(f.defined) > 0 && !updated ||
 			f.info.Revision != up.Revision && !up.same)
 		if len(local) == 0 && !stale {
 			if err := f.whole(); err != nil {
@@ -287,10 +284,10 @@ func (r *svnRun) advance(ctx context.Context, f *svnFound, up *svnUpstream) erro
 	return r.write(ctx, "svn update", func() error {
 		if f.versions["."].switched { // which undoes it below, too
 			args := append([]string{"--ignore-ancestry"}, args...)
-			_, err := r.client.remote(ctx, up.URL, "switch", append(args, "-q", "--", peg(up.URL, up.Revision), ".")...)
+			_, err := r.client.remote(ctx, up.URL, "switch", append(args, "--", peg(up.URL, up.Revision), ".")...)
 			return err
 		}
-		_, err := r.client.remote(ctx, up.URL, "update", append(args, "-q", "--", ".")...)
+		_, err := r.client.remote(ctx, up.URL, "update", append(args, "--", ".")...)
 		return err
 	})
 }

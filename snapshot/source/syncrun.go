@@ -195,12 +195,17 @@ func (s *syncRun) settled() bool {
 // sweep removes what killed runs have left half written in the git directory.
 func (s *syncRun) sweep() error {
 	if info, err := os.Lstat(s.file("index")); err == nil && info.IsDir() {
-		if err := os.RemoveAll(s.file("index")); err != nil {
+		err := labelled(s.step, "remove directory index", func() error { return os.RemoveAll(s.file("index")) })
+		if err != nil {
 			return fmt.Errorf("removing a directory in the place of the index: %w", err)
 		}
 	}
-	for _, name := range []string{temporaryDir, newIndexName, stateName + ".tmp", journalName + ".tmp"} {
-		if err := os.RemoveAll(s.file(name)); err != nil {
+	for _, name := range []string{temporaryDir, newIndexName} {
+		if !exists(s.file(name)) {
+			continue
+		}
+		err := labelled(s.step, "remove leftover", func() error { return os.RemoveAll(s.file(name)) })
+		if err != nil {
 			return fmt.Errorf("removing what a killed run has left: %w", err)
 		}
 	}
@@ -238,7 +243,7 @@ func (s *syncRun) apply() (err error) {
 }
 
 // change brings the working copy itself to the target.
-func (s *syncRun) change() error {
+func (s *syncRun) change() (err error) {
 	writes, err := s.writes()
 	if err != nil {
 		return err
@@ -247,17 +252,14 @@ func (s *syncRun) change() error {
 	if err != nil {
 		return err
 	}
-	defer out.close() // what is left there is removed by the next run
+	defer func() { err = errors.Join(err, out.close()) }()
 	out.objects, out.conversion = s.store, map[string]conversion{}
 	for _, a := range writes {
 		if out.conversion[a.path], err = s.conversion(a.want); err != nil {
 			return err
 		}
 	}
-	if err := takeStep(s.step, "write journal"); err != nil {
-		return fmt.Errorf("writing the journal: %w", err)
-	}
-	if err := replaceFile(s.file(journalName), journalText(s.journal, s.target)); err != nil {
+	if err := s.replaceFile(journalName, journalText(s.journal, s.target)); err != nil {
 		return fmt.Errorf("writing the journal: %w", err)
 	}
 	if err := s.clear(); err != nil {
@@ -304,10 +306,7 @@ func (s *syncRun) record(lock *indexLock) error {
 		}
 	}
 	if state != s.state {
-		if err := takeStep(s.step, "write state"); err != nil {
-			return fmt.Errorf("writing what the index stands for: %w", err)
-		}
-		if err := replaceFile(s.file(stateName), state.String()); err != nil {
+		if err := s.replaceFile(stateName, state.String()); err != nil {
 			return fmt.Errorf("writing what the index stands for: %w", err)
 		}
 	}

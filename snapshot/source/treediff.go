@@ -8,7 +8,6 @@ import (
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/filemode"
-	"github.com/go-git/go-git/v5/plumbing/object"
 )
 
 // treeDiff compares two trees and descends only where their hashes differ.
@@ -51,7 +50,7 @@ func (d *treeDiff) compare(prefix string, from, to plumbing.Hash) error {
 	if err != nil {
 		return err
 	}
-	before := make(map[string]object.TreeEntry, len(old))
+	before := make(map[string]treeEntry, len(old))
 	for _, e := range old {
 		before[e.Name] = e
 	}
@@ -83,7 +82,7 @@ func (d *treeDiff) compare(prefix string, from, to plumbing.Hash) error {
 }
 
 // remove notes that an entry of the old tree is gone.
-func (d *treeDiff) remove(prefix string, e object.TreeEntry) error {
+func (d *treeDiff) remove(prefix string, e treeEntry) error {
 	path := prefix + e.Name
 	if e.Mode != filemode.Dir {
 		d.removed[path] = true
@@ -111,7 +110,7 @@ func findInTree(o *objects, root plumbing.Hash, path string) (f treeFile, ok boo
 			return f, false, err
 		}
 		name, below, deeper := strings.Cut(rest, "/")
-		i := slices.IndexFunc(entries, func(e object.TreeEntry) bool { return e.Name == name })
+		i := slices.IndexFunc(entries, func(e treeEntry) bool { return e.Name == name })
 		if i < 0 || deeper != (entries[i].Mode == filemode.Dir) {
 			return f, false, nil
 		}

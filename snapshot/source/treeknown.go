@@ -62,7 +62,7 @@ func (k known) list(ctx context.Context, open func() (*objects, error), target p
 	if err != nil {
 		return nil, err
 	}
-	return listTree(ctx, o, commit.TreeHash)
+	return listTree(ctx, o, commit.Tree)
 }
 
 // updateTo turns the index's list into that of target.
@@ -86,5 +86,5 @@ func (k known) updateTo(ctx context.Context, open func() (*objects, error), targ
 	if err != nil {
 		return nil, err
 	}
-	return updateList(ctx, o, list, from.TreeHash, to.TreeHash)
+	return updateList(ctx, o, list, from.Tree, to.Tree)
 }

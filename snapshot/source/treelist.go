@@ -10,7 +10,6 @@ import (
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/filemode"
-	"github.com/go-git/go-git/v5/plumbing/object"
 )
 
 const (
@@ -63,7 +62,7 @@ func (l *treeLister) add(prefix string, h plumbing.Hash) error {
 	return nil
 }
 
-func (l *treeLister) addEntry(prefix string, e object.TreeEntry) error {
+func (l *treeLister) addEntry(prefix string, e treeEntry) error {
 	path := prefix + e.Name
 	if e.Mode == filemode.Dir {
 		return l.add(path+"/", e.Hash)
@@ -80,7 +79,7 @@ func (l *treeLister) addEntry(prefix string, e object.TreeEntry) error {
 }
 
 // entries reads the tree h and checks the names in it.
-func (l *treeLister) entries(prefix string, h plumbing.Hash) ([]object.TreeEntry, error) {
+func (l *treeLister) entries(prefix string, h plumbing.Hash) ([]treeEntry, error) {
 	if err := l.ctx.Err(); err != nil {
 		return nil, err
 	}

@@ -146,10 +146,15 @@ func TestWorktreeMakesFilesDurableBeforeTheIndexSpeaksOfThem(t *testing.T) {
 	}
 	r.sync(r.commitFiles(map[string]fakeFile{"a": file("1"), "d/b": link("2")}))
 	want := []string{
-		"lock index", "make temporary directory", "write journal", "write file", "rename file",
-		"make directory", "make link",
-		"rename file", "sync file system", "write index", "rename index", "write state", "remove journal",
-		"unlock index",
+		"lock index", "make temporary directory",
+		"create etchtag-journal", "write etchtag-journal", "sync etchtag-journal", "rename etchtag-journal",
+		"sync directory of etchtag-journal",
+		"write file", "rename file", "make directory", "make link", "rename file",
+		"remove temporary directory", "sync file system",
+		"write index", "sync index", "rename index",
+		"create etchtag-state", "write etchtag-state", "sync etchtag-state", "rename etchtag-state",
+		"sync directory of etchtag-state",
+		"remove journal", "unlock index",
 	}
 	if !slices.Equal(labels, want) {
 		t.Errorf("the steps are\n%q, want\n%q", labels, want)
@@ -157,7 +162,7 @@ func TestWorktreeMakesFilesDurableBeforeTheIndexSpeaksOfThem(t *testing.T) {
 }
 
 func TestWorktreeKeepsEditsMadeWhileItWorks(t *testing.T) {
-	for label, edit := range map[string]string{"write journal": "changed", "make temporary directory": "new"} {
+	for label, edit := range map[string]string{"write etchtag-journal": "changed", "make temporary directory": "new"} {
 		r := newWorkRig(t, memoryDir(t))
 		r.sync(r.commitFiles(map[string]fakeFile{"changed": file("1")}))
 		files := map[string]fakeFile{"changed": file("2"), "new": file("2")}

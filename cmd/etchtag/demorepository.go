@@ -1,0 +1,137 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/go-git/go-billy/v5/osfs"
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/cache"
+	"github.com/go-git/go-git/v5/plumbing/filemode"
+	"github.com/go-git/go-git/v5/plumbing/format/index"
+	"github.com/go-git/go-git/v5/storage/filesystem"
+)
+
+const demoBranch plumbing.ReferenceName = "refs/heads/main"
+
+// demoRepository is a git repository whose commits are a directory as it stands. (go-git's own worktree would do that
+// too, but what it brings along costs every start of the resolver time.)
+type demoRepository struct {
+	dir   string
+	store *filesystem.Storage
+	head  plumbing.Hash
+	index index.Index // of the last commit, so that people can go on with git
+}
+
+func newDemoRepository(dir string) (*demoRepository, error) {
+	r := &demoRepository{dir: dir,
+		store: filesystem.NewStorage(osfs.New(filepath.Join(dir, ".git")), cache.NewObjectLRUDefault())}
+	if err := r.store.Init(); err != nil {
+		return nil, err
+	}
+	config, err := r.store.Config()
+	if err != nil {
+		return nil, err
+	}
+	if err := r.store.SetConfig(config); err != nil {
+		return nil, err
+	}
+	return r, r.store.SetReference(plumbing.NewSymbolicReference(plumbing.HEAD, demoBranch))
+}
+
+// commit commits the directory.
+func (r *demoRepository) commit(message string, when time.Time) error {
+	r.index = index.Index{Version: 2}
+	tree, err := r.writeTree("")
+	if err != nil {
+		return err
+	}
+	var text bytes.Buffer
+	fmt.Fprintf(&text, "tree %s\n", tree)
+	if !r.head.IsZero() {
+		fmt.Fprintf(&text, "parent %s\n", r.head)
+	}
+	who := fmt.Sprintf("An Administrator <admin@example.com> %d +0000", when.Unix())
+	fmt.Fprintf(&text, "author %s\ncommitter %s\n\n%s\n", who, who, message)
+	if r.head, err = r.write(plumbing.CommitObject, text.Bytes()); err != nil {
+		return err
+	}
+	slices.SortFunc(r.index.Entries, func(a, b *index.Entry) int { return cmp.Compare(a.Name, b.Name) })
+	if err := r.store.SetIndex(&r.index); err != nil {
+		return err
+	}
+	return r.store.SetReference(plumbing.NewHashReference(demoBranch, r.head))
+}
+
+// writeTree writes the tree of a directory, which has files and directories only.
+func (r *demoRepository) writeTree(dir string) (plumbing.Hash, error) {
+	entries, err := os.ReadDir(filepath.Join(r.dir, dir))
+	if err != nil {
+		return plumbing.ZeroHash, err
+	}
+	// Git sorts a directory as if its name ended in a slash.
+	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return cmp.Compare(treeName(a), treeName(b)) })
+	var tree bytes.Buffer
+	for _, e := range entries {
+		if e.Name() == ".git" {
+			continue
+		}
+		mode, hash, err := r.writeEntry(filepath.Join(dir, e.Name()), e)
+		if err != nil {
+			return plumbing.ZeroHash, err
+		}
+		fmt.Fprintf(&tree, "%o %s\x00%s", uint32(mode), e.Name(), hash[:])
+	}
+	return r.write(plumbing.TreeObject, tree.Bytes())
+}
+
+func treeName(e fs.DirEntry) string {
+	if e.IsDir() {
+		return e.Name() + "/"
+	}
+	return e.Name()
+}
+
+func (r *demoRepository) writeEntry(path string, e fs.DirEntry) (filemode.FileMode, plumbing.Hash, error) {
+	if e.IsDir() {
+		hash, err := r.writeTree(path)
+		return filemode.Dir, hash, err
+	}
+	data, err := os.ReadFile(filepath.Join(r.dir, path))
+	if err != nil {
+		return 0, plumbing.ZeroHash, err
+	}
+	info, err := e.Info()
+	if err != nil {
+		return 0, plumbing.ZeroHash, err
+	}
+	mode, err := filemode.NewFromOSFileMode(info.Mode())
+	if err != nil {
+		return 0, plumbing.ZeroHash, err
+	}
+	hash, err := r.write(plumbing.BlobObject, data)
+	r.index.Entries = append(r.index.Entries, &index.Entry{Name: path, Mode: mode, Hash: hash, Size: uint32(len(data))})
+	return mode, hash, err
+}
+
+func (r *demoRepository) write(kind plumbing.ObjectType, data []byte) (plumbing.Hash, error) {
+	o := r.store.NewEncodedObject()
+	o.SetType(kind)
+	w, err := o.Writer()
+	if err != nil {
+		return plumbing.ZeroHash, err
+	}
+	if _, err := w.Write(data); err != nil {
+		return plumbing.ZeroHash, err
+	}
+	if err := w.Close(); err != nil {
+		return plumbing.ZeroHash, err
+	}
+	return r.store.SetEncodedObject(o)
+}
