@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"time"
 )
@@ -204,17 +203,17 @@ func (i svnInfo) revision() Revision {
 }
 
 var (
-	svnNumber = regexp.MustCompile(`^r?([0-9]{1,18})$`)
-	svnDate   = regexp.MustCompile(`^\{[0-9TZ:.+-]+\}$`)
+	svnNumber = lazyRegexp(`^r?([0-9]{1,18})$`)
+	svnDate   = lazyRegexp(`^\{[0-9TZ:.+-]+\}$`)
 )
 
 // Resolve finds a revision by its number, as 1234 or r1234, by a date, as {2026-11-22T09:00Z}, or by the name HEAD,
 // which is upstream's newest. A date without a zone is in UTC.
 func (s *SVN) Resolve(ctx context.Context, name string) (Revision, error) {
 	revision := name
-	if m := svnNumber.FindStringSubmatch(name); m != nil {
+	if m := svnNumber().FindStringSubmatch(name); m != nil {
 		revision = m[1]
-	} else if name != "HEAD" && !svnDate.MatchString(name) {
+	} else if name != "HEAD" && !svnDate().MatchString(name) {
 		return Revision{}, fmt.Errorf("%q is no revision of Subversion: write 1234, r1234, HEAD or {2026-11-22T09:00Z}", name)
 	}
 	r, err := s.begin()

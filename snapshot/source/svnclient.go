@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -164,16 +163,16 @@ func (e *FormatError) Error() string {
 func (e *FormatError) Unwrap() error { return e.Err }
 
 var (
-	svnCode   = regexp.MustCompile(`\b[EW](\d{6}):`)
-	svnOldDir = regexp.MustCompile(`E155036: The working copy at '([^']+)'`)
+	svnCode   = lazyRegexp(`\b[EW](\d{6}):`)
+	svnOldDir = lazyRegexp(`E155036: The working copy at '([^']+)'`)
 	// The errors of SQLite that mean a damaged file, and not a full disk, say.
-	svnDamagedDB = regexp.MustCompile(`sqlite\[S(1|11|26)\]`)
-	svnNoFile    = regexp.MustCompile(`E000002: [^\n]*/\.svn/`)
+	svnDamagedDB = lazyRegexp(`sqlite\[S(1|11|26)\]`)
+	svnNoFile    = lazyRegexp(`E000002: [^\n]*/\.svn/`)
 )
 
 // explainSVN makes a FormatError of an error that means one.
 func explainSVN(err error) error {
-	if m := svnOldDir.FindStringSubmatch(clientText(err)); m != nil {
+	if m := svnOldDir().FindStringSubmatch(clientText(err)); m != nil {
 		return &FormatError{m[1], err}
 	}
 	return err
@@ -190,7 +189,7 @@ func clientText(err error) string {
 
 // hasCode reports whether svn failed with one of its error codes.
 func hasCode(err error, codes ...string) bool {
-	for _, m := range svnCode.FindAllStringSubmatch(clientText(err), -1) {
+	for _, m := range svnCode().FindAllStringSubmatch(clientText(err), -1) {
 		if slices.Contains(codes, m[1]) {
 			return true
 		}
@@ -222,7 +221,7 @@ func isSVNDamage(err error) bool {
 	// No or a corrupt database; a corrupt base text; a checksum that does not match; no such node; not a working copy;
 	// a step that cannot be taken, even by "svn cleanup".
 	return hasCode(err, "155016", "155017", "200014", "155010", "155007", "155009") ||
-		errors.As(err, &stuck) || svnDamagedDB.MatchString(text) || svnNoFile.MatchString(text)
+		errors.As(err, &stuck) || svnDamagedDB().MatchString(text) || svnNoFile().MatchString(text)
 }
 
 // isGone reports whether an error means that upstream does not have what was asked for.

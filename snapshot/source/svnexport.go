@@ -17,7 +17,7 @@ func (s *SVN) Export(ctx context.Context, rev Revision, dir string, o ExportOpti
 			err = redactError(fmt.Errorf("exporting revision %s from %q: %w", rev.ID, s.o.Dir, err))
 		}
 	}()
-	if !svnNumber.MatchString(rev.ID) {
+	if !svnNumber().MatchString(rev.ID) {
 		return Export{}, fmt.Errorf("%q is no revision of Subversion", rev.ID)
 	}
 	r, err := s.begin()

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -33,10 +32,10 @@ type svnVersion struct {
 	switched, partial bool
 }
 
-var svnVersionText = regexp.MustCompile(`^([0-9]+)(?::([0-9]+))?M?(S?)(P?)$`)
+var svnVersionText = lazyRegexp(`^([0-9]+)(?::([0-9]+))?M?(S?)(P?)$`)
 
 func parseVersion(text string) (svnVersion, error) {
-	m := svnVersionText.FindStringSubmatch(text)
+	m := svnVersionText().FindStringSubmatch(text)
 	if m == nil {
 		return svnVersion{}, fmt.Errorf("svnversion says %q", text)
 	}

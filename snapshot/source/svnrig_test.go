@@ -190,6 +190,7 @@ type svnRig struct {
 	url    string
 	auth   Auth
 	server *valve
+	alike  bool // see abilities
 }
 
 // svnServers lists the ways to reach a repository.
@@ -213,17 +214,14 @@ var svnServers = []struct {
 
 func TestSVNConformance(t *testing.T) {
 	for _, server := range svnServers {
-		if testing.Short() && server.name != "svnserve" {
-			continue // they differ in how one logs in
-		}
 		makeRig := func(t *testing.T) rig {
-			r := &svnRig{svnRepo: newSVNRepo(t), base: t.TempDir()}
+			r := &svnRig{svnRepo: newSVNRepo(t), base: t.TempDir(), alike: server.name != "svnserve"}
 			server.serve(r)
 			return r
 		}
 		t.Run(server.name, func(t *testing.T) {
 			conform(t, makeRig)
-			if server.name == "svnserve" || server.name == "svn+ssh" {
+			if server.name == "svnserve" {
 				t.Run("100 MB", func(t *testing.T) { conformLarge(t, makeRig) })
 			}
 		})
@@ -239,7 +237,7 @@ func (r *svnRig) serveSVN(password string) {
 func (r *svnRig) can() abilities {
 	return abilities{
 		clones: true, local: true, links: true, modes: true, modeChanges: true, emptyDirs: true, replaces: true,
-		name: svnName, rewrite: rewriteIsFollowed, history: true,
+		name: svnName, rewrite: rewriteIsFollowed, history: true, alike: r.alike,
 	}
 }
 
