@@ -441,6 +441,13 @@ func testInterruptedClone(c *conformance) {
 		if err == nil {
 			c.t.Fatalf("step %d: Clone succeeded", n)
 		}
+		s := c.source(rigOptions{})
+		if current, err := s.Current(c.t.Context()); err == nil { // it was in place already, which is no half
+			publishedBy(c.t, s, current).same(c.t, "what is published", c.upstream())
+			if err := os.RemoveAll(c.dir()); err != nil {
+				c.t.Fatal(err)
+			}
+		}
 		c.leavesNothing()
 	}
 	if err := os.RemoveAll(c.dir()); err != nil {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -71,6 +72,8 @@ type abilities struct {
 	// alike says that the server differs from another one of the kind only in how one finds it or logs in. Only the cases
 	// that are about connections are run over it.
 	alike bool
+	// waits says that the client sleeps most of the time: more cases run side by side than there are processors.
+	waits bool
 	// name reports whether upstream can hold a file of this name; nil: every name that Linux can.
 	name func(name string) bool
 	// rewrite says what an Update does once upstream was rewritten.
@@ -168,15 +171,32 @@ func conform(t *testing.T, makeRig func(t *testing.T) rig) {
 	if !can.alike {
 		cases = slices.Concat(cases, treeCases)
 	}
+	cases = slices.DeleteFunc(slices.Clone(cases), func(c conformanceCase) bool { return c.needs != nil && !c.needs(can) })
+	if can.waits {
+		conformWaiting(t, makeRig, cases)
+		return
+	}
 	for _, test := range cases {
-		if test.needs != nil && !test.needs(can) {
-			continue
-		}
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			test.run(newConformance(t, makeRig(t)))
 		})
 	}
+}
+
+// conformWaiting runs cases of which each waits for the clock more than for a processor.
+func conformWaiting(t *testing.T, makeRig func(t *testing.T) rig, cases []conformanceCase) {
+	const atOnce = 12
+	room := make(chan struct{}, atOnce)
+	var running sync.WaitGroup
+	for _, test := range cases {
+		room <- struct{}{}
+		running.Go(func() {
+			defer func() { <-room }()
+			t.Run(test.name, func(t *testing.T) { test.run(newConformance(t, makeRig(t))) })
+		})
+	}
+	running.Wait()
 }
 
 // conformanceCase is one case of the suite.
@@ -318,6 +338,12 @@ func (c *conformance) isWhole(trees ...listing) {
 			c.t.Fatalf("Current: %v", err)
 		}
 		return
+	}
+	if exporter, ok := s.(Exporter); ok && !c.can().transactional {
+		_, err := exporter.Export(c.t.Context(), current, c.t.TempDir(), ExportOptions{})
+		if err != nil && strings.Contains(err.Error(), "is not exactly its revision") {
+			return // there are local edits, and it says so
+		}
 	}
 	got := publishedBy(c.t, s, current)
 	if !slices.ContainsFunc(trees, func(l listing) bool { return maps.Equal(l, got) }) {

@@ -47,6 +47,9 @@ type CVSOptions struct {
 // interrupted run has changed since, is checked out anew beside the old one, compared with it by contents, and
 // exchanged for it.
 //
+// A revision of a file that upstream takes back is noticed by its number (Outcome.Rewritten), but not if another one was
+// committed under the same number meanwhile: no client of CVS notices that.
+//
 // A commit to CVS is not atomic: its files appear one after the other. What an Update leaves is a tree that the
 // repository had as a whole at one moment, since the client is run again until it finds nothing to do. A commit that
 // was under way at that very moment may be in it in part; the next Update brings the rest.
@@ -136,7 +139,8 @@ func (c *CVS) Clone(ctx context.Context) (out Outcome, err error) {
 		return Outcome{}, err
 	}
 	if c.o.URL == "" || c.o.Module == "" {
-		return Outcome{}, fmt.Errorf("cloning into %q: no repository or no module is configured", c.o.Dir)
+		return Outcome{}, fmt.Errorf("there is no working copy at %q, and no repository and module are configured "+
+			"to make one from", c.o.Dir)
 	}
 	run, err := c.begin(root)
 	if err != nil {
@@ -309,14 +313,15 @@ func (c *CVS) sticky() []string {
 	return []string{"-A"}
 }
 
-// cvsTags are the tags that entries may have: none, or the branch's.
+// checkEntries returns an error unless every file is one of upstream's, on the branch that is followed, and may be
+// published.
 func (c *CVS) checkEntries(admin *cvsAdmin) error {
 	want := ""
 	if c.o.Branch != "" {
 		want = "T" + c.o.Branch
 	}
 	for _, e := range admin.files {
-		if e.tag != want || strings.HasPrefix(e.revision, "-") || e.revision == "0" || strings.Contains(e.stamp, "+") {
+		if e.tag != want || !isRCSNumber(e.revision) || strings.Contains(e.stamp, "+") {
 			return fmt.Errorf("the client left the entry of %s as %q", quotePath(e.path), e.line())
 		}
 	}

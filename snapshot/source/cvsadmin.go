@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -35,6 +36,21 @@ type cvsEntry struct {
 // line returns the entry as Entries has it.
 func (e cvsEntry) line() string {
 	return "/" + path.Base(e.path) + "/" + e.revision + "/" + e.stamp + "/" + e.options + "/" + e.tag
+}
+
+// isWritten reports whether a file that has this time, in nanoseconds since 1970, is one that the client wrote and takes
+// for unedited.
+func (e cvsEntry) isWritten(mtime int64) bool {
+	return isRCSNumber(e.revision) && time.Unix(0, mtime).UTC().Format(time.ANSIC) == e.stamp
+}
+
+// asWritten returns the options with which the client prints what it wrote.
+func (e cvsEntry) asWritten() []string {
+	options := []string{"-r", e.revision}
+	if strings.HasPrefix(e.options, "-k") {
+		options = append(options, e.options)
+	}
+	return options
 }
 
 // cvsAdmin is what all the CVS directories of a working copy say.

@@ -88,6 +88,9 @@ func (s *cvsSession) logIn(upstream cvsRoot, auth Auth, root string) (cvsRoot, e
 	if password == "" {
 		return upstream, nil
 	}
+	if strings.Contains(upstream.String(), " ") {
+		return upstream, errors.New("its name has a blank: the client finds no password for such a one")
+	}
 	scrambled := scrambleCVS(password)
 	s.client.secrets = append(s.client.secrets, password, scrambled)
 	line := "/1 " + upstream.String() + " " + scrambled + "\n"
@@ -171,6 +174,9 @@ func (s *cvsSession) runShell(ctx context.Context, script, dir string, args []st
 // not call that an error.
 const cvsSkipped = "skipping directory"
 
+// cvsAborted is how the client says that it gave up, such as in "cvs [update aborted]: ".
+const cvsAborted = " aborted]: "
+
 // write runs a command that writes below dir. It fails, too, if the client left a directory out.
 func (s *cvsSession) write(ctx context.Context, label, dir string, args ...string) error {
 	var text string
@@ -193,13 +199,14 @@ type cvsNews struct {
 }
 
 // ask asks what an update of dir would do. It changes nothing and takes no lock. Of a new directory the client does
-// not say whether any file is in it.
+// not say whether any file is in it. That it cannot do all of what it would have to, because of what is local, is news.
 func (s *cvsSession) ask(ctx context.Context, dir string, sticky []string) (cvsNews, error) {
 	text, err := s.run(ctx, dir, append([]string{"-n", "update", "-d", "-P", "-C"}, sticky...)...)
-	if err != nil {
+	var failed *exec.ExitError
+	if err != nil && (!errors.As(err, &failed) || failed.ExitCode() != 1 || strings.Contains(text, cvsAborted)) {
 		return cvsNews{}, err
 	}
-	var news cvsNews
+	news := cvsNews{any: err != nil, other: err != nil}
 	for line := range strings.Lines(text) {
 		news.any = true
 		switch {

@@ -138,7 +138,7 @@ func (r *cvsRun) revisionAt(ctx context.Context, tree string, date time.Time) (R
 		return Revision{}, errors.New("upstream had no files at all then")
 	}
 	span := found.newest().Format(cvsLogTime) + "<=" + date.UTC().Format(cvsLogTime)
-	newest, err := r.logNewest(ctx, span)
+	newest, err := r.logNewest(ctx, span, r.origin.module)
 	if err != nil {
 		return Revision{}, err
 	}

@@ -59,6 +59,8 @@ func inspectCVS(ctx context.Context, root string, record *cvsRecord) (*cvsFound,
 		if err != nil {
 			return nil, fmt.Errorf("reading %s: %w", quotePath(tracked[i].path), err)
 		}
+		n, _ := admin.index(f.path)
+		f.revision = admin.files[n].revision
 		found.files = append(found.files, f)
 	}
 	return found, nil
@@ -158,7 +160,7 @@ func (f *cvsFound) unlike(before *cvsFound) (edited []string) {
 		file := &f.files[i]
 		n, _ := f.admin.index(file.path)
 		e := f.admin.files[n]
-		is := time.Unix(0, file.mtime).UTC().Format(time.ANSIC) == e.stamp
+		is := e.isWritten(file.mtime)
 		if was := written[file.path]; is && was != nil {
 			if n, ok := before.admin.index(file.path); ok && before.admin.files[n].revision == e.revision &&
 				before.admin.files[n].options == e.options {
@@ -170,6 +172,24 @@ func (f *cvsFound) unlike(before *cvsFound) (edited []string) {
 		}
 	}
 	return edited
+}
+
+// changedSince returns the files whose revisions are not those that were found before, nil if nothing was.
+func (f *cvsFound) changedSince(before *cvsFound) (changed []string) {
+	if before == nil {
+		return nil
+	}
+	for _, e := range before.admin.files {
+		if n, ok := f.admin.index(e.path); !ok || f.admin.files[n].revision != e.revision {
+			changed = append(changed, e.path)
+		}
+	}
+	for _, e := range f.admin.files {
+		if _, ok := before.admin.index(e.path); !ok {
+			changed = append(changed, e.path)
+		}
+	}
+	return changed
 }
 
 // newest returns the time of the newest file: of a fresh checkout, that of the newest commit that left a file.

@@ -2,8 +2,10 @@ package source
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"os"
+	"os/exec"
 	"path"
 	"slices"
 	"strings"
@@ -28,8 +30,7 @@ func (r *cvsRun) clearIn(ctx context.Context, root string, found *cvsFound, edit
 	defer l.close()
 	for _, file := range edited {
 		n, _ := found.admin.index(file)
-		revision := found.admin.files[n].revision
-		base := func() ([]byte, error) { return r.contentsOf(ctx, root, file, "-r", revision) }
+		base := func() ([]byte, error) { return r.contentsOf(ctx, root, file, found.admin.files[n].asWritten()...) }
 		upstream := func() ([]byte, error) { return r.contentsOf(ctx, root, file, r.sticky()...) }
 		if err := l.take(&workFile{path: file}, false, base, upstream); err != nil {
 			return err
@@ -51,10 +52,14 @@ func (r *cvsRun) clearIn(ctx context.Context, root string, found *cvsFound, edit
 // nothing stands for a file that is not there.
 func nothing() ([]byte, error) { return nil, nil }
 
-// contentsOf asks upstream for the contents of a file.
+// contentsOf asks upstream for the contents of a file, nil if it has none.
 func (r *cvsRun) contentsOf(ctx context.Context, root, file string, revision ...string) ([]byte, error) {
 	args := append([]string{"-Q", "update", "-p"}, revision...)
 	out, err := r.session.output(ctx, root, append(args, "./"+file)...)
+	var failed *exec.ExitError
+	if errors.As(err, &failed) && failed.ExitCode() == 1 && !strings.Contains(err.Error(), cvsAborted) {
+		return nil, nil
+	}
 	return []byte(out), err
 }
 
@@ -149,9 +154,14 @@ func (r *cvsRun) setAsideOld(ctx context.Context, record, fresh *cvsRecord, tree
 		if isCVSPath(f.path) {
 			continue
 		}
-		local, err := oldState(&h, f, fresh)
+		local, hash, err := oldState(&h, f, fresh)
 		if err != nil {
 			return alike, err
+		}
+		if local == fileLocal && f.isRegular() && admin != nil {
+			if local, err = r.otherState(ctx, f, hash, admin, tree); err != nil {
+				return alike, err
+			}
 		}
 		if local == fileAlike {
 			alike++
@@ -173,25 +183,41 @@ type fileState int
 
 const (
 	fileLocal fileState = iota
-	fileKnown           // an update left it as it is
+	fileKnown           // it is as a client left it
 	fileAlike           // it is as the fresh working copy has it
 )
 
-func oldState(h *cvsHasher, f *workFile, fresh *cvsRecord) (fileState, error) {
+// oldState tells what a file is by what the records have, and the hash of a regular one.
+func oldState(h *cvsHasher, f *workFile, fresh *cvsRecord) (state fileState, hash [sha256.Size]byte, err error) {
 	if !f.isRegular() {
-		return fileLocal, nil
+		return fileLocal, hash, nil
 	}
 	is, err := h.file(f)
 	if err != nil {
-		return fileLocal, err
+		return fileLocal, hash, err
 	}
 	if will := fresh.find(f.path); will != nil && will.hash == is.hash {
-		return fileAlike, nil
+		return fileAlike, is.hash, nil
 	}
 	if was := h.record.find(f.path); was != nil && was.hash == is.hash {
+		return fileKnown, is.hash, nil
+	}
+	return fileLocal, is.hash, nil
+}
+
+// otherState tells what a file is that no record of ours knows: another client may have written it. By its time it has
+// to be as that one left it, and then by its contents.
+func (r *cvsRun) otherState(ctx context.Context, f *workFile, hash [sha256.Size]byte, admin *cvsAdmin, tree string) (
+	fileState, error) {
+	n, ok := admin.index(f.path)
+	if !ok || !admin.files[n].isWritten(f.stat.Mtim.Nano()) {
+		return fileLocal, nil
+	}
+	was, err := r.contentsOf(ctx, tree, f.path, admin.files[n].asWritten()...)
+	if err == nil && was != nil && sha256.Sum256(was) == hash {
 		return fileKnown, nil
 	}
-	return fileLocal, nil
+	return fileLocal, err
 }
 
 // oldBase returns what a file of the old working copy was checked out as, nil if that cannot be known.
@@ -211,11 +237,10 @@ func (r *cvsRun) oldBase(ctx context.Context, file string, admin *cvsAdmin, reco
 	if !ok {
 		return nil, nil
 	}
-	revision := admin.files[n].revision
-	if revision == "0" || strings.HasPrefix(revision, "-") {
+	if !isRCSNumber(admin.files[n].revision) {
 		return nil, nil
 	}
-	return r.contentsOf(ctx, tree, file, "-r", revision)
+	return r.contentsOf(ctx, tree, file, admin.files[n].asWritten()...)
 }
 
 // readTreeFile returns the contents of a file that a fresh working copy has, nil if it has none or a large one.

@@ -11,12 +11,26 @@ import (
 // cvsLogTime is how a date is given to the client.
 const cvsLogTime = "2006-01-02 15:04:05 +0000"
 
-// newestCommit returns the date of the newest commit to what is followed, which is not likely to be before floor.
-func (r *cvsRun) newestCommit(ctx context.Context, floor time.Time) (time.Time, error) {
+// maxCVSAsked is how many files the client is asked about by name: a log of all files takes as long as an update.
+const maxCVSAsked = 100
+
+// newestCommit returns the date of the newest commit to what is checked out at root, which is not likely to be before
+// floor. If only some files have changed since the commit of that date, changed names them.
+func (r *cvsRun) newestCommit(ctx context.Context, root string, floor time.Time, changed []string) (time.Time, error) {
 	floor = floor.UTC().Truncate(time.Second)
+	if repository, err := readCVSLine(root, "Repository"); err == nil && len(changed) > 0 && len(changed) <= maxCVSAsked {
+		names := make([]string, len(changed))
+		for i, name := range changed {
+			names[i] = strings.TrimPrefix(repository, r.origin.root.path+"/") + "/" + name
+		}
+		date, err := r.logNewest(ctx, ">="+floor.Format(cvsLogTime), names...)
+		if err == nil && !date.IsZero() {
+			return date, nil
+		}
+	}
 	// That of a revision that was taken back, or that a tag was moved away from, is not found again.
 	for _, span := range []string{">=" + floor.Format(cvsLogTime), ""} {
-		date, err := r.logNewest(ctx, span)
+		date, err := r.logNewest(ctx, span, r.origin.module)
 		if err != nil || !date.IsZero() {
 			return date, err
 		}
@@ -24,8 +38,9 @@ func (r *cvsRun) newestCommit(ctx context.Context, floor time.Time) (time.Time, 
 	return floor, nil
 }
 
-// logNewest returns the newest date among the revisions of a span of time, zero if there are none.
-func (r *cvsRun) logNewest(ctx context.Context, span string) (time.Time, error) {
+// logNewest returns the newest date among the revisions of a span of time that files or directories of the repository
+// have, zero if there are none.
+func (r *cvsRun) logNewest(ctx context.Context, span string, names ...string) (time.Time, error) {
 	args := []string{"rlog", "-N", "-S", "-b"}
 	if r.o.Branch != "" {
 		args[len(args)-1] = "-r" + r.o.Branch
@@ -33,7 +48,7 @@ func (r *cvsRun) logNewest(ctx context.Context, span string) (time.Time, error) 
 	if span != "" {
 		args = append(args, "-d", span)
 	}
-	text, err := r.session.run(ctx, filepath.Dir(r.root), append(args, r.origin.module)...)
+	text, err := r.session.run(ctx, filepath.Dir(r.root), append(args, names...)...)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("finding the date of the newest commit: %w", err)
 	}

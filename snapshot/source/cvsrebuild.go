@@ -50,6 +50,7 @@ func (r *cvsRun) rebuild(ctx context.Context, record *cvsRecord) error {
 	r.out.Changed = len(fresh.files) - alike
 	if record != nil {
 		r.out.Changed = max(r.out.Changed, fresh.differs(record))
+		r.out.Rewritten = fresh.rewinds(record)
 	}
 	if err := labelled(r.o.Step, "sync working copy", func() error { return flushFS(tree) }); err != nil {
 		return err

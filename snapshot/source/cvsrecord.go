@@ -30,6 +30,7 @@ type cvsFile struct {
 	mtime, ctime int64 // in nanoseconds since 1970
 	inode        uint64
 	hash         [sha256.Size]byte
+	revision     string // as upstream numbers it
 }
 
 // sameStat reports whether the file is still the same inode, untouched. Only whoever sets the clock can
@@ -73,6 +74,39 @@ func (r *cvsRecord) find(path string) *cvsFile {
 	return &r.files[i]
 }
 
+// rewinds reports whether upstream has taken back a revision that the old record has. The numbers of what follows a
+// revision are greater, also on a branch that begins with it.
+func (r *cvsRecord) rewinds(old *cvsRecord) bool {
+	if r.branch != old.branch || r.module != old.module {
+		return false
+	}
+	for i := range r.files {
+		was := old.find(r.files[i].path)
+		if was != nil && slices.Compare(rcsNumber(r.files[i].revision), rcsNumber(was.revision)) < 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// rcsNumber returns the parts of a revision's number, such as 1.3.2.1; nil if it is none.
+func rcsNumber(revision string) (parts []uint64) {
+	for part := range strings.SplitSeq(revision, ".") {
+		n, err := strconv.ParseUint(part, 10, 64)
+		if err != nil {
+			return nil
+		}
+		parts = append(parts, n)
+	}
+	return parts
+}
+
+// isRCSNumber reports whether a revision is one that upstream has: one to be added is 0, one to be removed has a dash.
+func isRCSNumber(revision string) bool {
+	parts := rcsNumber(revision)
+	return len(parts) > 0 && len(parts)%2 == 0
+}
+
 // encode returns the record as it is written: lines of text, of which the last is the hash of those before.
 func (r *cvsRecord) encode() []byte {
 	var b bytes.Buffer
@@ -83,7 +117,7 @@ func (r *cvsRecord) encode() []byte {
 	}
 	fmt.Fprintf(&b, "%x %d\n", r.digest, r.stamp)
 	for _, f := range r.files {
-		fmt.Fprintf(&b, "%o %d %d %d %d %x %q\n", f.mode, f.size, f.mtime, f.ctime, f.inode, f.hash, f.path)
+		fmt.Fprintf(&b, "%o %d %d %d %d %x %s %q\n", f.mode, f.size, f.mtime, f.ctime, f.inode, f.hash, f.revision, f.path)
 	}
 	fmt.Fprintf(&b, "%x\n", sha256.Sum256(b.Bytes()))
 	return b.Bytes()
@@ -136,8 +170,9 @@ func decodeCVSRecord(data []byte) (*cvsRecord, error) {
 }
 
 func decodeCVSFile(line string) (f cvsFile, err error) {
-	field := strings.SplitN(line, " ", 7)
-	if len(field) != 7 {
+	const fields = 8
+	field := strings.SplitN(line, " ", fields)
+	if len(field) != fields {
 		return f, fmt.Errorf("it has %d fields", len(field))
 	}
 	mode, err := strconv.ParseUint(field[0], 8, 32)
@@ -156,7 +191,10 @@ func decodeCVSFile(line string) (f cvsFile, err error) {
 	if err := decodeHash(&f.hash, field[5]); err != nil {
 		return f, err
 	}
-	f.path, err = strconv.Unquote(field[6])
+	if f.revision = field[6]; !isRCSNumber(f.revision) {
+		return f, fmt.Errorf("%q is no number of a revision", f.revision)
+	}
+	f.path, err = strconv.Unquote(field[7])
 	return f, err
 }
 

@@ -1,75 +1,147 @@
 package source
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 )
 
-// cvsModule is the directory in the repository that the tests follow.
-const cvsModule = "etch/trunk"
+const (
+	// cvsModule is the directory in the repository that the tests follow.
+	cvsModule = "etch/trunk"
 
-// cvsRig is a CVS repository behind a real server.
+	cvsPassword = "s3cr3t pa$$word"
+	// cvsPasswordHash is what crypt(3) makes of it.
+	cvsPasswordHash = "$1$etchtag1$nn1Y0GyhfBOjtWDg7v77Q1"
+)
+
+// cvsRig is a CVS repository behind a real server. It writes the repository's files itself, in the format of
+// rcsfile(5): for each commit the client would wait for the clock's next second.
 type cvsRig struct {
 	t      *testing.T
 	base   string
 	repo   string
-	master string // a plain tree: what upstream is to be
-	ticks  int    // commits made: each is a minute after the one before
+	state  cvsState
+	before cvsState // the same before the last commit
+	ticks  int      // commits made: each is a minute after the one before
 	url    string
 	auth   Auth
 	server *valve
 }
 
+// cvsState is what upstream has.
+type cvsState struct {
+	tree    map[string]edit          // what the newest revision's files were written by
+	history map[string][]rcsRevision // of all files that there ever were, oldest first
+}
+
+func (s cvsState) clone() cvsState {
+	history := map[string][]rcsRevision{}
+	for path, revisions := range s.history {
+		history[path] = slices.Clip(revisions)
+	}
+	return cvsState{maps.Clone(s.tree), history}
+}
+
+// apply makes an edit of the tree.
+func (s cvsState) apply(e edit) {
+	if e.op == opWrite {
+		s.tree[e.path] = e
+		return
+	}
+	for path, file := range maps.Clone(s.tree) {
+		if path != e.path && !strings.HasPrefix(path, e.path+"/") {
+			continue
+		}
+		delete(s.tree, path)
+		if e.op == opRename {
+			s.tree[e.to+strings.TrimPrefix(path, e.path)] = file
+		}
+	}
+}
+
+// rcsRevision is one revision of a file.
+type rcsRevision struct {
+	tick    int
+	dead    bool
+	content string
+}
+
 // cvsServers lists the ways to reach a repository. Each sets the rig's url, auth and valve.
 var cvsServers = []struct {
 	name  string
+	alike bool // to the one before, but for the connection
 	serve func(r *cvsRig)
 }{
-	{"local", func(r *cvsRig) { r.url = ":local:" + r.repo }},
-	{"pserver", func(r *cvsRig) { r.servePassword("s3cr3t pa$$word") }},
-	{"ext", func(r *cvsRig) { r.serveSSH("ed25519") }},
+	{"local", false, func(r *cvsRig) { r.url = ":local:" + r.repo }},
+	{"pserver", false, func(r *cvsRig) { r.servePassword(cvsPassword) }},
+	{"ext", true, func(r *cvsRig) { r.serveSSH("ed25519") }},
 }
 
 func TestCVSConformance(t *testing.T) {
 	for _, server := range cvsServers {
-		makeRig := func(t *testing.T) rig {
-			r := newCVSRig(t)
-			server.serve(r)
-			return r
+		if testing.Short() && server.name != "pserver" {
+			continue
 		}
 		t.Run(server.name, func(t *testing.T) {
+			t.Parallel()
+			makeRig := func(t *testing.T) rig {
+				r := newCVSRig(t)
+				server.serve(r)
+				return cvsRigOf{r, server.alike}
+			}
 			conform(t, makeRig)
-			t.Run("100 MB", func(t *testing.T) { conformLarge(t, makeRig) })
+			if server.name != "local" {
+				t.Run("100 MB", func(t *testing.T) { conformLarge(t, makeRig) })
+			}
 		})
 	}
 }
+
+// cvsRigOf is a rig of one of the servers.
+type cvsRigOf struct {
+	*cvsRig
+	alike bool
+}
+
+func (r cvsRigOf) can() abilities {
+	return abilities{
+		clones: true, local: true, modes: true, replaces: true, rewrite: rewriteIsFollowed, history: true, waits: true,
+		alike: r.alike,
+		name: func(name string) bool {
+			return !strings.Contains(name, "\n") && !isMetadata(name) && len(name) <= maxCVSName
+		},
+	}
+}
+
+// maxCVSName is how long a file's name may be: the server locks NAME,v as ",NAME,".
+const maxCVSName = 253
 
 // newCVSRig makes a repository in which the module is an empty directory.
 func newCVSRig(t *testing.T) *cvsRig {
 	t.Helper()
 	needProgram(t, "cvs")
-	r := &cvsRig{t: t, base: t.TempDir()}
-	if err := os.Chmod(filepath.Dir(r.base), 0o755); err != nil { // the server may run as another user
-		t.Fatal(err)
-	}
-	r.repo, r.master = filepath.Join(r.base, "cvs root"), filepath.Join(r.base, "master")
+	r := &cvsRig{t: t, base: t.TempDir(), state: cvsState{map[string]edit{}, map[string][]rcsRevision{}}}
+	r.repo = filepath.Join(r.base, "cvs root")
 	r.url = r.repo
 	r.cvs(r.base, "init")
-	if err := os.MkdirAll(filepath.Join(r.repo, cvsModule), 0o755); err != nil {
+	// The server may run as another user.
+	locks := filepath.Join(r.base, "locks")
+	err := errors.Join(os.Chmod(filepath.Dir(r.base), 0o755), os.Mkdir(locks, 0o755), os.Chmod(locks, 0o777),
+		os.Remove(filepath.Join(r.repo, "CVSROOT/history")), os.MkdirAll(filepath.Join(r.repo, cvsModule), 0o755))
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Mkdir(r.master, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	writeTestFile(t, filepath.Join(r.repo, "CVSROOT/config"), "LockDir="+locks+"\n")
 	return r
 }
 
@@ -78,7 +150,7 @@ func (r *cvsRig) cvs(dir string, args ...string) string {
 	r.t.Helper()
 	cmd := exec.Command("cvs", append([]string{"-f", "-Q", "-d", r.repo}, args...)...)
 	cmd.Dir = dir
-	cmd.Env = gitEnv("CVSUMASK=000", "LOGNAME=upstream", "USER=upstream")
+	cmd.Env = gitEnv("LOGNAME=upstream", "USER=upstream")
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		r.t.Fatalf("cvs %s: %v\n%s", strings.Join(args, " "), err, out)
@@ -86,31 +158,25 @@ func (r *cvsRig) cvs(dir string, args ...string) string {
 	return string(out)
 }
 
-// servePassword serves the repository by pserver to the user "etch".
+// servePassword serves the repository by pserver to the user "etch", whose password is cvsPassword. The client is
+// given another one only to be refused.
 func (r *cvsRig) servePassword(password string) {
 	r.t.Helper()
 	system := "nobody" // no server of CVS's runs as root
 	if os.Getuid() != 0 {
 		system = currentUser(r.t)
 	}
-	out, err := exec.Command(needProgram(r.t, "openssl"), "passwd", "-1", password).Output()
-	if err != nil {
-		r.t.Fatalf("openssl passwd: %v", err)
+	// The client finds no password for a path with a blank.
+	repo := filepath.Join(r.base, "cvsroot")
+	if err := os.Rename(r.repo, repo); err != nil {
+		r.t.Fatal(err)
 	}
-	line := fmt.Sprintf("etch:%s:%s\n", strings.TrimSpace(string(out)), system)
-	writeTestFile(r.t, filepath.Join(r.repo, "CVSROOT", "passwd"), line)
-	r.open()
-	r.server = newValve(r.t, inetd(r.t, gitEnv("CVSUMASK=000"), "cvs", "-f", "--allow-root="+r.repo, "pserver"))
+	r.repo = repo
+	line := fmt.Sprintf("etch:%s:%s\n", cvsPasswordHash, system)
+	writeTestFile(r.t, filepath.Join(r.repo, "CVSROOT/passwd"), line)
+	r.server = newValve(r.t, inetd(r.t, gitEnv(), "cvs", "-f", "--allow-root="+r.repo, "pserver"))
 	r.url = ":pserver:etch@" + r.server.address + r.repo
 	r.auth = Auth{PasswordFile: secretFile(r.t, password+"\n")}
-}
-
-// open lets every user lock every directory of the repository.
-func (r *cvsRig) open() {
-	r.t.Helper()
-	if out, err := exec.Command("chmod", "-R", "a+rwX", r.repo).CombinedOutput(); err != nil {
-		r.t.Fatalf("chmod: %v\n%s", err, out)
-	}
 }
 
 // serveSSH serves the repository by ssh.
@@ -121,13 +187,6 @@ func (r *cvsRig) serveSSH(keyType string) {
 	_, port, _ := net.SplitHostPort(r.server.address)
 	r.url = fmt.Sprintf(":ext:%s@127.0.0.1:%s%s", currentUser(r.t), port, r.repo)
 	r.auth = Auth{SSHKey: s.path("user"), KnownHosts: s.knownHosts(keyType, true)}
-}
-
-func (r *cvsRig) can() abilities {
-	return abilities{
-		clones: true, local: true, modes: true, replaces: true, rewrite: rewriteIsFollowed, history: true,
-		name: func(name string) bool { return !strings.Contains(name, "\n") && !isMetadata(name) },
-	}
 }
 
 func (r *cvsRig) source(o rigOptions) Source {
@@ -149,228 +208,165 @@ func (r *cvsRig) discards() string { return filepath.Join(r.base, "discarded") }
 func (r *cvsRig) valve() *valve    { return r.server }
 func (r *cvsRig) newest() string   { return "" }
 
-// rcs is the file of a repository that has a file's history.
-func (r *cvsRig) rcs(path string) string { return filepath.Join(r.repo, cvsModule, path) + ",v" }
-
-// attic is the place of that file while the newest revision on the trunk says that there is none.
-func (r *cvsRig) attic(path string) string {
-	dir, name := filepath.Split(r.rcs(path))
-	return filepath.Join(dir, "Attic", name)
-}
-
 func (r *cvsRig) commit(edits ...edit) {
 	r.t.Helper()
-	r.save()
-	editTree(r.t, r.master, edits)
-	r.publish()
-}
-
-// save copies the repository and the master, for rewrite.
-func (r *cvsRig) save() {
-	r.t.Helper()
-	for _, dir := range []string{r.repo, r.master} {
-		if err := os.RemoveAll(dir + ".before"); err != nil {
-			r.t.Fatal(err)
+	r.before = r.state.clone()
+	for _, e := range edits {
+		r.state.apply(e)
+	}
+	r.ticks++
+	for path, revisions := range r.state.history {
+		if _, stays := r.state.tree[path]; !stays && !revisions[len(revisions)-1].dead {
+			r.record(path, rcsRevision{tick: r.ticks, dead: true})
 		}
-		if out, err := exec.Command("cp", "-a", dir, dir+".before").CombinedOutput(); err != nil {
-			r.t.Fatalf("cp: %v\n%s", err, out)
+	}
+	for path, file := range r.state.tree {
+		revisions := r.state.history[path]
+		if n := len(revisions); n == 0 || revisions[n-1].dead || revisions[n-1].content != file.content {
+			r.makeWay(path)
+			r.record(path, rcsRevision{tick: r.ticks, content: file.content})
 		}
 	}
 }
 
 func (r *cvsRig) rewrite(edits ...edit) {
 	r.t.Helper()
-	for _, dir := range []string{r.repo, r.master} {
-		if err := os.RemoveAll(dir); err != nil {
-			r.t.Fatal(err)
-		}
-		if err := os.Rename(dir+".before", dir); err != nil {
-			r.t.Fatal(err)
-		}
+	r.deletePath()
+	r.state = r.before
+	for path := range r.state.history {
+		r.writeRCS(path)
 	}
 	r.commit(edits...)
 }
 
-// publish commits what the master has, as one revision.
-func (r *cvsRig) publish() {
-	r.t.Helper()
-	r.ticks++
-	work := filepath.Join(r.t.TempDir(), "work")
-	r.cvs(filepath.Dir(work), "checkout", "-d", "work", cvsModule)
-	had, want := listWorkingCopy(r.t, work).files(), listDir(r.t, r.master).files()
-	var gone []string
-	for path := range had {
-		if _, ok := want[path]; !ok {
-			gone = append(gone, path)
-		}
-	}
-	if len(gone) > 0 {
-		r.removeFiles(work, gone)
-	}
-	r.makeWay(want)
-	r.writeFiles(work, had, want)
-	r.setModes(want)
-	r.setDates()
-	if r.server != nil {
-		r.open()
-	}
-}
-
-func (r *cvsRig) removeFiles(work string, paths []string) {
-	r.t.Helper()
-	args := []string{"remove"}
-	for _, path := range paths {
-		if err := os.Remove(filepath.Join(work, path)); err != nil {
-			r.t.Fatal(err)
-		}
-		args = append(args, "./"+path)
-	}
-	r.cvs(work, args...)
-	r.cvs(work, "commit", "-m", "remove")
-}
-
 // makeWay does what CVS has no command for: a file can take the place of a directory only if somebody removes the
-// directory from the repository, and the reverse.
-func (r *cvsRig) makeWay(want listing) {
+// directory from the repository.
+func (r *cvsRig) makeWay(path string) {
 	r.t.Helper()
-	for path := range want {
-		if err := os.RemoveAll(filepath.Join(r.repo, cvsModule, path)); err != nil {
-			r.t.Fatal(err)
-		}
-		dirs := map[string]bool{}
-		parentDirs(dirs, path)
-		for dir := range dirs {
-			for _, file := range []string{r.rcs(dir), r.attic(dir)} {
-				if err := os.RemoveAll(file); err != nil {
-					r.t.Fatal(err)
-				}
-			}
+	if err := os.RemoveAll(filepath.Join(r.repo, cvsModule, path)); err != nil {
+		r.t.Fatal(err)
+	}
+	for below := range r.state.history {
+		if strings.HasPrefix(below, path+"/") {
+			delete(r.state.history, below)
 		}
 	}
 }
 
-// writeFiles commits the files that are new or have changed.
-func (r *cvsRig) writeFiles(work string, had, want listing) {
+// record adds a revision to a file's history.
+func (r *cvsRig) record(path string, revision rcsRevision) {
 	r.t.Helper()
-	var add []string
-	dirs := map[string]bool{}
-	for path, contents := range want {
-		if had[path] == contents {
-			continue
-		}
-		to := filepath.Join(work, path)
-		if _, known := had[path]; !known {
-			add = append(add, "./"+path)
-			for dir := filepath.Dir(to); !exists(filepath.Join(dir, "CVS")); dir = filepath.Dir(dir) {
-				dirs[dir] = true
-			}
-			if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
-				r.t.Fatal(err)
-			}
-		}
-		if out, err := exec.Command("cp", "-p", filepath.Join(r.master, path), to).CombinedOutput(); err != nil {
-			r.t.Fatalf("cp: %v\n%s", err, out)
-		}
-		if err := os.Chtimes(to, theTime, theTime); err != nil { // later than any that the client knows
-			r.t.Fatal(err)
-		}
-	}
-	r.add(work, dirs, add)
-	r.cvs(work, "commit", "-m", "edit")
+	r.state.history[path] = append(r.state.history[path], revision)
+	r.writeRCS(path)
 }
 
-// add adds directories, parents first, and then files.
-func (r *cvsRig) add(work string, dirs map[string]bool, files []string) {
+// writeRCS writes a file's history into the repository. The server gives files the mode that they have there, and
+// keeps them in a directory Attic while the newest revision says that there is none.
+func (r *cvsRig) writeRCS(path string) {
 	r.t.Helper()
-	for _, dir := range slices.Sorted(maps.Keys(dirs)) {
-		r.cvs(work, "add", "./"+strings.TrimPrefix(dir, work+"/"))
+	revisions := r.state.history[path]
+	dir, name := filepath.Split(filepath.Join(r.repo, cvsModule, path))
+	file, other := filepath.Join(dir, name+",v"), filepath.Join(dir, "Attic", name+",v")
+	if revisions[len(revisions)-1].dead {
+		file, other = other, file
 	}
-	if len(files) > 0 {
-		r.cvs(work, append([]string{"add", "-kb"}, files...)...)
+	mode := os.FileMode(0o444)
+	if r.state.tree[path].mode == Executable {
+		mode = 0o555
 	}
-}
-
-// setModes gives the files of the repository the modes that the master has: CVS itself never changes them.
-func (r *cvsRig) setModes(want listing) {
-	r.t.Helper()
-	for path, contents := range want {
-		mode := os.FileMode(0o444)
-		if Mode(contents[0]) == Executable {
-			mode = 0o555
-		}
-		if err := os.Chmod(r.rcs(path), mode); err != nil {
-			r.t.Fatal(err)
-		}
-	}
-}
-
-var (
-	rcsDate = regexp.MustCompile(`(?m)^date\t(\d{4})\.[\d.]+;`)
-	// rcsYear is the year of all commits once they have their dates, which is not the present one.
-	rcsYear = "2020"
-)
-
-// setDates gives all commits that were made just now the date of this tick.
-func (r *cvsRig) setDates() {
-	r.t.Helper()
-	date := time.Date(2020, 1, 1, 0, r.ticks, 0, 0, time.UTC).Format("date\t2006.01.02.15.04.05;")
-	err := filepath.WalkDir(filepath.Join(r.repo, cvsModule), func(path string, d os.DirEntry, err error) error {
-		if err != nil || !strings.HasSuffix(path, ",v") || d.IsDir() {
-			return err
-		}
-		data, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		dated := rcsDate.ReplaceAllStringFunc(string(data), func(line string) string {
-			if rcsDate.FindStringSubmatch(line)[1] == rcsYear {
-				return line
-			}
-			return date
-		})
-		if dated == string(data) {
-			return nil
-		}
-		info, err := d.Info()
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(path+".new", []byte(dated), info.Mode()); err != nil {
-			return err
-		}
-		return os.Rename(path+".new", path)
-	})
+	err := errors.Join(os.RemoveAll(other), os.MkdirAll(filepath.Dir(file), 0o755),
+		os.WriteFile(file+".new", encodeRCS(revisions), mode), os.Rename(file+".new", file))
 	if err != nil {
 		r.t.Fatal(err)
 	}
 }
 
-func (r *cvsRig) upstream() listing {
-	r.t.Helper()
-	dir := r.t.TempDir()
-	r.cvs(dir, "export", "-r", "HEAD", "-d", "out", cvsModule)
-	list := listDir(r.t, filepath.Join(dir, "out"))
-	for path, has := range list {
-		if has == describe(Directory, "") && !hasBelow(list, path) {
-			delete(list, path) // nobody publishes a directory in which nothing is
+// encodeRCS returns a file's history in the format of rcsfile(5). The newest revision is there as it is, each other one
+// by what makes it of the one after it.
+func encodeRCS(revisions []rcsRevision) []byte {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "head\t1.%d;\naccess;\nsymbols;\nlocks; strict;\ncomment\t@# @;\nexpand\t@b@;\n\n\n", len(revisions))
+	for n := len(revisions); n > 0; n-- {
+		revision, next, state := revisions[n-1], "", "Exp"
+		if n > 1 {
+			next = fmt.Sprintf("1.%d", n-1)
 		}
+		if revision.dead {
+			state = "dead"
+		}
+		date := time.Date(2020, 1, 1, 0, revision.tick, 0, 0, time.UTC).Format("2006.01.02.15.04.05")
+		fmt.Fprintf(&b, "1.%d\ndate\t%s;\tauthor upstream;\tstate %s;\nbranches;\nnext\t%s;\n\n", n, date, state, next)
 	}
-	return list
+	b.WriteString("\ndesc\n@@\n")
+	for n := len(revisions); n > 0; n-- {
+		text := revisions[n-1].content
+		if n < len(revisions) {
+			text = replaceRCS(revisions[n].content, text)
+		}
+		fmt.Fprintf(&b, "\n\n1.%d\nlog\n@edit\n@\ntext\n@%s@\n", n, strings.ReplaceAll(text, "@", "@@"))
+	}
+	return b.Bytes()
 }
 
-// hasBelow reports whether a file stands below a directory of a listing.
-func hasBelow(list listing, dir string) bool {
-	for path, has := range list {
-		if strings.HasPrefix(path, dir+"/") && has != describe(Directory, "") {
-			return true
+// replaceRCS returns the commands that replace all lines of one text by those of another.
+func replaceRCS(from, to string) string {
+	lines := func(text string) int {
+		n := strings.Count(text, "\n")
+		if text != "" && !strings.HasSuffix(text, "\n") {
+			n++
 		}
+		return n
 	}
-	return false
+	commands := ""
+	if n := lines(from); n > 0 {
+		commands = fmt.Sprintf("d1 %d\n", n)
+	}
+	if n := lines(to); n > 0 {
+		commands += fmt.Sprintf("a%d %d\n%s", lines(from), n, to)
+	}
+	return commands
+}
+
+func (r *cvsRig) upstream() listing {
+	list := listing{}
+	dirs := map[string]bool{}
+	for path, file := range r.state.tree {
+		list[path] = describe(file.mode, file.content)
+		parentDirs(dirs, path)
+	}
+	for dir := range dirs {
+		list[dir] = describe(Directory, "")
+	}
+	return list
 }
 
 func (r *cvsRig) deletePath() {
 	r.t.Helper()
 	if err := os.RemoveAll(filepath.Join(r.repo, cvsModule)); err != nil {
 		r.t.Fatal(err)
+	}
+}
+
+// The rig writes the repository and lists it by itself: CVS's own export has to agree, also of what was before.
+func TestCVSRigWritesWhatCVSExports(t *testing.T) {
+	t.Parallel()
+	r := newCVSRig(t)
+	var was []listing
+	for _, edits := range [][]edit{
+		{write("a@b", "@"), write("d/e", "1\n2\n"), script("run", "x"), write("none", "")},
+		{write("a@b", "@@\n@"), remove("d"), write("run", ""), write("none", "nul\x00\n\n")},
+		{write("a@b", ""), write("d/e", "again"), write("none/now", "a directory"), remove("none")},
+	} {
+		r.commit(edits...)
+		was = append(was, r.upstream().files())
+	}
+	for i, want := range was {
+		dir := t.TempDir()
+		r.cvs(dir, "export", "-D", fmt.Sprintf("2020-01-01 00:%02d:30 +0000", i+1), "-d", "out", cvsModule)
+		got := listDir(t, filepath.Join(dir, "out")).files()
+		for path := range want {
+			want[path], got[path] = want[path][1:], got[path][1:] // modes have no history
+		}
+		got.same(t, fmt.Sprintf("the export of commit %d", i+1), want)
 	}
 }

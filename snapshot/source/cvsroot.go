@@ -56,6 +56,9 @@ func splitCVSRoot(raw string) (r cvsRoot, why string) {
 		return r, "has no absolute path"
 	}
 	where := rest[:slash]
+	if !strings.HasPrefix(raw, ":") && where != "" && !strings.Contains(where, ":") {
+		return r, "is no absolute path"
+	}
 	r.path = filepath.Clean(rest[slash:])
 	if at := strings.LastIndexByte(where, '@'); at >= 0 {
 		r.user, r.password, _ = strings.Cut(where[:at], ":")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -38,14 +39,17 @@ func (r *cvsRun) update(ctx context.Context) error {
 // advance updates a working copy in which nothing but files was changed since the record was made. Until upstream has
 // said what it has, nothing is touched.
 func (r *cvsRun) advance(ctx context.Context, record *cvsRecord, found *cvsFound) error {
+	edited, touched := found.changes(record)
 	news, err := r.session.ask(ctx, r.root, r.sticky())
+	if local := len(edited) > 0 || !found.exact(); err != nil && (local || isObstructed(err)) {
+		return r.rebuildAfter(ctx, record, err) // which asks upstream once more, before anything is touched
+	}
 	if err != nil {
 		return err
 	}
 	if news.vanished || !news.other && news.removed == len(found.admin.files) {
 		return r.rebuild(ctx, record) // which fails, and has changed nothing, if upstream is gone or empty
 	}
-	edited, touched := found.changes(record)
 	if !news.any && found.exact() && len(edited)+len(touched) == 0 {
 		r.finish(record)
 		return nil
@@ -67,13 +71,22 @@ func (r *cvsRun) advance(ctx context.Context, record *cvsRecord, found *cvsFound
 		return err
 	}
 	r.out.Changed = fresh.differs(record) + len(edited)
+	r.out.Rewritten = fresh.rewinds(record)
 	r.finish(fresh)
 	return nil
 }
 
+// isObstructed reports whether the client gave up since a directory stands where a file is to be, or the reverse.
+func isObstructed(err error) bool {
+	var failed *ClientError
+	return errors.As(err, &failed) &&
+		(strings.Contains(failed.Text, "Is a directory") || strings.Contains(failed.Text, "Not a directory"))
+}
+
 // rebuildAfter rebuilds the working copy since the client could not update it, unless that was for want of time.
 func (r *cvsRun) rebuildAfter(ctx context.Context, record *cvsRecord, cause error) error {
-	if ctx.Err() != nil || errors.Is(cause, context.DeadlineExceeded) {
+	var failed *ClientError
+	if ctx.Err() != nil || errors.Is(cause, context.DeadlineExceeded) || !errors.As(cause, &failed) {
 		return cause
 	}
 	if err := r.rebuild(ctx, record); err != nil {
@@ -124,7 +137,7 @@ func (r *cvsRun) settle(ctx context.Context, root string, before *cvsFound, reco
 			if date.IsZero() {
 				date = found.newest()
 			}
-			if date, err = r.newestCommit(ctx, date); err != nil {
+			if date, err = r.newestCommit(ctx, root, date, found.changedSince(before)); err != nil {
 				return nil, err
 			}
 		}

@@ -26,7 +26,7 @@ func (g *Git) Foreign() (reason string, err error) {
 	if err != nil {
 		return "", err
 	}
-	if !exists(filepath.Join(g.o.Dir, ".git")) {
+	if !exists(filepath.Join(g.o.Dir, ".git")) && !exists(filepath.Join(g.o.Dir, replacedName)) {
 		return "it is not a checkout of git", nil
 	}
 	recorded, err := g.recordedURL()

@@ -1,0 +1,173 @@
+package source
+
+import (
+	"io/fs"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// passCVS returns a working copy whose repository is served by pserver.
+func passCVS(t *testing.T, password string) *cvsCopy {
+	t.Helper()
+	c := newCVSCopy(t)
+	c.servePassword(password)
+	c.o = c.options(rigOptions{})
+	c.commit(firstFiles...)
+	return c
+}
+
+// A client that is killed in the middle of an update leaves files of two revisions, and entries that it wrote to its
+// log only.
+func TestCVSKilledClientIsMadeUpFor(t *testing.T) {
+	for _, bytes := range []int64{100, 2_000, 30_000, 150_000} {
+		t.Run(itoa(bytes), func(t *testing.T) {
+			c := passCVS(t, cvsPassword)
+			c.clone()
+			had := c.upstream()
+			c.commit(write("defaults.yml", "a: 2\n"), write("large", noise(50_000, 1)), write("other", noise(50_000, 2)),
+				write("source/etc/motd", noise(50_000, 3)), remove("source/usr"))
+			pass := ":pserver:etch@" + c.server.address + c.repo + " " + scrambleCVS(cvsPassword)
+			c.env = []string{"CVS_PASSFILE=" + secretFile(t, "/1 "+pass+"\n")}
+			cmd := exec.Command("cvs", "-f", "-Q", "update", "-dP")
+			cmd.Dir = c.dir()
+			cmd.Env = gitEnv(c.env...)
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			c.server.after(bytes, func() { _ = cmd.Process.Kill() })
+			if err := cmd.Wait(); err == nil {
+				t.Fatal("the client was not killed")
+			}
+			c.server.open()
+			if current, err := c.source().Current(t.Context()); err == nil {
+				if dir := t.TempDir(); exportsTo(c, current, dir) {
+					listDir(t, dir).same(t, "what is published", had)
+				}
+			}
+			c.update()
+		})
+	}
+}
+
+// exportsTo reports whether a revision could be exported into dir.
+func exportsTo(c *cvsCopy, r Revision, dir string) bool {
+	_, err := c.source().Export(c.t.Context(), r, dir, ExportOptions{})
+	return err == nil
+}
+
+// hasSecret reports whether a text shows the password, as it is or as CVS writes it.
+func hasSecret(text string) bool {
+	return strings.Contains(text, cvsPassword) || strings.Contains(text, scrambleCVS(cvsPassword)[1:])
+}
+
+// leavesNoSecret fails the test if a file of the rig shows the password.
+func (c *cvsCopy) leavesNoSecret() {
+	c.t.Helper()
+	err := filepath.WalkDir(c.base, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		if hasSecret(string(data)) {
+			c.t.Errorf("%q shows the password", path)
+		}
+		return err
+	})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+func TestCVSPasswordIsNotShown(t *testing.T) {
+	for name, put := range map[string]func(c *cvsCopy){
+		"file": func(*cvsCopy) {},
+		"URL": func(c *cvsCopy) {
+			c.o.URL = strings.Replace(c.o.URL, "etch@", "etch:"+cvsPassword+"@", 1)
+			c.o.Auth = Auth{}
+		},
+		"user of the configuration": func(c *cvsCopy) {
+			c.o.URL = strings.Replace(c.o.URL, "etch@", "", 1)
+			c.o.Auth.Username = "etch"
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := passCVS(t, cvsPassword)
+			put(c)
+			out, err := c.source().Clone(t.Context())
+			if err != nil {
+				t.Fatalf("Clone: %v", err)
+			}
+			shown := strings.Join(out.Warnings, "\n")
+			if (shown != "") != (name == "URL") || hasSecret(shown) {
+				t.Errorf("the warnings are %q", shown)
+			}
+			c.commit(write("defaults.yml", "a: 2\n"))
+			if out, err = c.source().Update(t.Context()); err != nil || hasSecret(strings.Join(out.Warnings, "\n")) {
+				t.Errorf("the outcome is %+v, %v", out, err)
+			}
+			c.deletePath()
+			if _, err = c.source().Update(t.Context()); err == nil || hasSecret(err.Error()) {
+				t.Errorf("the error is %v", err)
+			}
+			c.leavesNoSecret()
+		})
+	}
+}
+
+func TestCVSPasswordIsNotInTheListOfProcesses(t *testing.T) {
+	c := newCVSCopy(t)
+	repo := filepath.Join(c.base, "cvsroot")
+	var clients atomic.Int64
+	address := listen(t, func(net.Conn) { // a server that looks at its client
+		lines, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+		for _, line := range lines {
+			data, _ := os.ReadFile(line) // it may have ended
+			if hasSecret(string(data)) {
+				t.Errorf("a process is %q", data)
+			}
+			if strings.Contains(string(data), repo) {
+				clients.Add(1)
+			}
+		}
+	})
+	c.o.URL = ":pserver:etch:" + cvsPassword + "@" + address + repo
+	c.o.Timeout = time.Minute
+	_, err := c.source().Clone(t.Context())
+	if err == nil || hasSecret(err.Error()) || clients.Load() == 0 {
+		t.Errorf("%d clients were seen, the error is %v", clients.Load(), err)
+	}
+	c.leavesNoSecret()
+}
+
+func TestCVSWrongPasswordIsRefused(t *testing.T) {
+	for name, password := range map[string]string{"wrong": "another pa$$word", "none": ""} {
+		t.Run(name, func(t *testing.T) {
+			c := passCVS(t, "unused")
+			c.o.Auth.PasswordFile = ""
+			if password != "" {
+				c.o.Auth.PasswordFile = secretFile(t, password+"\n")
+			}
+			_, err := c.source().Clone(t.Context())
+			says(t, err, "authorization failed")
+			if err != nil && password != "" && strings.Contains(err.Error(), password) {
+				t.Errorf("the error shows the password: %v", err)
+			}
+		})
+	}
+}
+
+func TestCVSUnknownHostKeyIsRefused(t *testing.T) {
+	c := newCVSCopy(t)
+	c.serveSSH("ed25519")
+	c.o = c.options(rigOptions{})
+	c.commit(firstFiles...)
+	c.o.Auth.KnownHosts = secretFile(t, "")
+	_, err := c.source().Clone(t.Context())
+	says(t, err, "Host key verification failed")
+}
