@@ -200,7 +200,8 @@ func openBeneath(root int, path string) (int, error) {
 	return fd, err
 }
 
-// openRegular opens the file name in the directory dir if it is a regular file of that size and mode.
+// openRegular opens the file name in the directory dir if it is a regular file of ours of that size and mode. Whom it
+// belongs to could write to it, and with a link to all tags.
 func openRegular(dir int, name string, size int64, perm os.FileMode) (rawFile, bool) {
 	if dir < 0 {
 		return -1, false
@@ -211,7 +212,8 @@ func openRegular(dir int, name string, size int64, perm os.FileMode) (rawFile, b
 	}
 	var st unix.Stat_t
 	err = unix.Fstat(fd, &st)
-	if err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG || st.Size != size || st.Mode&0o7777 != uint32(perm) {
+	if err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG || st.Size != size || st.Mode&0o7777 != uint32(perm) ||
+		st.Uid != uint32(os.Geteuid()) {
 		unix.Close(fd)
 		return -1, false
 	}

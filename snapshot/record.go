@@ -52,6 +52,8 @@ func (m *Manager) recordUpdate(u LastUpdate) error {
 	}
 	path := lastUpdatePath(m.Layout)
 	return m.Step.do("record update", path, func() error {
-		return renameio.WriteFile(path, append(data, '\n'), 0o644, renameio.WithStaticPermissions(0o644))
+		// The directory is given, since otherwise others are tried, in which nobody sweeps what a dead run has left.
+		return renameio.WriteFile(path, append(data, '\n'), 0o644, renameio.WithStaticPermissions(0o644),
+			renameio.WithTempDir(filepath.Dir(path)))
 	})
 }

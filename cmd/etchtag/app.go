@@ -97,7 +97,8 @@ func (a *app) cli() *cli.App {
 		Commands: []*cli.Command{
 			a.initCommand(), a.updateCommand(), a.snapshotCommand(), a.nodetaggerCommand(), a.explainCommand(),
 			a.listCommand(), a.showCommand(), a.hostsCommand(), a.pruneCommand(), a.markCommand(), a.keepCommand(),
-			a.discardedCommand(), a.killswitchCommand(), a.statusCommand(), a.runCommand(), a.demoCommand(), a.completionCommand(),
+			a.verifyCommand(), a.discardedCommand(), a.killswitchCommand(), a.statusCommand(), a.runCommand(), a.demoCommand(),
+			a.completionCommand(),
 		},
 	}
 	for _, command := range c.Commands {

@@ -15,6 +15,7 @@ const (
 	exitFailed     = 1  // nothing was changed
 	exitUsage      = 2  // the command line or the configuration is wrong
 	exitIncomplete = 3  // done, with something stale, skipped or left over
+	exitDrift      = 4  // verify found tags that are not as they were published
 	exitBusy       = 11 // another run holds the lock
 )
 
@@ -33,6 +34,12 @@ type incompleteError struct{ err error }
 
 func (e incompleteError) Error() string { return e.err.Error() }
 func (e incompleteError) Unwrap() error { return e.err }
+
+// driftError says that tags are not as they were published.
+type driftError struct{ err error }
+
+func (e driftError) Error() string { return e.err.Error() }
+func (e driftError) Unwrap() error { return e.err }
 
 // incomplete is nil if there are no problems.
 func incomplete(problems ...error) error {
@@ -57,14 +64,19 @@ var errSilent = errors.New("")
 func exitCode(err error) int {
 	var usage usageError
 	var partly incompleteError
-	var library cli.ExitCoder // help that was asked about no command of ours
+	var drift driftError
+	// Help that was asked about no command of ours. What it wraps does not count: the error of a program that we ran has
+	// such a method, too.
+	_, library := err.(cli.ExitCoder)
 	switch {
 	case err == nil:
 		return exitDone
-	case errors.As(err, &usage), errors.As(err, &library):
+	case errors.As(err, &usage), library:
 		return exitUsage
 	case errors.Is(err, snapshot.ErrBusy), errors.Is(err, tagstate.ErrBusy):
 		return exitBusy
+	case errors.As(err, &drift):
+		return exitDrift
 	case errors.As(err, &partly):
 		return exitIncomplete
 	}

@@ -96,6 +96,7 @@ func (t tagRecord) notes(s *site, now time.Time) string {
 	}{
 		{t.note != "", t.note},
 		{t.Stale, "stale"},
+		{t.Source == tagging.Adopted, "adopted"},
 		{t.Time.After(now), "in the future"},
 		{!s.config.cadence().Aligned(t.Time), "unaligned: no ring gets it"},
 		{t.Kept != "", "kept: " + t.Kept},
@@ -233,7 +234,7 @@ func (s *site) printTag(w io.Writer, r tagRecord, now time.Time) error {
 	row("state", state)
 	row("rings", orNone(strings.Join(r.Rings, ", ")))
 	if r.Manifest {
-		row("revision", r.Revision+" ("+r.Source+")")
+		row("revision", orElse(r.Revision, "not known")+" ("+r.Source+")")
 		row("tree", r.Tree)
 		row("published", r.Published.UTC().Format("2006-01-02 15:04:05 UTC"))
 		row("contents", count(r.Files, "file")+", "+humanize.IBytes(uint64(r.Bytes)))

@@ -28,6 +28,7 @@ var phases = map[string]struct {
 	"copy":     {"copying", true},
 	"checkout": {"checking out", false},
 	"stage":    {"staging", false},
+	"verify":   {"verifying", false},
 }
 
 // newProgress returns nil where nobody watches.

@@ -153,7 +153,7 @@ func (q tagSequence) damagedFindings() []finding {
 	const most = 3
 	var out []finding
 	for i, err := range q.damaged {
-		do := "etchtag verify says whether the tag is as it was; mark it bad if it is not"
+		do := "etchtag verify --repair says what can be done; mark the tag bad if it is not right"
 		if i == most {
 			return append(out, finding{levelProblem, "manifest", fmt.Sprintf("%d more cannot be used", len(q.damaged)-most), do})
 		}
@@ -188,7 +188,7 @@ func (q tagSequence) unverifiedFindings() []finding {
 	}
 	if len(q.unverified) > 0 {
 		return []finding{{levelNote, what, count(len(q.unverified), "tag") + " without a manifest, as repo_update made them",
-			"they go when they are old"}}
+			"they go when they are old; etchtag verify --adopt records them, so that they can be verified until then"}}
 	}
 	return nil
 }

@@ -1,0 +1,170 @@
+package snapshot
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/etch/etchtag/snapshot/source"
+	"github.com/etch/etchtag/tagging"
+)
+
+// Repair verifies tags as Verify does, and rebuilds those that have drifted from the revisions that their manifests
+// record. A tag is rebuilt beside itself, without anything of what stands in the tags, proved, made durable, and then
+// exchanged for the drifted one in one step, which is set aside. The manifest stays, so the tag goes on being as old
+// as it was.
+//
+// A report tells why a tag could not be repaired; what the error list tells of is left over from runs that died. It
+// fails with ErrBusy if another run holds the lock.
+func (m *Manager) Repair(ctx context.Context, o VerifyOptions) ([]TagReport, []error, error) {
+	release, err := m.lock(ctx, o.LockWait)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer release()
+	leftOver := m.sweep()
+	tags, err := chooseTags(m.Layout, o.Tags, hasManifest)
+	if err != nil {
+		return nil, leftOver, err
+	}
+	read := countFiles(tags, o.Progress)
+	var reports []TagReport
+	for _, t := range tags {
+		report, manifest, err := inspect(ctx, m.Layout, t.Name, read)
+		if err == nil && report.Status == StatusDrifted {
+			report.Failure = m.repair(ctx, t, manifest, &report)
+			err = context.Cause(ctx)
+		}
+		if err != nil {
+			return reports, leftOver, err
+		}
+		reports = append(reports, report)
+	}
+	return reports, leftOver, nil
+}
+
+// repair rebuilds one tag.
+func (m *Manager) repair(ctx context.Context, t *tagging.Tag, manifest *tagging.Manifest, r *TagReport) error {
+	if err := m.repairable(t, manifest); err != nil {
+		return err
+	}
+	revision, err := m.Source.Resolve(ctx, manifest.Revision)
+	if err != nil {
+		return fmt.Errorf("the revision that it was made from, %s, cannot be had: %w", manifest.Revision, err)
+	}
+	stage, err := m.newStage()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err := m.Step.removeAll("remove stage", stage.dir); err != nil {
+			r.LeftOver = append(r.LeftOver, err)
+		}
+	}()
+	if err := m.rebuild(ctx, stage, manifest, revision); err != nil {
+		return fmt.Errorf("rebuild it from revision %s: %w", manifest.Revision, err)
+	}
+	if err := m.Step.syncFS("sync stage", stage.dir); err != nil {
+		return err
+	}
+	return m.replaceTag(stage, revision, r)
+}
+
+// repairable says why there is no way to repair a tag, nil if there may be one. The manifest is nil if it is damaged.
+func (m *Manager) repairable(t *tagging.Tag, manifest *tagging.Manifest) error {
+	lost := fmt.Sprintf("if the tag is right as it is, remove %s and call etchtag verify --adopt %s; if not, mark it bad",
+		m.Layout.Manifest(t.Name), t.Name)
+	if manifest == nil {
+		return errors.New("its manifest is damaged, so what belongs in it is not known: " + lost)
+	}
+	if manifest.Source == tagging.Adopted {
+		return errors.New("it was adopted, so the revision that it was made from is not known: " + lost)
+	}
+	if t.Link {
+		return fmt.Errorf("%s is a symbolic link: what it leads to is not ours to replace", m.Layout.Dir(t.Name))
+	}
+	if kind := m.Source.Kind(); kind != manifest.Source {
+		return fmt.Errorf("it was made from %s, and the working copy is %s now", manifest.Source, kind)
+	}
+	owner, err := publisher(m.Layout, manifest)
+	if err != nil {
+		return err
+	}
+	if owner != nil && int(*owner) != os.Geteuid() {
+		return fmt.Errorf("user %d has published it, and what user %d rebuilds would not be theirs: call etchtag as user %d",
+			*owner, os.Geteuid(), *owner)
+	}
+	return nil
+}
+
+// rebuild stages the tree of the revision that a manifest records, and proves, by reading all of it again, that it is
+// the one that the manifest lists.
+func (m *Manager) rebuild(ctx context.Context, stage *stageDir, manifest *tagging.Manifest,
+	revision source.Revision) error {
+	if err := m.refill(ctx, stage, FileMode(manifest.Layout), revision); err != nil {
+		return err
+	}
+	findings, err := Compare(ctx, stage.tree(), manifest, CompareOptions{})
+	if err != nil {
+		return err
+	}
+	if len(findings) > 0 {
+		return fmt.Errorf("that makes another tree now, in %d places, such as %s", len(findings), findings[0])
+	}
+	return nil
+}
+
+// refill stages the tree of a revision from nothing but the source: the other tags may have drifted too.
+func (m *Manager) refill(ctx context.Context, stage *stageDir, files FileMode, revision source.Revision) error {
+	room := func(entries []source.Entry) error { return m.checkSpace(entries, nil) }
+	switch s := m.Source.(type) {
+	case source.Store:
+		tree, err := s.Tree(ctx, revision)
+		if err != nil {
+			return err
+		}
+		if err := room(tree.Entries()); err != nil {
+			return err
+		}
+		st := stager{step: m.Step, files: files, modTime: revision.Time, tree: tree, progress: m.Progress}
+		_, err = st.stage(ctx, stage.tree())
+		return err
+	case source.Exporter:
+		var export source.Export
+		err := m.Step.do("export", stage.tree(), func() (err error) {
+			export, err = s.Export(ctx, revision, stage.tree(), source.ExportOptions{Room: room, Progress: m.Progress})
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		settler := settler{writer: writer{stager: &stager{step: m.Step, files: files}, previousDir: -1, hash: sha256.New()},
+			export: export.Entries, spare: stage.dir}
+		defer settler.close()
+		_, err = settler.settle(ctx, stage.tree())
+		return err
+	}
+	return fmt.Errorf("the source %s can neither list nor export a revision", m.Source.Kind())
+}
+
+// replaceTag exchanges a tag for the staged tree, and sets the old one aside.
+func (m *Manager) replaceTag(stage *stageDir, revision source.Revision, r *TagReport) error {
+	gone, err := source.MakeRoom(m.Layout.Discarded(), m.Step)
+	if err != nil {
+		return err
+	}
+	aside, err := m.swap(swap{fresh: stage.tree(), old: m.Layout.Dir(r.Name), name: r.Name, setUp: "set repaired tag up",
+		exchange: "exchange tags", remove: "remove repaired tag", sync: "sync tags"})
+	if aside == "" {
+		return err
+	}
+	if err != nil {
+		r.LeftOver = append(r.LeftOver, fmt.Errorf("tag %s is repaired, but a power cut may undo it: %w", r.Name, err))
+	}
+	r.Status, r.SetAside = StatusRepaired, aside
+	m.Warn(fmt.Sprintf("%s had drifted, and was rebuilt from revision %s; the drifted one was set aside as %s%s",
+		r.Name, revision.ID, aside, source.DescribeDiscard(gone)))
+	return nil
+}
