@@ -222,3 +222,25 @@ func TestAFaultWhileAWorkingCopyIsReplacedLeavesOneInPlace(t *testing.T) {
 		}
 	}
 }
+
+func TestAFileOfAnotherOwnerIsNotShared(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give files away")
+	}
+	f := newPlainFixture(t, Hardlink)
+	first := f.take(TakeOptions{})
+	given := filepath.Join(f.Layout.Dir(first.Name), "source/etc/ntp.conf")
+	if err := os.Chown(given, 65534, -1); err != nil {
+		t.Fatal(err)
+	}
+	f.now = f.now.Add(time.Hour)
+	second := f.take(TakeOptions{})
+	f.published(second.Name, "r1")
+	mine, err := os.Stat(filepath.Join(f.Layout.Dir(second.Name), "source/etc/ntp.conf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if theirs, err := os.Stat(given); err != nil || os.SameFile(mine, theirs) {
+		t.Errorf("the new tag shares a file with another owner: %v", err)
+	}
+}

@@ -25,8 +25,8 @@ type Header struct {
 }
 
 // Adopted is the Source and the Layout of a manifest that was written for a tag that some other program had
-// made. Its revision is not known, it counts as published at the time that its name says, and of the modes of
-// its files only whether they are executable is recorded.
+// made. Its revision is not known, and it counts as published at the time that its name says. Its files may belong
+// to anyone and have any modes but setuid and setgid; of these only whether a file is executable is recorded.
 const Adopted = "adopted"
 
 const (
