@@ -1,0 +1,361 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/etch/etchtag/snapshot"
+	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagstate"
+)
+
+const (
+	// killLoopVariable says for how long the loop goes on, such as 1h.
+	killLoopVariable = "ETCHTAG_KILLLOOP"
+	// killLoopSeedVariable repeats the choices of a loop, though not what the kernel makes of them.
+	killLoopSeedVariable = "ETCHTAG_KILLLOOP_SEED"
+	killLoopDefault      = 5 * time.Second
+)
+
+// TestKillLoop has several processes at once update the working copy, make tags, prune and mark them, and kills them
+// at random moments, while commits arrive upstream. All the time readers compare every tag that they see with what git
+// archive says of its revision, and resolvers ask for tags. In the end one normal run must put everything right.
+func TestKillLoop(t *testing.T) {
+	if _, err := exec.LookPath("git"); err != nil {
+		skipUnlessCI(t, "git is not installed")
+	}
+	duration, seed := killLoopDefault, rand.Uint64()
+	var err error
+	if text := os.Getenv(killLoopVariable); text != "" {
+		duration, err = time.ParseDuration(text)
+		must(t, err)
+	}
+	if text := os.Getenv(killLoopSeedVariable); text != "" {
+		seed, err = strconv.ParseUint(text, 10, 64)
+		must(t, err)
+	}
+	t.Logf("%s for %s, %s=%d", killLoopVariable, duration, killLoopSeedVariable, seed)
+	dir := memoryDir(t)
+	upstream, err := newLivelyUpstream(dir)
+	must(t, err)
+	l := &killLoop{t: t, seed: seed, upstream: upstream, layout: tagging.Layout{Base: filepath.Join(dir, "base")}}
+	must(t, os.Mkdir(l.layout.Base, 0o755))
+	must(t, os.WriteFile(filepath.Join(l.layout.Base, "etchtag.yml"), fmt.Appendf(nil,
+		"working_copy: {kind: git, url: %s}\ntags: {keep: {within: 8h, last: 8}}\n", upstream.dir), 0o644))
+	l.run(duration)
+	l.end()
+	t.Logf("%d processes, %d of them killed; %d commits; %d tags made, and %d removed; %d comparisons by readers; "+
+		"%d answers of resolvers", l.processes.Load(), l.kills.Load(), len(upstream.age), l.made.Load(), l.removed.Load(),
+		l.comparisons.Load(), l.answers.Load())
+	for what, n := range map[string]int64{"kill": l.kills.Load(), "tag": l.made.Load(), "comparison": l.comparisons.Load(),
+		"answer": l.answers.Load()} {
+		if n == 0 {
+			t.Errorf("there was not one %s", what)
+		}
+	}
+}
+
+// killLoop is the loop and what it has come to.
+type killLoop struct {
+	t        *testing.T
+	seed     uint64
+	upstream *livelyUpstream
+	layout   tagging.Layout
+	hour     atomic.Int64 // hours since killLoopStart: the present of all
+	stop     atomic.Bool
+	first    atomic.Bool // a tag was made
+
+	seen sync.Map // what each tag was when it was first seen: an identity by name
+
+	processes, kills, made, removed, comparisons, answers atomic.Int64
+}
+
+// killLoopStart is the hour in which a loop begins.
+var killLoopStart = time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC)
+
+func (l *killLoop) now() time.Time {
+	return killLoopStart.Add(time.Duration(l.hour.Load()) * time.Hour)
+}
+
+// run lets everybody work until the time is over, or something is wrong.
+func (l *killLoop) run(d time.Duration) {
+	var all sync.WaitGroup
+	for i, work := range []func(*rand.Rand){
+		l.snapshot, l.snapshot, l.snapshot, l.update, l.prune, l.mark, l.commit, l.read, l.read, l.resolve,
+	} {
+		random := rand.New(rand.NewPCG(l.seed, uint64(i)))
+		all.Go(func() {
+			for !l.stop.Load() && !l.t.Failed() {
+				work(random)
+			}
+		})
+	}
+	timer := time.AfterFunc(d, func() { l.stop.Store(true) })
+	defer timer.Stop()
+	all.Wait()
+}
+
+// process runs the program. Three of four times it kills it, unless that comes to an end before. It returns the exit
+// status, -1 if it was killed.
+func (l *killLoop) process(random *rand.Rand, words ...string) (code int, stdout, stderr string) {
+	self, err := os.Executable()
+	if err != nil {
+		l.t.Error(err)
+		return -1, "", ""
+	}
+	var out, log bytes.Buffer
+	cmd := exec.Command(self)
+	cmd.Args = append([]string{"etchtag", "--base", l.layout.Base}, words...)
+	cmd.Stdout, cmd.Stderr = &out, &log
+	if err := cmd.Start(); err != nil {
+		l.t.Error(err)
+		return -1, "", ""
+	}
+	if random.IntN(4) > 0 {
+		timer := time.AfterFunc(l.delay(random), func() { _ = cmd.Process.Kill() })
+		defer timer.Stop()
+	}
+	err = cmd.Wait()
+	l.processes.Add(1)
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return exitDone, out.String(), log.String()
+	case errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signal() == syscall.SIGKILL:
+		l.kills.Add(1)
+		return -1, out.String(), log.String()
+	case errors.As(err, &exit):
+		return exit.ExitCode(), out.String(), log.String()
+	}
+	l.t.Error(err)
+	return -1, "", ""
+}
+
+// delay is a moment in the life of a process: mostly while it works, sometimes before it has begun.
+func (l *killLoop) delay(random *rand.Rand) time.Duration {
+	longest := []time.Duration{20 * time.Millisecond, 100 * time.Millisecond, 400 * time.Millisecond}
+	return time.Duration(random.Int64N(int64(longest[random.IntN(len(longest))])))
+}
+
+// snapshot makes the tag of the present hour. Success has to be true.
+func (l *killLoop) snapshot(random *rand.Rand) {
+	hour := l.hour.Load()
+	at := l.now()
+	name := tagging.Name(at)
+	atLeast := l.upstream.newest()
+	code, stdout, stderr := l.process(random, "snapshot", "--json", "--lock-wait", "2s", "--rehearse", at.Format(time.RFC3339))
+	var r snapshotJSON
+	if code == exitDone || code == exitIncomplete {
+		if err := json.Unmarshal([]byte(stdout), &r); err != nil {
+			l.t.Errorf("snapshot says %q: %v", stdout, err)
+			return
+		}
+	}
+	switch code {
+	case exitDone:
+		if r.Name != name {
+			l.t.Errorf("snapshot of %s says that it made %s", name, r.Name)
+		}
+		if !l.compare(name) {
+			l.t.Errorf("snapshot says that %s is there (%s), and it is not", name, stdout)
+		}
+		if r.Created && (r.Stale || l.upstream.ageOf(r.Revision) < atLeast) {
+			l.t.Errorf("snapshot made %s of %s, which was not the newest any more, and exits 0", name, r.Revision)
+		}
+	case exitIncomplete:
+		l.t.Logf("snapshot %s: %s", name, stderr)
+	case exitBusy, -1:
+	default:
+		l.t.Errorf("snapshot: exit status %d: %s", code, stderr)
+	}
+	if r.Created {
+		l.made.Add(1)
+		l.first.Store(true)
+	}
+	l.removed.Add(int64(len(r.Pruned)))
+	if code == exitDone || random.IntN(10) == 0 {
+		l.hour.CompareAndSwap(hour, hour+1)
+	}
+}
+
+func (l *killLoop) update(random *rand.Rand) {
+	code, _, stderr := l.process(random, "update", "--lock-wait", "1s")
+	if code != exitDone && code != exitBusy && code != -1 {
+		l.t.Errorf("update: exit status %d: %s", code, stderr)
+	}
+}
+
+func (l *killLoop) prune(random *rand.Rand) {
+	code, stdout, stderr := l.process(random, "prune", "--json", "--lock-wait", "1s", "--rehearse", l.now().Format(time.RFC3339))
+	switch code {
+	case exitDone:
+		var plan struct{ Remove []verdictJSON }
+		if err := json.Unmarshal([]byte(stdout), &plan); err != nil {
+			l.t.Errorf("prune says %q: %v", stdout, err)
+		}
+		l.removed.Add(int64(len(plan.Remove)))
+	case exitBusy, exitIncomplete, -1: // incomplete while a ring gets nothing
+	default:
+		l.t.Errorf("prune: exit status %d: %s", code, stderr)
+	}
+}
+
+// mark marks a tag and clears that again. Nobody else marks, so that what a mark says has to be so.
+func (l *killLoop) mark(random *rand.Rand) {
+	name := tagging.Name(l.now().Add(-time.Duration(random.IntN(6)) * time.Hour))
+	for _, word := range []string{"bad", "clear"} {
+		for done := false; !done && !l.stop.Load() && !l.t.Failed(); {
+			code, _, stderr := l.process(random, "mark", word, name)
+			got := l.stateOf(name)
+			want := strings.TrimPrefix(word, "clear")
+			switch {
+			case code == exitDone && got != want, code == exitIncomplete && got != want:
+				l.t.Errorf("mark %s %s: exit status %d, but the state is %q", word, name, code, got)
+			case code != exitDone && code != exitIncomplete && code != -1:
+				l.t.Errorf("mark: exit status %d: %s", code, stderr)
+			}
+			done = got == want
+		}
+	}
+}
+
+// stateOf reads a tag's mark, and proves that the file is whole.
+func (l *killLoop) stateOf(name string) string {
+	f, err := tagstate.Load(filepath.Join(l.layout.Base, "tagstate"), "tagstate", func(string) error { return nil })
+	if err != nil || len(f.Warnings) > 0 {
+		l.t.Errorf("tagstate: %v %v", f, err)
+		return ""
+	}
+	return string(f.Entries[name].State)
+}
+
+func (l *killLoop) commit(random *rand.Rand) {
+	if err := l.upstream.commit(random); err != nil {
+		l.t.Error(err)
+	}
+	time.Sleep(time.Duration(random.IntN(300)) * time.Millisecond) // others shall have the processors, too
+}
+
+// read compares every tag that can be seen.
+func (l *killLoop) read(*rand.Rand) {
+	entries, err := os.ReadDir(l.layout.Tags())
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		l.t.Error(err)
+	}
+	for _, e := range entries {
+		if _, err := tagging.ParseName(e.Name()); err == nil {
+			l.compare(e.Name())
+		}
+	}
+	time.Sleep(time.Millisecond)
+}
+
+// compare compares a tag with what it must hold. It reports false if the tag is not there, or was removed meanwhile.
+func (l *killLoop) compare(name string) bool {
+	root, err := os.OpenRoot(l.layout.Dir(name))
+	if err != nil {
+		return false
+	}
+	defer root.Close()
+	header, headerErr := tagging.ReadHeader(l.layout.Manifest(name))
+	files, err := tagFiles(root)
+	opened, statErr := root.Stat(".")
+	now, goneErr := os.Lstat(l.layout.Dir(name))
+	if errors.Is(goneErr, os.ErrNotExist) {
+		return false
+	}
+	switch {
+	case headerErr != nil || err != nil || statErr != nil || goneErr != nil:
+		l.t.Errorf("%s can be seen, but: %v %v %v %v", name, headerErr, err, statErr, goneErr)
+		return true
+	case !os.SameFile(opened, now):
+		l.t.Errorf("%s was replaced by another tag", name)
+	}
+	want := l.upstream.filesOf(header.Revision)
+	if want == nil {
+		l.t.Errorf("%s is of a revision that upstream never had: %s", name, header.Revision)
+	} else if !maps.Equal(files, want) {
+		l.t.Errorf("%s is not what git archive gives for %s: it has %q, not %q", name, header.Revision, files, want)
+	}
+	identity := fmt.Sprint(header.Revision, opened.Sys().(*syscall.Stat_t).Ino)
+	if first, seen := l.seen.LoadOrStore(name, identity); seen && first != identity {
+		l.t.Errorf("%s was made twice: %s, and then %s", name, first, identity)
+	}
+	l.comparisons.Add(1)
+	return true
+}
+
+// resolve asks which tag a host gets. What is answered must be there.
+func (l *killLoop) resolve(random *rand.Rand) {
+	first := l.first.Load()
+	host := []string{"dev1", "qa1", "prod1"}[random.IntN(3)]
+	var stdout, stderr bytes.Buffer
+	a := app{stdout: &stdout, stderr: &stderr, getenv: os.Getenv, now: l.now}
+	at := l.now().Format(time.RFC3339)
+	code := a.run([]string{"etchtag", "--base", l.layout.Base, "nodetagger", host, "--at", at})
+	path := strings.TrimSuffix(stdout.String(), "\n")
+	switch {
+	case code == exitDone && (strings.Contains(path, "\n") || !strings.HasPrefix(path, "tags/")):
+		l.t.Errorf("nodetagger %s says %q", host, &stdout)
+	case code == exitDone && !l.compare(strings.TrimPrefix(path, "tags/")):
+		l.t.Errorf("nodetagger %s at %s says %s, which is not there", host, at, path)
+	case code == exitDone:
+		l.answers.Add(1)
+	case code != exitFailed || stdout.Len() > 0 || first && !strings.Contains(stderr.String(), "no tag for"):
+		l.t.Errorf("nodetagger %s: exit status %d, %q: %s", host, code, &stdout, &stderr)
+	}
+	time.Sleep(time.Millisecond)
+}
+
+// end proves that one normal run puts everything right and leaves nothing behind.
+func (l *killLoop) end() {
+	t := l.t
+	l.hour.Add(1)
+	at := l.now()
+	var stdout, stderr bytes.Buffer
+	a := app{stdout: &stdout, stderr: &stderr, getenv: os.Getenv, now: l.now}
+	for _, words := range [][]string{{"snapshot", "--rehearse", at.Format(time.RFC3339)}, {"mark", "good", tagging.Name(at)}} {
+		if code := a.run(append([]string{"etchtag", "--base", l.layout.Base}, words...)); code != exitDone {
+			t.Errorf("the normal run %q: exit status %d: %s", words, code, &stderr)
+		}
+	}
+	if !l.compare(tagging.Name(at)) {
+		t.Errorf("the normal run made no tag")
+	}
+	if header, err := tagging.ReadHeader(l.layout.Manifest(tagging.Name(at))); err != nil || header.Revision != l.upstream.head {
+		t.Errorf("the normal run made a tag of %s, not of %s: %v", header.Revision, l.upstream.head, err)
+	}
+	l.read(nil)
+	debris, err := snapshot.FindDebris(l.layout)
+	if err != nil || len(debris) > 0 {
+		t.Errorf("left behind: %v %v", debris, err)
+	}
+	for _, pattern := range []string{".*", "trunk/.git/tmp_*", "trunk/.git/objects/tmp_*", "trunk/.git/objects/pack/tmp_*",
+		"trunk/.git/etchtag-tmp", "trunk/.git/etchtag-journal", "trunk/.git/*.lock", "trunk/.git.*",
+		"tags/.etchtag/discarded/*"} { // nobody edited the working copy, so nothing of it may have been taken for edits
+		left, err := filepath.Glob(filepath.Join(l.layout.Base, pattern))
+		if err != nil || len(left) > 0 {
+			t.Errorf("left behind: %q %v", left, err)
+		}
+	}
+	for _, args := range [][]string{{"status", "--porcelain"}, {"fsck", "--no-dangling", "--no-progress"}} {
+		out, err := l.upstream.git(append([]string{"-C", l.layout.Trunk()}, args...)...)
+		if err != nil || len(out) > 0 {
+			t.Errorf("git %q in the working copy: %s %v", args, out, err)
+		}
+	}
+}
