@@ -21,10 +21,10 @@ import (
 
 // copyRig is a small tree to copy, and a file outside of it that no copy may hold.
 type copyRig struct {
-	t             *testing.T
-	src, dst      string
-	outside       string
-	secret, other string // files outside of the tree
+	t        *testing.T
+	src, dst string
+	outside  string
+	secret   string // a file outside of the tree
 }
 
 func newCopyRig(t *testing.T) *copyRig {
