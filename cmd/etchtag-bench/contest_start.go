@@ -1,0 +1,62 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+const emptyProgram = "an empty Go program"
+
+// newFleet makes a base with as many tags as a server has, from a directory: it takes no git. Their manifests are
+// large enough to show in the figures of whoever reads them whole.
+func (b *bench) newFleet(ctx context.Context, dir string) (*base, error) {
+	small := size{files: b.size.tagged, dirs: b.size.tagged / 3, mean: b.size.mean, hosts: b.size.hosts}
+	if err := newModel(small).write(filepath.Join(dir, "trunk")); err != nil {
+		return nil, err
+	}
+	fleet, err := b.newBase(ctx, dir, "working_copy: {kind: dir}\ntags: {files: hardlink}\n")
+	if err != nil {
+		return nil, err
+	}
+	for n := range b.size.tags {
+		if err := b.quietly(ctx, fleet.snapshot(n)); err != nil {
+			return nil, err
+		}
+	}
+	return fleet, nil
+}
+
+// startContest asks short questions, each in a process of its own.
+func startContest(ctx context.Context, b *bench, dir string) (results, error) {
+	fleet, err := b.newFleet(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	at := hour(b.size.tags).Format(time.RFC3339)
+	ask := func(name, answer string, argv func(round int) []string) contestant {
+		return contestant{name: name, act: func(round int) action {
+			return func(ctx context.Context) (sample, error) {
+				out, s, err := b.output(ctx, argv(round)...)
+				if err == nil && !strings.Contains(out, answer) {
+					err = fmt.Errorf("%s: the answer is %q", name, out)
+				}
+				return s, err
+			}
+		}}
+	}
+	// The present is long after the last tag, so all get that one.
+	newest := tagName(b.size.tags - 1)
+	return b.takeTurns(ctx, max(b.rounds, b.size.calls), nil,
+		ask(emptyProgram, "", func(int) []string { return []string{b.empty()} }),
+		ask(us, "tags/"+newest, func(round int) []string {
+			return []string{filepath.Join(fleet.dir, "nodetagger"), host(round % b.size.hosts)}
+		}),
+		ask("etchtag list", newest, func(int) []string { return fleet.command("list", "--at", at) }),
+		ask("etchtag explain", newest, func(round int) []string {
+			return fleet.command("explain", host(round%b.size.hosts))
+		}),
+	)
+}
