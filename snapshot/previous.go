@@ -50,9 +50,7 @@ func (m FileMode) wrongMode(mode source.Mode, got uint32) string {
 		return ""
 	case m == adopted && mode == source.Directory:
 		return ""
-	case m == adopted && perm&(unix.S_ISUID|unix.S_ISGID) != 0:
-		return fmt.Sprintf("%04o, which is setuid or setgid", perm)
-	case m == adopted && (perm&0o111 != 0) == (mode == source.Executable):
+	case m == adopted && perm&(unix.S_ISUID|unix.S_ISGID) == 0 && (perm&0o111 != 0) == (mode == source.Executable):
 		return ""
 	case m == adopted:
 		return fmt.Sprintf("%04o, but it was %s", perm, executableText[mode == source.Executable])
