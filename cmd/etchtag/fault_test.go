@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -228,9 +229,14 @@ func (b *faultBase) line(words []string) []string {
 	return line
 }
 
+// oneCommand is held while a command runs: urfave/cli keeps the flag for help once for the whole process.
+var oneCommand sync.Mutex
+
 // run runs a command in this process and returns its exit status.
 func (b *faultBase) run(r *recorder, words ...string) int {
 	a := app{stdout: &bytes.Buffer{}, stderr: &b.stderr, getenv: os.Getenv, now: time.Now, step: r.step}
+	oneCommand.Lock()
+	defer oneCommand.Unlock()
 	code := a.run(b.line(words))
 	for _, s := range r.steps {
 		b.lab.count.labels[s.label] = true
