@@ -139,9 +139,7 @@ func TestEveryKindOfDriftIsFoundAndNothingElse(t *testing.T) {
 }
 
 func TestWhatBelongsToAnotherUserIsFound(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("only root can give files away")
-	}
+	needRoot(t)
 	f := newFixture(t)
 	tag := f.take(TakeOptions{}).Name
 	for _, path := range []string{"defaults.yml", "source/link"} {
