@@ -32,17 +32,20 @@ func EstimateCapacity(l tagging.Layout, tags []*tagging.Tag, files FileMode) (Ca
 	if newest == "" {
 		return c, nil
 	}
-	entries, err := manifestEntries(l, newest)
+	tag, err := recordedTag(l, newest)
 	if err != nil {
 		return c, err
 	}
-	var before *previousTag
+	entries := tag.tree
+	var unchanged []*tagging.ManifestEntry
 	if files == Hardlink {
-		if before, err = recordedTag(l, cmp.Or(other, newest)); err != nil {
+		before, err := recordedTag(l, cmp.Or(other, newest))
+		if err != nil {
 			return c, err
 		}
+		unchanged = before.unchanged(entries)
 	}
-	c.Bytes, c.Inodes = (&Manager{Files: files}).need(entries, before, space.blockSize)
+	c.Bytes, c.Inodes = (&Manager{Files: files}).need(entries, unchanged, space.blockSize)
 	c.Known, c.Shared = true, files == Auto && sharesBlocks(l.Tags())
 	c.Tags = fit(space.FreeBytes, space.TotalBytes, c.Bytes)
 	if space.TotalInodes > 0 {
@@ -76,34 +79,21 @@ func newestTrees(tags []*tagging.Tag) (newest, other string) {
 	return newest, ""
 }
 
-// manifestEntries returns what a tag's manifest records in the form in which sources list trees; the hash of a file
-// stands for the source's ID.
-func manifestEntries(l tagging.Layout, name string) ([]source.Entry, error) {
-	m, err := tagging.ReadManifest(l.Manifest(name))
-	if err != nil {
-		return nil, err
-	}
-	entries := make([]source.Entry, len(m.Entries))
-	for i, e := range m.Entries {
-		entries[i] = source.Entry{Path: e.Path, Mode: source.Mode(e.Mode), Size: e.Size}
-		if e.Mode != tagging.ModeEmptyDir {
-			entries[i].ID = string(e.Hash[:])
-		}
-	}
-	return entries, nil
-}
-
-// recordedTag is what a tag's manifest says as a tag from which files could be taken. Its files cannot be opened.
+// recordedTag is what a tag's manifest says as a tag from which files could be taken; the hash of a file stands for the
+// source's ID. Its files cannot be opened.
 func recordedTag(l tagging.Layout, name string) (*previousTag, error) {
 	m, err := tagging.ReadManifest(l.Manifest(name))
 	if err != nil {
 		return nil, err
 	}
-	p := &previousTag{files: map[string]tagging.ManifestEntry{}, ids: map[string]string{}}
-	for _, e := range m.Entries {
-		p.files[e.Path], p.ids[e.Path] = e, string(e.Hash[:])
+	tree := make([]source.Entry, len(m.Entries))
+	for i, e := range m.Entries {
+		tree[i] = source.Entry{Path: e.Path, Mode: source.Mode(e.Mode), Size: e.Size}
+		if e.Mode != tagging.ModeEmptyDir {
+			tree[i].ID = string(e.Hash[:])
+		}
 	}
-	return p, nil
+	return &previousTag{records: m.Entries, tree: tree}, nil
 }
 
 // sharesBlocks reports whether the file system at path is one on which files can share blocks.

@@ -72,8 +72,8 @@ var executableText = map[bool]string{true: "executable", false: "not executable"
 type previousTag struct {
 	root     *os.File
 	revision string
-	files    map[string]tagging.ManifestEntry // by path
-	ids      map[string]string                // the source's ID of each file's contents, by path; only of a store's tree
+	records  []tagging.ManifestEntry // sorted by path
+	tree     []source.Entry          // what a store has of its revision, sorted by path
 }
 
 // openPrevious opens the newest tag of a store's from which unchanged files can be taken for the next tree. Not to
@@ -91,11 +91,7 @@ func (m *Manager) openPrevious(ctx context.Context, store source.Store, next sou
 			return nil
 		}
 	}
-	entries := tree.Entries()
-	p.ids = make(map[string]string, len(entries))
-	for _, e := range entries {
-		p.ids[e.Path] = e.ID
-	}
+	p.tree = tree.Entries()
 	return p
 }
 
@@ -129,15 +125,7 @@ func newPreviousTag(dir string, m *tagging.Manifest) (*previousTag, error) {
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: dir, Err: err}
 	}
-	p := &previousTag{
-		root:     os.NewFile(uintptr(fd), dir),
-		revision: m.Revision,
-		files:    make(map[string]tagging.ManifestEntry, len(m.Entries)),
-	}
-	for _, e := range m.Entries {
-		p.files[e.Path] = e
-	}
-	return p, nil
+	return &previousTag{root: os.NewFile(uintptr(fd), dir), revision: m.Revision, records: m.Entries}, nil
 }
 
 func (p *previousTag) close() {
@@ -146,27 +134,66 @@ func (p *previousTag) close() {
 	}
 }
 
-// findHash returns the manifest's record of a file with the same contents and mode at the same path.
-func (p *previousTag) findHash(e source.ExportedEntry) (tagging.ManifestEntry, bool) {
-	if p == nil || e.Mode != source.Regular && e.Mode != source.Executable {
-		return tagging.ManifestEntry{}, false
+// unchanged returns, for each of a store's entries, which are sorted by path, the manifest's record of it if it is the
+// same in the previous tag, else nil. What the source converts is not taken, nor what it had converted then, which its
+// size tells.
+func (p *previousTag) unchanged(entries []source.Entry) []*tagging.ManifestEntry {
+	if p == nil {
+		return make([]*tagging.ManifestEntry, len(entries))
 	}
-	m, ok := p.files[e.Path]
-	return m, ok && m.Mode == byte(e.Mode) && m.Size == e.Size && m.Hash == e.Hash
+	tree := p.tree
+	return pair(p.records, len(entries), func(i int) *source.Entry { return &entries[i] },
+		func(i int, m *tagging.ManifestEntry) bool {
+			e := &entries[i]
+			was := skipTo(&tree, e.Path, func(t *source.Entry) string { return t.Path })
+			return was != nil && e.ID != "" && was.ID == e.ID && !e.Converted && m.Size == e.Size
+		})
 }
 
-// find returns the manifest's record of a file that is the same in the previous tag as in e. What the source
-// converts is not taken, nor what it had converted then, which its size tells.
-func (p *previousTag) find(e source.Entry) (tagging.ManifestEntry, bool) {
-	if p == nil || e.ID == "" || e.Converted || p.ids[e.Path] != e.ID {
-		return tagging.ManifestEntry{}, false
+// unchangedExport is unchanged for entries that were hashed as they were exported.
+func (p *previousTag) unchangedExport(entries []source.ExportedEntry) []*tagging.ManifestEntry {
+	if p == nil {
+		return make([]*tagging.ManifestEntry, len(entries))
 	}
-	m, ok := p.files[e.Path]
-	return m, ok && m.Mode == byte(e.Mode) && m.Size == e.Size
+	return pair(p.records, len(entries), func(i int) *source.Entry { return &entries[i].Entry },
+		func(i int, m *tagging.ManifestEntry) bool {
+			return m.Size == entries[i].Size && m.Hash == entries[i].Hash
+		})
+}
+
+// pair finds the records of n entries, both being sorted by path, if they are of the same mode and same says so too.
+func pair(records []tagging.ManifestEntry, n int, entry func(i int) *source.Entry,
+	same func(i int, m *tagging.ManifestEntry) bool) []*tagging.ManifestEntry {
+	paired := make([]*tagging.ManifestEntry, n)
+	for i := range n {
+		e := entry(i)
+		m := skipTo(&records, e.Path, func(r *tagging.ManifestEntry) string { return r.Path })
+		if m != nil && e.Mode != source.Directory && m.Mode == byte(e.Mode) && same(i, m) {
+			paired[i] = m
+		}
+	}
+	return paired
+}
+
+// skipTo leaves out what comes before a path in a list that is sorted by path, and returns what is at the path, or nil.
+func skipTo[T any](list *[]T, path string, pathOf func(*T) string) *T {
+	for l := *list; len(l) > 0; l = l[1:] {
+		*list = l
+		if at := pathOf(&l[0]); at == path {
+			return &l[0]
+		} else if at > path {
+			return nil
+		}
+	}
+	*list = nil
+	return nil
 }
 
 // openDir opens a directory of the tag without following any link, or returns -1.
 func (p *previousTag) openDir(path string) int {
+	if p == nil {
+		return -1
+	}
 	fd, err := openBeneath(int(p.root.Fd()), path)
 	if err != nil {
 		return -1
@@ -202,10 +229,7 @@ func openBeneath(root int, path string) (int, error) {
 
 // openRegular opens the file name in the directory dir if it is a regular file of ours of that size and mode. Whom it
 // belongs to could write to it, and with a link to all tags.
-func openRegular(dir int, name string, size int64, perm os.FileMode) (rawFile, bool) {
-	if dir < 0 {
-		return -1, false
-	}
+func (w *writer) openRegular(dir int, name string, size int64, perm os.FileMode) (rawFile, bool) {
 	fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return -1, false
@@ -213,9 +237,16 @@ func openRegular(dir int, name string, size int64, perm os.FileMode) (rawFile, b
 	var st unix.Stat_t
 	err = unix.Fstat(fd, &st)
 	if err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG || st.Size != size || st.Mode&0o7777 != uint32(perm) ||
-		st.Uid != uint32(os.Geteuid()) {
+		st.Uid != w.owner {
 		unix.Close(fd)
 		return -1, false
 	}
 	return rawFile(fd), true
+}
+
+// readLink returns where the symbolic link name in the directory dir leads if that has so many bytes.
+func readLink(dir int, name string, size int64) (target []byte, ok bool) {
+	target = make([]byte, size+1)
+	n, err := unix.Readlinkat(dir, name, target)
+	return target[:max(n, 0)], err == nil && int64(n) == size
 }

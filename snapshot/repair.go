@@ -2,7 +2,6 @@ package snapshot
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -125,10 +124,13 @@ func (m *Manager) refill(ctx context.Context, stage *stageDir, files FileMode, r
 		if err != nil {
 			return err
 		}
-		if err := room(tree.Entries()); err != nil {
+		entries := tree.Entries()
+		if err := room(entries); err != nil {
 			return err
 		}
-		st := stager{step: m.Step, files: files, modTime: revision.Time, tree: tree, progress: m.Progress}
+		var nothing *previousTag
+		st := stager{step: m.Step, files: files, modTime: revision.Time, tree: tree,
+			unchanged: nothing.unchanged(entries), progress: m.Progress}
 		_, err = st.stage(ctx, stage.tree())
 		return err
 	case source.Exporter:
@@ -140,8 +142,7 @@ func (m *Manager) refill(ctx context.Context, stage *stageDir, files FileMode, r
 		if err != nil {
 			return err
 		}
-		settler := settler{writer: writer{stager: &stager{step: m.Step, files: files}, previousDir: -1, hash: sha256.New()},
-			export: export.Entries, spare: stage.dir}
+		settler := newSettler(&stager{step: m.Step, files: files}, export.Entries, stage)
 		defer settler.close()
 		_, err = settler.settle(ctx, stage.tree())
 		return err

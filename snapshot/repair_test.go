@@ -299,7 +299,7 @@ func TestATagIsDurableBeforeItIsExchanged(t *testing.T) {
 	var steps []string
 	f.Step = oneByOne(func(label string) error { steps = append(steps, label); return nil })
 	f.repairTags()
-	want := []string{"set directory times", "sync stage", "set repaired tag up", "exchange tags", "sync tags",
+	want := []string{"finish staged directory", "sync stage", "set repaired tag up", "exchange tags", "sync tags",
 		"sync discarded", "remove stage"}
 	if diff := cmp.Diff(want, steps[max(0, len(steps)-len(want)):]); diff != "" {
 		t.Error(diff)

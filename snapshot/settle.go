@@ -2,7 +2,6 @@ package snapshot
 
 import (
 	"context"
-	"crypto/sha256"
 	"fmt"
 	"path"
 
@@ -30,10 +29,7 @@ func (m *Manager) fillFromExport(ctx context.Context, exporter source.Exporter, 
 	}
 	previous := m.openNewest(func(tagging.Header) bool { return true })
 	defer previous.close()
-	s := settler{
-		writer: writer{stager: &stager{step: m.Step, files: m.Files, previous: previous}, previousDir: -1, hash: sha256.New()},
-		export: export.Entries, spare: stage.dir,
-	}
+	s := newSettler(&stager{step: m.Step, files: m.Files, previous: previous}, export.Entries, stage)
 	defer s.close()
 	entries, err := s.settle(ctx, stage.tree())
 	return entries, export.Revision, err
@@ -42,11 +38,16 @@ func (m *Manager) fillFromExport(ctx context.Context, exporter source.Exporter, 
 // settler makes an exported tree one that can be published: it gives files and directories their modes, and takes
 // files that have not changed from the previous tag where that saves space. Times stay as they are.
 type settler struct {
-	writer
+	*writer
 	export []source.ExportedEntry
 	spare  string // a directory on the same file system, in which a file is prepared
 
 	spareDir int
+}
+
+func newSettler(s *stager, export []source.ExportedEntry, stage *stageDir) *settler {
+	s.unchanged = s.previous.unchangedExport(export)
+	return &settler{writer: s.newWriter(), export: export, spare: stage.dir}
 }
 
 // spareName is the name of a file that is being prepared.
@@ -95,7 +96,7 @@ func (s *settler) settleDir(ctx context.Context, fd int, d *directory) error {
 	}
 	s.enter(d)
 	for _, i := range d.files {
-		if err := s.settleEntry(fd, s.export[i]); err != nil {
+		if err := s.settleEntry(fd, s.export[i], s.unchanged[i]); err != nil {
 			return fmt.Errorf("%q: %w", s.export[i].Path, err)
 		}
 	}
@@ -121,7 +122,8 @@ func setTimes(fd int, had unix.Stat_t) error {
 	return unix.UtimesNanoAt(fd, "", []unix.Timespec{had.Atim, had.Mtim}, unix.AT_EMPTY_PATH)
 }
 
-func (s *settler) settleEntry(fd int, e source.ExportedEntry) error {
+// settleEntry settles a file. old is the previous tag's record of it, if it is the same there.
+func (s *settler) settleEntry(fd int, e source.ExportedEntry, old *tagging.ManifestEntry) error {
 	name := path.Base(e.Path)
 	switch e.Mode {
 	case source.Symlink:
@@ -129,8 +131,8 @@ func (s *settler) settleEntry(fd int, e source.ExportedEntry) error {
 	case source.Directory:
 		return unix.Fchmodat(fd, name, 0o755, 0)
 	}
-	if old, ok := s.previous.findHash(e); ok && (s.files == Hardlink || !s.noReflink.Load()) {
-		shared, err := s.share(fd, name, e.Entry, old)
+	if old != nil && (s.files == Hardlink || !s.noReflink.Load()) {
+		shared, err := s.share(fd, name, e.Entry, *old)
 		if shared || err != nil {
 			return err
 		}
@@ -144,8 +146,7 @@ func (s *settler) share(fd int, name string, e source.Entry, old tagging.Manifes
 	if err := unix.Fstatat(fd, name, &had, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return false, err
 	}
-	var m tagging.ManifestEntry
-	taken, err := s.take(s.spareDir, spareName, e, old, &m)
+	taken, err := s.take(s.spareDir, spareName, e, old)
 	if !taken || err != nil {
 		return false, err
 	}

@@ -289,11 +289,12 @@ func (m *Manager) fillFromStore(ctx context.Context, store source.Store, dir str
 	}
 	previous := m.openPrevious(ctx, store, tree)
 	defer previous.close()
-	if err := m.checkSpace(tree.Entries(), previous); err != nil {
+	unchanged := previous.unchanged(tree.Entries())
+	if err := m.checkSpace(tree.Entries(), unchanged); err != nil {
 		return nil, err
 	}
 	s := stager{step: m.Step, files: m.Files, modTime: revision.Time, tree: tree, previous: previous,
-		progress: m.Progress}
+		unchanged: unchanged, progress: m.Progress}
 	return s.stage(ctx, dir)
 }
 

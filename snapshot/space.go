@@ -2,10 +2,11 @@ package snapshot
 
 import (
 	"fmt"
-	"path"
+	"strings"
 
 	"github.com/dustin/go-humanize"
 	"github.com/etch/etchtag/snapshot/source"
+	"github.com/etch/etchtag/tagging"
 	"golang.org/x/sys/unix"
 )
 
@@ -31,12 +32,13 @@ func FreeSpace(path string) (Space, error) {
 }
 
 // checkSpace refuses a tag that would fill the disk, before anything of it is written.
-func (m *Manager) checkSpace(entries []source.Entry, previous *previousTag) error {
+// unchanged has what the previous tag has of each of the entries; nil if there is none.
+func (m *Manager) checkSpace(entries []source.Entry, unchanged []*tagging.ManifestEntry) error {
 	space, err := FreeSpace(m.Layout.Tags())
 	if err != nil {
 		return err
 	}
-	bytes, inodes := m.need(entries, previous, space.blockSize)
+	bytes, inodes := m.need(entries, unchanged, space.blockSize)
 	if floor := space.TotalBytes / reserve; space.FreeBytes < bytes+floor {
 		return fmt.Errorf("not enough space below %s: the tag takes about %s and %s must stay free, but only %s of %s are: "+
 			"remove old tags or make room", m.Layout.Tags(), humanize.IBytes(bytes), humanize.IBytes(floor),
@@ -50,23 +52,32 @@ func (m *Manager) checkSpace(entries []source.Entry, previous *previousTag) erro
 }
 
 // need estimates what a tag takes. Files that will be links to the previous tag's take nothing.
-func (m *Manager) need(entries []source.Entry, previous *previousTag, blockSize uint64) (bytes, inodes uint64) {
-	dirs := map[string]bool{}
-	for _, e := range entries {
-		for d := path.Dir(e.Path); d != "." && !dirs[d]; d = path.Dir(d) {
-			dirs[d] = true
-		}
-		old, taken := previous.find(e)
-		if taken && m.Files == Hardlink && e.Mode != source.Symlink {
-			continue
-		}
+func (m *Manager) need(entries []source.Entry, unchanged []*tagging.ManifestEntry, blockSize uint64) (bytes, inodes uint64) {
+	for i, e := range entries {
 		size := e.Size
-		if taken {
-			size = old.Size
+		if unchanged != nil && unchanged[i] != nil {
+			if m.Files == Hardlink && e.Mode != source.Symlink {
+				continue
+			}
+			size = unchanged[i].Size
 		}
 		inodes++
 		bytes += (uint64(max(size, 1)) + blockSize - 1) / blockSize * blockSize
 	}
-	inodes += uint64(len(dirs))
-	return bytes + uint64(len(dirs))*blockSize, inodes
+	dirs := countDirectories(entries)
+	return bytes + dirs*blockSize, inodes + dirs
+}
+
+// countDirectories counts the directories that entries, which are sorted by path, stand in.
+func countDirectories(entries []source.Entry) uint64 {
+	n, last := 0, ""
+	for _, e := range entries {
+		shared := 0
+		for shared < min(len(e.Path), len(last)) && e.Path[shared] == last[shared] {
+			shared++
+		}
+		n += strings.Count(e.Path[shared:], "/") // whatever stands below one directory comes without a break
+		last = e.Path
+	}
+	return uint64(n)
 }

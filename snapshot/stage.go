@@ -11,7 +11,6 @@ import (
 	"os"
 	"path"
 	"runtime"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,191 +28,98 @@ const wholeFile = 1 << 20
 
 // stager writes one tree into an empty directory that nobody else can enter.
 //
-// It works relative to descriptors of directories that it made itself, so no path is looked up twice
-// and no symbolic link is ever followed, whatever the tree contains.
+// A directory is filled by one worker, from its first entry to its own time, relative to a descriptor of it: no
+// symbolic link is ever followed, whatever the tree contains.
 type stager struct {
 	step     Step
 	files    FileMode
 	modTime  time.Time
 	tree     source.Tree
 	previous *previousTag // nil if there is none to take files from
-	progress func(done, total int)
+	// unchanged has the previous tag's record of each entry that is the same there, else nil.
+	unchanged []*tagging.ManifestEntry
+	progress  func(done, total int)
 
 	noReflink atomic.Bool // the file system said that it cannot
 	done      atomic.Int64
 }
 
-// directory is a directory of the tree to be staged.
-type directory struct {
-	name     string
-	path     string // empty for the root
-	files    []int  // indexes of the entries that stand directly in it
-	children []*directory
-}
-
-// job is the work of filling one directory.
-type job struct {
-	dir *directory
-	fd  int
-}
-
 // stage fills the directory at root with the tree and returns what it wrote, in the tree's order.
 func (s *stager) stage(ctx context.Context, root string) ([]tagging.ManifestEntry, error) {
-	entries := s.tree.Entries()
-	written := make([]tagging.ManifestEntry, len(entries))
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-
-	jobs := make(chan job, 2*maxWorkers)
-	var workers sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), maxWorkers) {
-		workers.Go(func() { s.work(ctx, cancel, jobs, entries, written) })
-	}
-	fd, err := unix.Open(root, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if err != nil {
-		err = &os.PathError{Op: "open", Path: root, Err: err}
-	} else {
-		err = s.makeDirs(ctx, newDirectories(entries), fd, jobs)
-	}
-	close(jobs)
-	workers.Wait()
-	if cause := context.Cause(ctx); cause != nil {
-		return nil, cause
-	}
+	fd, err := openDir(root)
 	if err != nil {
 		return nil, err
 	}
-	return written, s.setDirTimes(root, newDirectories(entries))
+	defer unix.Close(fd)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	entries := s.tree.Entries()
+	written := make([]tagging.ManifestEntry, len(entries))
+	queue := newDirQueue(newDirectories(entries))
+	var workers sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), maxWorkers) {
+		workers.Go(func() {
+			w := s.newWriter()
+			defer w.close()
+			for d := queue.next(); d != nil; d = queue.next() {
+				if err := w.fill(ctx, fd, d, queue, entries, written); err != nil {
+					cancel(err) // so that the others do nothing but empty the queue
+				}
+				queue.finish()
+			}
+		})
+	}
+	workers.Wait()
+	return written, context.Cause(ctx)
 }
 
-// newDirectories arranges sorted entries as the directories that hold them.
-func newDirectories(entries []source.Entry) *directory {
-	root := &directory{}
-	known := map[string]*directory{"": root}
-	var find func(p string) *directory
-	find = func(p string) *directory {
-		if d := known[p]; d != nil {
-			return d
-		}
-		up, name := path.Split(p)
-		parent := find(strings.TrimSuffix(up, "/"))
-		d := &directory{name: name, path: p}
-		parent.children = append(parent.children, d)
-		known[p] = d
-		return d
+// fill makes what stands directly in the directory d below root: first its directories, which are then others' to fill.
+func (w *writer) fill(ctx context.Context, root int, d *directory, queue *dirQueue,
+	entries []source.Entry, written []tagging.ManifestEntry) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
-	for i, e := range entries {
-		up, _ := path.Split(e.Path)
-		d := find(strings.TrimSuffix(up, "/"))
-		d.files = append(d.files, i)
-	}
-	return root
-}
-
-// makeDirs makes the directories below d, whose open descriptor it takes over, and hands each to the
-// workers. Parents come before their children.
-func (s *stager) makeDirs(ctx context.Context, d *directory, fd int, jobs chan<- job) error {
-	if len(d.files) > 0 {
-		own, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
-		if err != nil {
-			unix.Close(fd)
-			return &os.PathError{Op: "dup", Path: d.path, Err: err}
-		}
-		select {
-		case jobs <- job{d, own}:
-		case <-ctx.Done():
-			unix.Close(own)
-			unix.Close(fd)
-			return context.Cause(ctx)
-		}
+	fd, err := openBeneath(root, d.path)
+	if err != nil {
+		return &os.PathError{Op: "open", Path: d.path, Err: err}
 	}
 	defer unix.Close(fd)
 	for _, c := range d.children {
-		child := -1
-		err := s.step.do("make staged directory", c.path, func() (err error) {
-			child, err = makeDirAt(fd, c.name)
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		if err := s.makeDirs(ctx, c, child, jobs); err != nil {
+		if err := w.makeDir(fd, c.name, c.path); err != nil {
 			return err
 		}
 	}
-	return nil
-}
-
-// makeDirAt makes a directory that everybody may read and opens it.
-func makeDirAt(fd int, name string) (int, error) {
-	if err := unix.Mkdirat(fd, name, 0o755); err != nil {
-		return -1, err
+	queue.add(d.children)
+	w.enter(d)
+	for _, i := range d.files {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if written[i], err = w.write(fd, entries[i], w.unchanged[i]); err != nil {
+			return fmt.Errorf("stage %q: %w", entries[i].Path, err)
+		}
+		if n := w.done.Add(1); w.progress != nil {
+			w.progress(int(n), len(entries))
+		}
 	}
-	child, err := unix.Openat(fd, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return -1, err
-	}
-	if err := unix.Fchmod(child, 0o755); err != nil { // the umask has no say
-		unix.Close(child)
-		return -1, err
-	}
-	return child, nil
-}
-
-// work fills directories until there are no more. The first error cancels the whole; the descriptors
-// that come after it are only closed.
-func (s *stager) work(ctx context.Context, cancel context.CancelCauseFunc, jobs <-chan job,
-	entries []source.Entry, written []tagging.ManifestEntry) {
-	w := &writer{stager: s, previousDir: -1, hash: sha256.New()}
-	defer w.close()
-	for j := range jobs {
-		w.enter(j.dir)
-		for _, i := range j.dir.files {
-			if ctx.Err() != nil {
-				break
-			}
-			m, err := w.write(j.fd, entries[i])
-			if err != nil {
-				cancel(fmt.Errorf("stage %q: %w", entries[i].Path, err))
-				break
-			}
-			written[i] = m
-			if n := s.done.Add(1); s.progress != nil {
-				s.progress(int(n), len(entries))
+	return w.step.do("finish staged directory", d.path, func() error {
+		if d.path == "" { // the others have their mode since they were made
+			if err := unix.Fchmod(fd, 0o755); err != nil {
+				return err
 			}
 		}
-		unix.Close(j.fd)
-	}
-}
-
-// setDirTimes gives every directory the tree's time, children first, now that nothing changes it any more.
-func (s *stager) setDirTimes(root string, d *directory) error {
-	return s.step.do("set directory times", root, func() error {
-		fd, err := unix.Open(root, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-		if err != nil {
-			return err
-		}
-		defer unix.Close(fd)
-		if err := unix.Fchmod(fd, 0o755); err != nil {
-			return err
-		}
-		return s.setTimesBelow(fd, d)
+		return unix.UtimesNanoAt(fd, "", w.times(), unix.AT_EMPTY_PATH)
 	})
 }
 
-func (s *stager) setTimesBelow(fd int, d *directory) error {
-	for _, c := range d.children {
-		child, err := unix.Openat(fd, c.name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-		if err != nil {
-			return &os.PathError{Op: "open", Path: c.path, Err: err}
-		}
-		err = s.setTimesBelow(child, c)
-		unix.Close(child)
-		if err != nil {
+// makeDir makes a directory that everybody may read.
+func (w *writer) makeDir(fd int, name, path string) error {
+	return w.step.do("make staged directory", path, func() error {
+		if err := unix.Mkdirat(fd, name, 0o755); err != nil {
 			return err
 		}
-	}
-	return unix.UtimesNanoAt(fd, ".", s.times(), 0)
+		return unix.Fchmodat(fd, name, 0o755, 0) // the umask has no say
+	})
 }
 
 func (s *stager) times() []unix.Timespec {
@@ -224,27 +130,33 @@ func (s *stager) times() []unix.Timespec {
 // writer writes entries for one worker.
 type writer struct {
 	*stager
-	reader      source.Reader // opened when the first file has to come from the source
-	previousDir int           // the directory in the previous tag that is being filled here, or -1
-	buf         bytes.Buffer
-	chunk       []byte
-	hash        hash.Hash // SHA-256
-	sum         [sha256.Size]byte
+	reader source.Reader // opened when the first file has to come from the source
+	owner  uint32        // who writes: only this user's files are taken
+	buf    bytes.Buffer
+	chunk  []byte
+	hash   hash.Hash // SHA-256
+	sum    [sha256.Size]byte
+
+	dir         *directory // that is being filled here
+	previousDir int        // the same in the previous tag, or -1
+	looked      bool       // previousDir was looked for
+}
+
+func (s *stager) newWriter() *writer {
+	return &writer{stager: s, owner: uint32(os.Geteuid()), hash: sha256.New(), previousDir: -1}
 }
 
 // enter prepares for the files of one directory.
 func (w *writer) enter(d *directory) {
 	w.leave()
-	if w.previous != nil {
-		w.previousDir = w.previous.openDir(d.path)
-	}
+	w.dir = d
 }
 
 func (w *writer) leave() {
 	if w.previousDir >= 0 {
 		unix.Close(w.previousDir)
 	}
-	w.previousDir = -1
+	w.previousDir, w.looked = -1, false
 }
 
 func (w *writer) close() {
@@ -254,45 +166,61 @@ func (w *writer) close() {
 	}
 }
 
-// write makes one entry in the directory fd and proves it.
-func (w *writer) write(fd int, e source.Entry) (tagging.ManifestEntry, error) {
+// inPrevious returns the directory in the previous tag from which files are taken now, or -1.
+func (w *writer) inPrevious() int {
+	if !w.looked {
+		w.previousDir, w.looked = w.previous.openDir(w.dir.path), true
+	}
+	return w.previousDir
+}
+
+// write makes one entry in the directory fd and proves it. old is the previous tag's record of it, if it is the same
+// there.
+func (w *writer) write(fd int, e source.Entry, old *tagging.ManifestEntry) (tagging.ManifestEntry, error) {
 	m := tagging.ManifestEntry{Path: e.Path, Mode: byte(e.Mode)}
 	name := path.Base(e.Path)
-	switch e.Mode {
-	case source.Directory:
-		return m, w.step.do("make staged directory", e.Path, func() error {
-			child, err := makeDirAt(fd, name)
-			if err != nil {
-				return err
-			}
-			defer unix.Close(child)
-			return unix.UtimesNanoAt(child, ".", w.times(), 0)
-		})
-	case source.Symlink:
-		err := w.writeLink(fd, name, e, &m)
-		return m, err
+	if e.Mode == source.Directory {
+		if err := w.makeDir(fd, name, e.Path); err != nil {
+			return m, err
+		}
+		return m, w.step.do("finish staged directory", e.Path, func() error { return w.setTimes(fd, name) })
 	}
-	if old, ok := w.previous.find(e); ok {
-		taken, err := w.take(fd, name, e, old, &m)
+	if old != nil {
+		taken, err := w.take(fd, name, e, *old)
+		if taken {
+			m.Size, m.Hash = old.Size, old.Hash
+		}
 		if taken || err != nil {
 			return m, err
 		}
 	}
-	err := w.writeFile(fd, name, e, &m)
-	return m, err
+	if e.Mode == source.Symlink {
+		return m, w.writeLink(fd, name, e, &m)
+	}
+	return m, w.writeFile(fd, name, e, &m)
 }
 
+// setTimes gives what bears a name the tree's time; a symbolic link its own.
+func (w *writer) setTimes(fd int, name string) error {
+	return unix.UtimesNanoAt(fd, name, w.times(), unix.AT_SYMLINK_NOFOLLOW)
+}
+
+// writeLink makes a symbolic link to where the source says.
 func (w *writer) writeLink(fd int, name string, e source.Entry, m *tagging.ManifestEntry) error {
 	w.buf.Reset()
 	if err := w.read(&w.buf, e); err != nil {
 		return err
 	}
 	m.Size, m.Hash = int64(w.buf.Len()), sha256.Sum256(w.buf.Bytes())
+	return w.makeLink(fd, name, e, w.buf.String())
+}
+
+func (w *writer) makeLink(fd int, name string, e source.Entry, target string) error {
 	return w.step.do("make staged link", e.Path, func() error {
-		if err := unix.Symlinkat(w.buf.String(), fd, name); err != nil {
+		if err := unix.Symlinkat(target, fd, name); err != nil {
 			return err
 		}
-		return unix.UtimesNanoAt(fd, name, w.times(), unix.AT_SYMLINK_NOFOLLOW)
+		return w.setTimes(fd, name)
 	})
 }
 
@@ -362,14 +290,20 @@ func (c *countingWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// take makes the file name in the directory fd from the previous tag's, which has the same contents if nobody has touched
-// it since: its hash is taken anew. It reports false, with nothing left behind, if the file cannot be had
-// that way.
-func (w *writer) take(fd int, name string, e source.Entry, old tagging.ManifestEntry,
-	m *tagging.ManifestEntry) (bool, error) {
-	src, ok := openRegular(w.previousDir, path.Base(e.Path), old.Size, w.files.perm(e.Mode))
+// take makes the file or link name in the directory fd from the previous tag's, which has the same contents if nobody
+// has touched it since: its hash is taken anew. It reports false, with nothing left behind, if it cannot be had that
+// way: the source still has it.
+func (w *writer) take(fd int, name string, e source.Entry, old tagging.ManifestEntry) (bool, error) {
+	dir := w.inPrevious()
+	if dir < 0 {
+		return false, nil
+	}
+	if e.Mode == source.Symlink {
+		return w.takeLink(fd, dir, name, e, old)
+	}
+	src, ok := w.openRegular(dir, path.Base(e.Path), old.Size, w.files.perm(e.Mode))
 	if !ok {
-		return false, nil // gone, replaced or changed in the previous tag; the source still has it
+		return false, nil // gone, replaced or changed in the previous tag
 	}
 	defer src.Close()
 	taken := false
@@ -385,8 +319,16 @@ func (w *writer) take(fd int, name string, e source.Entry, old tagging.ManifestE
 	if err != nil || !taken {
 		err = errors.Join(err, unlinkAt(fd, name))
 	}
-	m.Size, m.Hash = old.Size, old.Hash
 	return taken, err
+}
+
+// takeLink makes a symbolic link that leads where the previous tag's does.
+func (w *writer) takeLink(fd, dir int, name string, e source.Entry, old tagging.ManifestEntry) (bool, error) {
+	target, ok := readLink(dir, name, old.Size)
+	if !ok || sha256.Sum256(target) != old.Hash {
+		return false, nil
+	}
+	return true, w.makeLink(fd, name, e, string(target))
 }
 
 func unlinkAt(fd int, name string) error {
@@ -453,14 +395,13 @@ func (w *writer) copyHashed(dst io.Writer, src rawFile, old tagging.ManifestEntr
 	}
 	w.hash.Reset()
 	var n int64
-	for n <= old.Size {
+	for ended := false; !ended && n <= old.Size; {
 		read, err := src.Read(w.chunk)
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
+		if err != nil && err != io.EOF {
 			return false, err
 		}
+		// A file that gives less than what was asked for has no more.
+		ended = err == io.EOF || read < len(w.chunk) && n+int64(read) == old.Size
 		n += int64(read)
 		w.hash.Write(w.chunk[:read])
 		if _, err := dst.Write(w.chunk[:read]); err != nil {
