@@ -475,8 +475,14 @@ func (g *Git) revision(ctx context.Context, r *repository, h plumbing.Hash) (Rev
 	if err != nil {
 		return Revision{}, err
 	}
-	if err := checkConnected(ctx, r.commonDir, h, plumbing.ZeroHash); err != nil {
+	k, err := readKnown(r.gitDir)
+	if err != nil {
 		return Revision{}, err
+	}
+	if !k.sound() || k.state.commit != h {
+		if err := checkConnected(ctx, r.commonDir, h, plumbing.ZeroHash); err != nil {
+			return Revision{}, err
+		}
 	}
 	return Revision{ID: h.String(), Time: commit.Time.UTC()}, nil
 }

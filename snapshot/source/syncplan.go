@@ -180,7 +180,7 @@ func (e *indexEntry) describes(f *workFile) bool {
 
 // entryFile returns what an index entry stands for.
 func entryFile(e *indexEntry) *treeFile {
-	f := &treeFile{path: e.path, hash: e.hash, mode: Regular}
+	f := &treeFile{path: e.path, hash: e.hash, mode: Regular, size: e.stat.size}
 	switch e.mode {
 	case indexExecutable:
 		f.mode = Executable

@@ -63,6 +63,8 @@ func (t *gitTree) load(ctx context.Context) error {
 		return err
 	}
 	published := publication{objects: o, attributes: attributes, eol: eol, bare: map[string]bool{}}
+	// The working copy's files have the sizes of their blobs unless a conversion holds, or held when they were written.
+	published.sizes = k.state.attributes == attributes.digest(eol)
 	for _, f := range files {
 		if err := published.add(f); err != nil {
 			return err
@@ -78,6 +80,7 @@ type publication struct {
 	objects     *objects
 	attributes  *treeAttributes
 	eol         eolConfig
+	sizes       bool // the sizes of files to which no conversion applies are those of their blobs
 	entries     []Entry
 	bare        map[string]bool // directories of which some file is not published
 	unsupported unsupportedAttributes
@@ -98,7 +101,7 @@ func (p *publication) add(f treeFile) error {
 		p.bare[dir] = true
 		return nil
 	}
-	e, err := newEntry(p.objects, f, p.eol.conversion(values))
+	e, err := p.entry(f, p.eol.conversion(values))
 	if err != nil {
 		return err
 	}
@@ -125,21 +128,25 @@ func (p *publication) addBareDirectories() {
 	slices.SortFunc(p.entries, func(a, b Entry) int { return cmp.Compare(a.Path, b.Path) })
 }
 
-// newEntry describes f, to the contents of which c applies if it is a file.
-func newEntry(o *objects, f treeFile, c conversion) (Entry, error) {
+// entry describes f, to the contents of which c applies if it is a file.
+func (p *publication) entry(f treeFile, c conversion) (Entry, error) {
+	e := Entry{Path: f.path, Mode: f.mode}
 	if f.mode == Directory {
-		return Entry{Path: f.path, Mode: f.mode}, nil
+		return e, nil
 	}
-	size, err := o.size(f.hash)
-	if err != nil {
-		return Entry{}, fmt.Errorf("reading %s: %w", quotePath(f.path), err)
-	}
-	e := Entry{Path: f.path, Mode: f.mode, Size: size, ID: f.hash.String()}
+	e.ID, e.Size = f.hash.String(), int64(f.size)
 	if f.isFile() {
 		e.ID += idSuffix[c]
 		e.Converted = c != convertNone
 	}
-	return e, nil
+	if p.sizes && f.size > 0 && !e.Converted {
+		return e, nil
+	}
+	var err error
+	if e.Size, err = p.objects.size(f.hash); err != nil {
+		err = fmt.Errorf("reading %s: %w", quotePath(f.path), err)
+	}
+	return e, err
 }
 
 // idSuffix marks, in an entry's ID, the conversion that makes its contents differ from the blob's.

@@ -25,6 +25,7 @@ type treeFile struct {
 	path string
 	mode Mode // Directory stands for a submodule
 	hash plumbing.Hash
+	size uint32 // in the working copy, as the index has it: cut to 32 bits, of what a conversion made; 0 if not known
 }
 
 // isFile reports whether f is a regular file, to which conversions may apply.
@@ -74,7 +75,7 @@ func (l *treeLister) addEntry(prefix string, e treeEntry) error {
 	if len(l.files) >= maxFiles {
 		return fmt.Errorf("the tree has more than %d files", maxFiles)
 	}
-	l.files = append(l.files, treeFile{path, mode, e.Hash})
+	l.files = append(l.files, treeFile{path: path, mode: mode, hash: e.Hash})
 	return nil
 }
 
