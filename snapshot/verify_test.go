@@ -196,7 +196,7 @@ func TestTheManifestItselfCanBeDamaged(t *testing.T) {
 		"of another tag":   func(b []byte) []byte { return nil }, // see below
 		"entry added":      func(b []byte) []byte { return append(b, "f 1 00 x\n"...) },
 		"not a manifest":   func([]byte) []byte { return []byte("hello\n\nworld\n") },
-		"of another kind":  func(b []byte) []byte { return bytes.Replace(b, []byte("manifest 1"), []byte("manifest 2"), 1) },
+		"of another kind":  func(b []byte) []byte { return bytes.Replace(b, []byte("manifest 2"), []byte("manifest 3"), 1) },
 		"without an entry": func(b []byte) []byte { return b[:bytes.LastIndexByte(b[:len(b)-1], '\n')+1] },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -32,7 +32,7 @@ const Adopted = "adopted"
 const (
 	// headerMagic is the first line. Its number changes if programs that know the old one would
 	// misunderstand the new. A key that they do not know they skip.
-	headerMagic = "etchtag manifest 1"
+	headerMagic = "etchtag manifest 2"
 
 	// checkKey is the key of the last line: a checksum of all lines before it.
 	checkKey = "check"

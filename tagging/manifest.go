@@ -2,6 +2,7 @@ package tagging
 
 import (
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -37,11 +38,16 @@ type ManifestEntry struct {
 //
 //	MODE SIZE SHA-256 PATH
 //
-// in the order of the paths. A path that a reader of lines could mistake stands in Go's quotes.
+// in the order of the paths, so that diff shows what two tags differ in. The hash is in base64, which takes a third less
+// than hex: openssl dgst -sha256 -binary FILE | base64 prints it, with an equals sign behind it. A path that a reader of
+// lines could mistake stands in Go's quotes.
 type Manifest struct {
 	Header
 	Entries []ManifestEntry // sorted by path
 }
+
+// hashEncoding is how hashes are written.
+var hashEncoding = base64.RawStdEncoding
 
 // WriteManifest writes m. It sorts the entries, and sets Tree, Files and Bytes from them. It fails, and
 // writes nothing, if m could not be read again: if a path is no clean relative path or stands in two
@@ -130,7 +136,7 @@ func (e ManifestEntry) appendTo(b []byte) []byte {
 	if e.Mode == ModeEmptyDir {
 		b = append(b, '-')
 	} else {
-		b = hex.AppendEncode(b, e.Hash[:])
+		b = hashEncoding.AppendEncode(b, e.Hash[:])
 	}
 	b = append(b, ' ')
 	b = append(b, QuotePath(e.Path)...)
@@ -156,7 +162,7 @@ func parseEntry(line string) (e ManifestEntry, err error) {
 	mode, rest, _ := strings.Cut(line, " ")
 	size, rest, _ := strings.Cut(rest, " ")
 	hash, name, _ := strings.Cut(rest, " ")
-	if len(mode) != 1 || name == "" || len(hash) > 2*sha256.Size {
+	if len(mode) != 1 || name == "" {
 		return e, fmt.Errorf("%s is not an entry", quote(line))
 	}
 	e.Mode, e.Path = mode[0], name
@@ -164,8 +170,9 @@ func parseEntry(line string) (e ManifestEntry, err error) {
 		return e, fmt.Errorf("%s is not an entry: %w", quote(line), err)
 	}
 	if e.Mode != ModeEmptyDir {
-		if _, err := hex.Decode(e.Hash[:], []byte(hash)); err != nil {
-			return e, fmt.Errorf("%s is not an entry: %w", quote(line), err)
+		sum, err := hashEncoding.AppendDecode(e.Hash[:0], []byte(hash))
+		if err != nil || len(sum) != len(e.Hash) {
+			return e, fmt.Errorf("%s is not an entry: it has no SHA-256", quote(line))
 		}
 	}
 	if name[0] == '"' {

@@ -42,24 +42,24 @@ func sample() *tagging.Manifest {
 	}
 }
 
-const sampleText = `etchtag manifest 1
+const sampleText = `etchtag manifest 2
 name etchautotag-20261122-0900
 revision 4b825dc642cb6eb9a060e54bf8d69288fbee4904
-tree e73af91bb2a34041ac0f25d0f66e656f44d75a321994c3f857e9ce64a46f9a67
+tree 6febb2d0f5e2ea0d713b836fa4794ba1b970e1b6a3edbb6865153a9301ff3d1e
 source git
 layout auto
 published 2026-11-22T09:00:04.25Z
 files 5
 bytes 27
 stale false
-check a3f924b0
+check eb6d9bfe
 
-f 6 5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03 a b
-x 6 5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03 bin/run
+f 6 WJG1tSLV3whtD/CxEPvZ0hu0/HFjrzTQgoai6Eb2vgM a b
+x 6 WJG1tSLV3whtD/CxEPvZ0hu0/HFjrzTQgoai6Eb2vgM bin/run
 d 0 - empty
-l 3 c8687a08aa5d6ed2044328fa6a697ab8e96dc34291e8c2034ae8c38e6fcc6d65 link
-f 6 5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03 "new\nline"
-f 6 5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03 "\xff"
+l 3 yGh6CKpdbtIEQyj6aml6uOltw0KR6MIDSujDjm/MbWU link
+f 6 WJG1tSLV3whtD/CxEPvZ0hu0/HFjrzTQgoai6Eb2vgM "new\nline"
+f 6 WJG1tSLV3whtD/CxEPvZ0hu0/HFjrzTQgoai6Eb2vgM "\xff"
 `
 
 func manifestText(t fataler, m *tagging.Manifest) string {
@@ -233,11 +233,11 @@ func TestHeadersHaveRoomForLongRevisionsAndUnknownKeys(t *testing.T) {
 func TestAHeaderThatCannotBeIsAnError(t *testing.T) {
 	f := newManifestFile(t)
 	for _, change := range [][2]string{
-		{"etchtag manifest 1", "etchtag manifest 2"},
-		{sampleText, "etchtag manifest 1\n"},
+		{"etchtag manifest 2", "etchtag manifest 3"},
+		{sampleText, "etchtag manifest 2\n"},
 		{sampleText, ""},
 		{"name etchautotag-20261122-0900", "name"},
-		{"tree e7", "tee e7"},
+		{"tree 6f", "tee 6f"},
 		{"published 2026-11-22T", "published 2026-11-31T"},
 		{"published 2026-11-22T09:00:04.25Z\n", ""},
 		{"files 5", "files five"},
@@ -248,6 +248,36 @@ func TestAHeaderThatCannotBeIsAnError(t *testing.T) {
 		f.write(t, fmt.Sprintf("%scheck %08x\n\n", lines, crc32.ChecksumIEEE([]byte(lines))))
 		if h, err := tagging.ReadHeader(string(f)); err == nil || !strings.Contains(err.Error(), string(f)) {
 			t.Errorf("with %q: %+v, %v", change[1], h, err)
+		}
+	}
+}
+
+// There is one way to write an entry: equal trees have equal hashes.
+func TestAnEntryThatIsWrittenInAnotherWayIsRefused(t *testing.T) {
+	const right = "f 6 WJG1tSLV3whtD/CxEPvZ0hu0/HFjrzTQgoai6Eb2vgM a b"
+	f := newManifestFile(t)
+	for _, line := range []string{
+		right, // to show that the rest is as it must be
+		"f 06 WJG1tSLV3whtD/CxEPvZ0hu0/HFjrzTQgoai6Eb2vgM a b",
+		"f +6 WJG1tSLV3whtD/CxEPvZ0hu0/HFjrzTQgoai6Eb2vgM a b",
+		"f 6 WJG1tSLV3whtD/CxEPvZ0hu0/HFjrzTQgoai6Eb2vgN a b", // other bits behind the last byte
+		"f 6 WJG1tSLV3whtD/CxEPvZ0hu0/HFjrzTQgoai6Eb2vgM= a b",
+		"f 6 WJG1tSLV3whtD_CxEPvZ0hu0_HFjrzTQgoai6Eb2vgM a b",
+		"f 6 WJG1tSLV3whtD/CxEPvZ0hu0/HFjrzTQgoai6Eb2\rvgM a b",
+		"f 6 WJG1tSLV3whtD/CxEPvZ0hu0/HFjrzTQgoai6Eb2 a b",
+		"f 6 5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03 a b",
+		"f 6 - a b",
+		`f 6 WJG1tSLV3whtD/CxEPvZ0hu0/HFjrzTQgoai6Eb2vgM "a b"`,
+	} {
+		head, entries, _ := strings.Cut(sampleText, "\n\n")
+		entries = strings.Replace(entries, right, line, 1)
+		head, _, _ = strings.Cut(head, "check ")
+		_, rest, _ := strings.Cut(head, "\nsource ")
+		begin, _, _ := strings.Cut(head, "tree ")
+		head = fmt.Sprintf("%stree %x\nsource %s", begin, sha256.Sum256([]byte(entries)), rest)
+		f.write(t, fmt.Sprintf("%scheck %08x\n\n%s", head, crc32.ChecksumIEEE([]byte(head)), entries))
+		if _, err := tagging.ReadManifest(string(f)); (err == nil) != (line == right) {
+			t.Errorf("with the line %q: %v", line, err)
 		}
 	}
 }
@@ -281,7 +311,7 @@ func TestWriteManifestRefusesWhatCouldNotBeReadAgain(t *testing.T) {
 
 func TestAManifestIsSmall(t *testing.T) {
 	m := large(1000)
-	if n := len(manifestText(t, m)); n > 1000*130 {
+	if n := len(manifestText(t, m)); n > 1000*105 {
 		t.Errorf("1000 paths of %d bytes take %d bytes", len(m.Entries[0].Path), n)
 	}
 }
@@ -310,7 +340,7 @@ func TestAManifestThatIsAbsent(t *testing.T) {
 func FuzzReadManifest(f *testing.F) {
 	f.Add(sampleText)
 	f.Add(strings.Replace(sampleText, "f 6", "f 06", 1))
-	f.Add("etchtag manifest 1\n\n")
+	f.Add("etchtag manifest 2\n\n")
 	f.Add("")
 	file := newManifestFile(f)
 	f.Fuzz(func(t *testing.T, text string) {
