@@ -1,8 +1,10 @@
 package snapshot
 
 import (
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/etch/etchtag/snapshot/source"
 )
@@ -13,6 +15,33 @@ type directory struct {
 	path     string // empty for the root
 	files    []int  // indexes of the entries that stand directly in it
 	children []*directory
+
+	unfinished atomic.Int32 // shares
+}
+
+// shareSize is how many files are one share of a directory.
+const shareSize = 256
+
+// share is the part of a directory that one worker fills: a few of its files, and the first share all its directories.
+type share struct {
+	*directory
+	files []int
+	first bool
+}
+
+// begin returns the first share of the directory, from which the others come.
+func (d *directory) begin() share {
+	d.unfinished.Store(int32(1 + (len(d.files)-1)/shareSize))
+	return share{directory: d, files: d.files[:min(len(d.files), shareSize)], first: true}
+}
+
+// rest returns the other shares.
+func (d *directory) rest() []share {
+	var shares []share
+	for files := range slices.Chunk(d.files[min(len(d.files), shareSize):], shareSize) {
+		shares = append(shares, share{directory: d, files: files})
+	}
+	return shares
 }
 
 // newDirectories arranges entries, which are sorted by path, as the directories that hold them.
@@ -53,50 +82,51 @@ func (d *directory) holds(path string) bool {
 	return n == 0 || len(path) > n && path[n] == '/' && path[:n] == d.path
 }
 
-// dirQueue hands each directory of a tree to one of several workers, after the one that it stands in.
-type dirQueue struct {
+// shareQueue hands the shares of a tree's directories to several workers, each after the first of the directory that it
+// stands in.
+type shareQueue struct {
 	mu         sync.Mutex
 	changed    sync.Cond
-	ready      []*directory // the last comes first, so that few wait
-	unfinished int          // those that are ready or being filled
+	ready      []share // the last comes first, so that few wait
+	unfinished int     // those that are ready or being filled
 }
 
-func newDirQueue(root *directory) *dirQueue {
-	q := &dirQueue{}
+func newShareQueue(root *directory) *shareQueue {
+	q := &shareQueue{}
 	q.changed.L = &q.mu
-	q.add([]*directory{root})
+	q.add([]share{root.begin()})
 	return q
 }
 
-// add hands out directories that exist now. The one that they stand in is not finished yet.
-func (q *dirQueue) add(dirs []*directory) {
-	if len(dirs) == 0 {
+// add hands out shares of directories that exist. The one by which they came is not finished yet.
+func (q *shareQueue) add(shares []share) {
+	if len(shares) == 0 {
 		return
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.ready = append(q.ready, dirs...)
-	q.unfinished += len(dirs)
+	q.ready = append(q.ready, shares...)
+	q.unfinished += len(shares)
 	q.changed.Broadcast()
 }
 
-// next waits for a directory to fill, or returns nil when all are finished.
-func (q *dirQueue) next() *directory {
+// next waits for a share, and reports false when all are finished.
+func (q *shareQueue) next() (share, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for len(q.ready) == 0 {
 		if q.unfinished == 0 {
-			return nil
+			return share{}, false
 		}
 		q.changed.Wait()
 	}
-	d := q.ready[len(q.ready)-1]
+	s := q.ready[len(q.ready)-1]
 	q.ready = q.ready[:len(q.ready)-1]
-	return d
+	return s, true
 }
 
-// finish is called when a directory that next returned is finished.
-func (q *dirQueue) finish() {
+// finish is called when a share that next returned is finished.
+func (q *shareQueue) finish() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.unfinished--; q.unfinished == 0 {

@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/sha256"
@@ -23,13 +24,13 @@ import (
 // maxWorkers bounds how many files are written at once: each worker keeps an index of the source's objects in memory.
 const maxWorkers = 3
 
-// wholeFile is the size up to which a file is read into memory and written with one call, in bytes.
+// wholeFile is the size up to which a file from the source is held in memory and written with one call, in bytes.
 const wholeFile = 1 << 20
 
 // stager writes one tree into an empty directory that nobody else can enter.
 //
-// A directory is filled by one worker, from its first entry to its own time, relative to a descriptor of it: no
-// symbolic link is ever followed, whatever the tree contains.
+// A directory is filled by one worker, a large one by several, relative to a descriptor of it: no symbolic link is ever
+// followed, whatever the tree contains.
 type stager struct {
 	step     Step
 	files    FileMode
@@ -55,14 +56,14 @@ func (s *stager) stage(ctx context.Context, root string) ([]tagging.ManifestEntr
 	defer cancel(nil)
 	entries := s.tree.Entries()
 	written := make([]tagging.ManifestEntry, len(entries))
-	queue := newDirQueue(newDirectories(entries))
+	queue := newShareQueue(newDirectories(entries))
 	var workers sync.WaitGroup
 	for range min(runtime.GOMAXPROCS(0), maxWorkers) {
 		workers.Go(func() {
 			w := s.newWriter()
 			defer w.close()
-			for d := queue.next(); d != nil; d = queue.next() {
-				if err := w.fill(ctx, fd, d, queue, entries, written); err != nil {
+			for part, ok := queue.next(); ok; part, ok = queue.next() {
+				if err := w.fill(ctx, fd, part, queue, entries, written); err != nil {
 					cancel(err) // so that the others do nothing but empty the queue
 				}
 				queue.finish()
@@ -73,25 +74,25 @@ func (s *stager) stage(ctx context.Context, root string) ([]tagging.ManifestEntr
 	return written, context.Cause(ctx)
 }
 
-// fill makes what stands directly in the directory d below root: first its directories, which are then others' to fill.
-func (w *writer) fill(ctx context.Context, root int, d *directory, queue *dirQueue,
+// fill makes a share of what stands directly in a directory below root: first its directories, which are then others'
+// to fill. The last gives the directory its time.
+func (w *writer) fill(ctx context.Context, root int, part share, queue *shareQueue,
 	entries []source.Entry, written []tagging.ManifestEntry) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	fd, err := openBeneath(root, d.path)
+	fd, err := openBeneath(root, part.path)
 	if err != nil {
-		return &os.PathError{Op: "open", Path: d.path, Err: err}
+		return &os.PathError{Op: "open", Path: part.path, Err: err}
 	}
 	defer unix.Close(fd)
-	for _, c := range d.children {
-		if err := w.makeDir(fd, c.name, c.path); err != nil {
+	if part.first {
+		if err := w.makeDirs(fd, part.directory, queue); err != nil {
 			return err
 		}
 	}
-	queue.add(d.children)
-	w.enter(d)
-	for _, i := range d.files {
+	w.enter(part.directory)
+	for _, i := range part.files {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -102,14 +103,30 @@ func (w *writer) fill(ctx context.Context, root int, d *directory, queue *dirQue
 			w.progress(int(n), len(entries))
 		}
 	}
-	return w.step.do("finish staged directory", d.path, func() error {
-		if d.path == "" { // the others have their mode since they were made
-			if err := unix.Fchmod(fd, 0o755); err != nil {
-				return err
-			}
-		}
+	if part.unfinished.Add(-1) > 0 {
+		return nil
+	}
+	return w.step.do("finish staged directory", part.path, func() error {
 		return unix.UtimesNanoAt(fd, "", w.times(), unix.AT_EMPTY_PATH)
 	})
+}
+
+// makeDirs makes the directories in the directory d, and hands out what else is to be done.
+func (w *writer) makeDirs(fd int, d *directory, queue *shareQueue) error {
+	if d.path == "" { // the others have their mode since they were made
+		if err := unix.Fchmod(fd, 0o755); err != nil {
+			return err
+		}
+	}
+	next := d.rest()
+	for _, c := range d.children {
+		if err := w.makeDir(fd, c.name, c.path); err != nil {
+			return err
+		}
+		next = append(next, c.begin())
+	}
+	queue.add(next)
+	return nil
 }
 
 // makeDir makes a directory that everybody may read.
@@ -132,7 +149,7 @@ type writer struct {
 	*stager
 	reader source.Reader // opened when the first file has to come from the source
 	owner  uint32        // who writes: only this user's files are taken
-	buf    bytes.Buffer
+	whole  *bufio.Writer // holds a file until it is written with one call, if it is not large
 	chunk  []byte
 	hash   hash.Hash // SHA-256
 	sum    [sha256.Size]byte
@@ -143,7 +160,8 @@ type writer struct {
 }
 
 func (s *stager) newWriter() *writer {
-	return &writer{stager: s, owner: uint32(os.Geteuid()), hash: sha256.New(), previousDir: -1}
+	return &writer{stager: s, owner: uint32(os.Geteuid()), whole: bufio.NewWriterSize(nil, wholeFile), hash: sha256.New(),
+		previousDir: -1}
 }
 
 // enter prepares for the files of one directory.
@@ -207,12 +225,12 @@ func (w *writer) setTimes(fd int, name string) error {
 
 // writeLink makes a symbolic link to where the source says.
 func (w *writer) writeLink(fd int, name string, e source.Entry, m *tagging.ManifestEntry) error {
-	w.buf.Reset()
-	if err := w.read(&w.buf, e); err != nil {
+	var target bytes.Buffer
+	if err := w.read(&target, e); err != nil {
 		return err
 	}
-	m.Size, m.Hash = int64(w.buf.Len()), sha256.Sum256(w.buf.Bytes())
-	return w.makeLink(fd, name, e, w.buf.String())
+	m.Size, m.Hash = int64(target.Len()), sha256.Sum256(target.Bytes())
+	return w.makeLink(fd, name, e, target.String())
 }
 
 func (w *writer) makeLink(fd int, name string, e source.Entry, target string) error {
@@ -233,22 +251,15 @@ func (w *writer) writeFile(fd int, name string, e source.Entry, m *tagging.Manif
 		}
 		defer func() { err = errors.Join(err, f.Close()) }()
 		w.hash.Reset()
-		if e.Size >= 0 && e.Size <= wholeFile {
-			w.buf.Reset()
-			if err := w.read(&w.buf, e); err != nil {
-				return err
-			}
-			w.hash.Write(w.buf.Bytes())
-			m.Size = int64(w.buf.Len())
-			_, err = f.Write(w.buf.Bytes())
-		} else {
-			count := &countingWriter{w: io.MultiWriter(f, w.hash)}
-			err = w.read(count, e)
-			m.Size = count.n
-		}
-		if err != nil {
+		count := &countingWriter{w: io.MultiWriter(f, w.hash)}
+		w.whole.Reset(count)
+		if err := w.read(w.whole, e); err != nil {
 			return err
 		}
+		if err := w.whole.Flush(); err != nil {
+			return err
+		}
+		m.Size = count.n
 		w.hash.Sum(m.Hash[:0])
 		return w.finish(f, e.Mode)
 	})
