@@ -1,17 +1,14 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"runtime/debug"
-	"syscall"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -32,8 +29,8 @@ type app struct {
 // run is the whole program: line is the command line with the name that the program was called by. It
 // returns the exit code.
 func (a *app) run(line []string) int {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
+	ctx := &interruption{}
+	defer ctx.end()
 	a.log, _ = newLogger(a.stderr, "text", slog.LevelInfo, a.colours(a.stderr))
 	switch filepath.Base(line[0]) {
 	case "nodetagger":
@@ -104,6 +101,7 @@ func (a *app) cli() *cli.App {
 	for _, command := range c.Commands {
 		prepare(command)
 	}
+	catching(c.Commands)
 	return c
 }
 
