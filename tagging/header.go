@@ -1,14 +1,18 @@
 package tagging
 
 import (
+	"bytes"
+	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
-	"os"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/etch/etchtag/tagstate"
 )
 
 // Header is what a manifest begins with. Decisions read nothing else of it.
@@ -70,7 +74,9 @@ func (h Header) text() ([]byte, error) {
 	return []byte(b.String()), nil
 }
 
-func checksum(s string) string { return fmt.Sprintf("%08x", crc32.ChecksumIEEE([]byte(s))) }
+func checksum(s string) string {
+	return hex.EncodeToString(binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE([]byte(s))))
+}
 
 // cutHeader splits a manifest at the empty line, which belongs to neither part.
 func cutHeader(data string) (header, entries string, ok bool) {
@@ -139,7 +145,7 @@ func (h *Header) set(key, value string) (known bool, err error) {
 // ReadHeader reads the header of the manifest at path, and nothing of its entries. The error matches
 // fs.ErrNotExist if there is no such file.
 func ReadHeader(path string) (Header, error) {
-	f, err := os.Open(path)
+	f, err := tagstate.Open(path)
 	if err != nil {
 		return Header{}, err
 	}
@@ -152,12 +158,12 @@ func ReadHeader(path string) (Header, error) {
 }
 
 func readHeader(r io.Reader) (Header, error) {
-	buf := make([]byte, 0, 1<<10) // one read does for any header that is not extraordinary
+	buf := make([]byte, 0, 1<<9) // one read does for any header that is not extraordinary
 	for {
 		n, err := r.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]
-		if header, _, ok := cutHeader(string(buf)); ok {
-			return parseHeader(header)
+		if header, _, ok := bytes.Cut(buf, []byte("\n\n")); ok {
+			return parseHeader(string(header))
 		}
 		switch {
 		case err == io.EOF, len(buf) >= maxHeader:

@@ -14,6 +14,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/etch/etchtag/tagstate"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -38,7 +39,7 @@ func loadConfig(path string, required bool) (*config, error) {
 }
 
 func readConfigFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := tagstate.Open(path)
 	if err != nil {
 		return nil, err
 	}

@@ -173,6 +173,7 @@ func (s *site) printTags(w io.Writer, records []tagRecord, now time.Time, colour
 		return err
 	}
 	// Whole lines are coloured, after the columns are laid out, which escape sequences would disturb.
+	var out strings.Builder
 	for i, line := range strings.SplitAfter(table.String(), "\n") {
 		text := strings.TrimRight(line, " \n")
 		switch {
@@ -181,14 +182,12 @@ func (s *site) printTags(w io.Writer, records []tagRecord, now time.Time, colour
 		case i <= len(records) && (records[i-1].State == "bad" || records[i-1].State == "badfwd"):
 			text = paint(colour, red, text)
 		}
-		if line == "" {
-			continue
-		}
-		if _, err := fmt.Fprintln(w, text); err != nil {
-			return err
+		if line != "" {
+			out.WriteString(text + "\n")
 		}
 	}
-	return nil
+	_, err := io.WriteString(w, out.String())
+	return err
 }
 
 func (a *app) show(c *cli.Context) error {

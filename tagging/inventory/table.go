@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strconv"
 )
 
@@ -63,7 +62,7 @@ type table struct {
 
 // openTable opens the table at path, which must be made of source, for use by read.
 func openTable(path string, source identity, read func(*table) error) error {
-	f, err := os.Open(path)
+	f, err := openFile(path)
 	if err != nil {
 		return err
 	}
