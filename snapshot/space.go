@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/dustin/go-humanize"
 	"github.com/etch/etchtag/snapshot/source"
 	"github.com/etch/etchtag/tagging"
 	"golang.org/x/sys/unix"
@@ -41,8 +40,8 @@ func (m *Manager) checkSpace(entries []source.Entry, unchanged []*tagging.Manife
 	bytes, inodes := m.need(entries, unchanged, space.blockSize)
 	if floor := space.TotalBytes / reserve; space.FreeBytes < bytes+floor {
 		return fmt.Errorf("not enough space below %s: the tag takes about %s and %s must stay free, but only %s of %s are: "+
-			"remove old tags or make room", m.Layout.Tags(), humanize.IBytes(bytes), humanize.IBytes(floor),
-			humanize.IBytes(space.FreeBytes), humanize.IBytes(space.TotalBytes))
+			"remove old tags or make room", m.Layout.Tags(), tagging.FormatBytes(bytes), tagging.FormatBytes(floor),
+			tagging.FormatBytes(space.FreeBytes), tagging.FormatBytes(space.TotalBytes))
 	}
 	if floor := space.TotalInodes / reserve; space.TotalInodes > 0 && space.FreeInodes < inodes+floor {
 		return fmt.Errorf("not enough inodes below %s: the tag takes %d and %d must stay free, but only %d of %d are: "+

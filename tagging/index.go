@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -74,8 +73,9 @@ func ReadIndex(l Layout) (*Index, error) {
 		return nil, fmt.Errorf("read the tags: %w", err)
 	}
 	x := &Index{}
+	manifests := l.manifests()
 	for _, e := range entries { // sorted by name, and so by time
-		switch tag := l.tag(e); {
+		switch tag := l.tag(e, manifests); {
 		case tag != nil:
 			x.Tags = append(x.Tags, tag)
 		case e.Name() != workDir:
@@ -85,13 +85,13 @@ func ReadIndex(l Layout) (*Index, error) {
 	return x, nil
 }
 
-// tag returns the tag that e is, or nil.
-func (l Layout) tag(e fs.DirEntry) *Tag {
+// tag returns the tag that e is, or nil. Its manifest, if it has one, is in the directory of that name.
+func (l Layout) tag(e fs.DirEntry, manifests string) *Tag {
 	link := e.Type() == fs.ModeSymlink
 	if !e.IsDir() && !link {
 		return nil
 	}
-	tag, err := NewTag(e.Name(), link, func() (Header, bool, error) { return l.header(e.Name()) })
+	tag, err := NewTag(e.Name(), link, func() (Header, bool, error) { return header(manifests, e.Name()) })
 	if err != nil {
 		return nil
 	}
@@ -103,15 +103,15 @@ func (l Layout) tag(e fs.DirEntry) *Tag {
 	return tag
 }
 
-// header reads the header of a tag's manifest, if it has one.
-func (l Layout) header(name string) (Header, bool, error) {
-	path := l.Manifest(name)
+// header reads the header of a tag's manifest, if there is one in the directory of manifests.
+func header(manifests, name string) (Header, bool, error) {
+	path := manifests + "/" + name
 	h, err := ReadHeader(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Header{}, false, nil
 	}
 	if err == nil && h.Name != name {
-		err = fmt.Errorf("manifest %s is that of another tag, %q", filepath.Clean(path), h.Name)
+		err = fmt.Errorf("manifest %s is that of another tag, %q", path, h.Name)
 	}
 	if err != nil {
 		return Header{}, false, err

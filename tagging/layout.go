@@ -27,7 +27,9 @@ func (l Layout) Work() string { return l.Dir(workDir) }
 func (l Layout) work(name string) string { return filepath.Join(l.Work(), name) }
 
 // Manifest is the file that records a tag.
-func (l Layout) Manifest(name string) string { return filepath.Join(l.work("manifests"), name) }
+func (l Layout) Manifest(name string) string { return filepath.Join(l.manifests(), name) }
+
+func (l Layout) manifests() string { return l.work("manifests") }
 
 // Table is the file in which a tag's inventory stands compiled.
 func (l Layout) Table(name string) string { return filepath.Join(l.work("tables"), name) }

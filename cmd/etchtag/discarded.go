@@ -12,9 +12,9 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/dustin/go-humanize"
 	"github.com/etch/etchtag/snapshot"
 	"github.com/etch/etchtag/snapshot/source"
+	"github.com/etch/etchtag/tagging"
 	"github.com/urfave/cli/v2"
 )
 
@@ -90,7 +90,7 @@ func (a *app) discarded(c *cli.Context) error {
 	rows := []row{{[]string{"NAME", "SET ASIDE", "SIZE", "FILES"}, a.onTerminal(dim)}}
 	for _, d := range all {
 		rows = append(rows, row{cells: []string{d.Name, d.Time.Format("2006-01-02 15:04:05 UTC"),
-			humanize.IBytes(uint64(d.Bytes)), firstFiles(d)}})
+			tagging.FormatBytes(uint64(d.Bytes)), firstFiles(d)}})
 	}
 	for _, r := range rows {
 		if err := table.add(r); err != nil {
@@ -110,7 +110,7 @@ func (a *app) onTerminal(colour string) string {
 
 // firstFiles says how many files there are, and which are the first.
 func firstFiles(d snapshot.Discarded) string {
-	text := humanize.Comma(int64(d.Files))
+	text := tagging.FormatCount(int64(d.Files))
 	for i, name := range d.First {
 		text += map[bool]string{true: ": ", false: ", "}[i == 0] + printable(name)
 	}
@@ -203,7 +203,7 @@ func (a *app) discardedShow(c *cli.Context) error {
 		if f.Mode.Type() == fs.ModeSymlink {
 			name += " -> " + printable(f.Target)
 		}
-		if err := table.add(row{cells: []string{f.Mode.String(), humanize.IBytes(uint64(f.Size)), name}}); err != nil {
+		if err := table.add(row{cells: []string{f.Mode.String(), tagging.FormatBytes(uint64(f.Size)), name}}); err != nil {
 			return err
 		}
 	}

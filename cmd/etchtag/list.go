@@ -8,7 +8,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/dustin/go-humanize"
 	"github.com/etch/etchtag/tagging"
 	"github.com/urfave/cli/v2"
 )
@@ -164,10 +163,10 @@ func (s *site) printTags(w io.Writer, records []tagRecord, now time.Time, colour
 	for _, r := range records {
 		files, size := "-", "-"
 		if r.Manifest {
-			files, size = humanize.Comma(int64(r.Files)), humanize.IBytes(uint64(r.Bytes))
+			files, size = tagging.FormatCount(int64(r.Files)), tagging.FormatBytes(uint64(r.Bytes))
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Name, age(now.Sub(r.Time)), orDash(r.State),
-			orDash(shortID(r.Revision)), files, size, orDash(strings.Join(r.Rings, ",")), r.notes(s, now))
+		fmt.Fprintln(t, strings.Join([]string{r.Name, age(now.Sub(r.Time)), orDash(r.State),
+			orDash(shortID(r.Revision)), files, size, orDash(strings.Join(r.Rings, ",")), r.notes(s, now)}, "\t"))
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -236,7 +235,7 @@ func (s *site) printTag(w io.Writer, r tagRecord, now time.Time) error {
 		row("revision", orElse(r.Revision, "not known")+" ("+r.Source+")")
 		row("tree", r.Tree)
 		row("published", r.Published.UTC().Format("2006-01-02 15:04:05 UTC"))
-		row("contents", count(r.Files, "file")+", "+humanize.IBytes(uint64(r.Bytes)))
+		row("contents", count(r.Files, "file")+", "+tagging.FormatBytes(uint64(r.Bytes)))
 	}
 	row("note", r.notes(s, now))
 	return t.Flush()

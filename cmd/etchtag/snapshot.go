@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/dustin/go-humanize"
 	"github.com/etch/etchtag/snapshot"
 	"github.com/etch/etchtag/tagging"
 	"github.com/urfave/cli/v2"
@@ -134,7 +133,7 @@ func describeSnapshot(r snapshot.Result, took time.Duration) string {
 		return r.Name + " is there already"
 	}
 	text := fmt.Sprintf("made %s from %s: %s, %s, in %s", r.Name, shortID(r.Revision),
-		count(r.Files, "file"), humanize.IBytes(uint64(r.Bytes)), took.Round(time.Millisecond))
+		count(r.Files, "file"), tagging.FormatBytes(uint64(r.Bytes)), took.Round(time.Millisecond))
 	if r.Stale {
 		text += ", stale"
 	}
@@ -157,5 +156,5 @@ func count(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}
-	return humanize.Comma(int64(n)) + " " + noun + "s"
+	return tagging.FormatCount(int64(n)) + " " + noun + "s"
 }

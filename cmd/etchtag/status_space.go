@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"time"
 
-	"github.com/dustin/go-humanize"
 	"github.com/etch/etchtag/snapshot"
 	"github.com/etch/etchtag/tagging"
 )
@@ -35,10 +34,10 @@ func (s *site) spaceFindings(index *tagging.Index) []finding {
 
 // judgeSpace judges the room for more tags than those that there are.
 func (s *site) judgeSpace(c snapshot.Capacity, tags int) []finding {
-	f := finding{levelOK, "space", fmt.Sprintf("%s of %s free", humanize.IBytes(c.FreeBytes),
-		humanize.IBytes(c.TotalBytes)), ""}
+	f := finding{levelOK, "space", fmt.Sprintf("%s of %s free", tagging.FormatBytes(c.FreeBytes),
+		tagging.FormatBytes(c.TotalBytes)), ""}
 	if c.Known {
-		f.Says += fmt.Sprintf(", room for %s, each %s", moreTags(c), humanize.IBytes(c.Bytes))
+		f.Says += fmt.Sprintf(", room for %s, each %s", moreTags(c), tagging.FormatBytes(c.Bytes))
 	}
 	toCome := max(0, s.mostTags()-tags)
 	switch {
@@ -56,8 +55,8 @@ func (s *site) judgeSpace(c snapshot.Capacity, tags int) []finding {
 	}
 	out := []finding{f}
 	if c.TotalInodes > 0 && c.FreeInodes < c.TotalInodes/scarce {
-		out = append(out, finding{levelWarning, "inodes", fmt.Sprintf("%s of %s free", humanize.Comma(int64(c.FreeInodes)),
-			humanize.Comma(int64(c.TotalInodes))), makeRoom})
+		out = append(out, finding{levelWarning, "inodes", fmt.Sprintf("%s of %s free", tagging.FormatCount(int64(c.FreeInodes)),
+			tagging.FormatCount(int64(c.TotalInodes))), makeRoom})
 	}
 	return out
 }
