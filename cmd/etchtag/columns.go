@@ -59,10 +59,14 @@ func (c *columns) end() error {
 }
 
 func (c *columns) write(r row) error {
+	cells := r.cells
+	for len(cells) > 0 && cells[len(cells)-1] == "" { // or else there would be blanks at the end
+		cells = cells[:len(cells)-1]
+	}
 	c.line.Reset()
-	for i, cell := range r.cells {
+	for i, cell := range cells {
 		c.line.WriteString(cell)
-		if i < len(r.cells)-1 {
+		if i < len(cells)-1 {
 			for range c.widths[i] - utf8.RuneCountInString(cell) + 2 {
 				c.line.WriteByte(' ')
 			}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"slices"
@@ -129,7 +130,7 @@ func (a *app) list(c *cli.Context) error {
 	if len(records) == 0 {
 		a.log.Info("there are no tags yet; etchtag snapshot makes one")
 	}
-	if err := site.printTags(a.stdout, records, now, a.colours(a.stdout)); err != nil {
+	if err := site.printTags(a.stdout, records, now); err != nil {
 		return err
 	}
 	for _, name := range r.Index.Foreign {
@@ -153,40 +154,35 @@ func (a *app) reading(c *cli.Context) (*site, *tagging.Resolver, time.Time, erro
 	return s, r, now, err
 }
 
-func (s *site) printTags(w io.Writer, records []tagRecord, now time.Time, colour bool) error {
+func (s *site) printTags(to io.Writer, records []tagRecord, now time.Time) error {
 	if len(records) == 0 {
 		return nil
 	}
-	var table strings.Builder
-	t := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "TAG\tAGE\tSTATE\tREVISION\tFILES\tSIZE\tRINGS\tNOTE")
+	w := bufio.NewWriter(to)
+	table := columns{w: w}
+	rows := make([]row, 0, 1+len(records))
+	rows = append(rows, row{[]string{"TAG", "AGE", "STATE", "REVISION", "FILES", "SIZE", "RINGS", "NOTE"}, s.app.onTerminal(dim)})
 	for _, r := range records {
 		files, size := "-", "-"
 		if r.Manifest {
 			files, size = tagging.FormatCount(int64(r.Files)), tagging.FormatBytes(uint64(r.Bytes))
 		}
-		fmt.Fprintln(t, strings.Join([]string{r.Name, age(now.Sub(r.Time)), orDash(r.State),
-			orDash(shortID(r.Revision)), files, size, orDash(strings.Join(r.Rings, ",")), r.notes(s, now)}, "\t"))
+		line := row{cells: []string{r.Name, age(now.Sub(r.Time)), orDash(r.State), orDash(shortID(r.Revision)), files, size,
+			orDash(strings.Join(r.Rings, ",")), r.notes(s, now)}}
+		if r.State == "bad" || r.State == "badfwd" {
+			line.colour = s.app.onTerminal(red)
+		}
+		rows = append(rows, line)
 	}
-	if err := t.Flush(); err != nil {
+	for _, r := range rows {
+		if err := table.add(r); err != nil {
+			return err
+		}
+	}
+	if err := table.end(); err != nil {
 		return err
 	}
-	// Whole lines are coloured, after the columns are laid out, which escape sequences would disturb.
-	var out strings.Builder
-	for i, line := range strings.SplitAfter(table.String(), "\n") {
-		text := strings.TrimRight(line, " \n")
-		switch {
-		case i == 0:
-			text = paint(colour, dim, text)
-		case i <= len(records) && (records[i-1].State == "bad" || records[i-1].State == "badfwd"):
-			text = paint(colour, red, text)
-		}
-		if line != "" {
-			out.WriteString(text + "\n")
-		}
-	}
-	_, err := io.WriteString(w, out.String())
-	return err
+	return w.Flush()
 }
 
 func (a *app) show(c *cli.Context) error {
