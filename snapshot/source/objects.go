@@ -68,7 +68,7 @@ func openObjects(gitDir string) (*objects, error) {
 	o := &objects{buf: make([]byte, 64<<10), digest: sha1.New()}
 	objectCache := cache.NewObjectLRU(objectCacheSize)
 	for _, dir := range dirs {
-		fs := withoutAlternates{osfs.New(dir)}
+		fs := &repositoryFS{Filesystem: osfs.New(dir)}
 		store := filesystem.NewStorageWithOptions(fs, objectCache, filesystem.Options{
 			ExclusiveAccess:      true,
 			KeepDescriptors:      true,
@@ -144,6 +144,7 @@ func (o *objects) writeBlob(w io.Writer, h plumbing.Hash) (int64, error) {
 func (o *objects) size(h plumbing.Hash) (size int64, err error) {
 	err = o.find(h, func(s *filesystem.Storage) (err error) {
 		size, err = s.EncodedObjectSize(h)
+		s.Filesystem().(*repositoryFS).closeLoose()
 		return err
 	})
 	return size, err
@@ -226,15 +227,31 @@ func (o *objects) copy(w io.Writer, obj plumbing.EncodedObject, h plumbing.Hash)
 	return n, nil
 }
 
-// withoutAlternates hides the alternates of a repository: the library would open them anew for each
-// object that is not in the repository itself.
-type withoutAlternates struct{ billy.Filesystem }
+// repositoryFS hides the alternates of a repository: the library would open them anew for each object that is not in
+// the repository itself. It also closes what the library forgets to.
+type repositoryFS struct {
+	billy.Filesystem
+	loose billy.File // the loose object that was opened last
+}
 
-func (fs withoutAlternates) Open(name string) (billy.File, error) {
-	if filepath.ToSlash(name) == "objects/info/alternates" {
+func (fs *repositoryFS) Open(name string) (billy.File, error) {
+	name = filepath.ToSlash(name)
+	if name == "objects/info/alternates" {
 		return nil, os.ErrNotExist
 	}
-	return fs.Filesystem.Open(name)
+	f, err := fs.Filesystem.Open(name)
+	if dir, _, _ := strings.Cut(strings.TrimPrefix(name, "objects/"), "/"); len(dir) == 2 && err == nil {
+		fs.loose = f
+	}
+	return f, err
+}
+
+// closeLoose closes the loose object that was opened last: the library leaves one open of which it reads the size.
+func (fs *repositoryFS) closeLoose() {
+	if fs.loose != nil {
+		_ = fs.loose.Close()
+		fs.loose = nil
+	}
 }
 
 // rememberingWriter keeps the error of the writer behind it, to tell it from an error of the reader.

@@ -79,6 +79,26 @@ func TestObjectsReadsBlobsOfEverySizeLooseAndPacked(t *testing.T) {
 	t.Run("packed", check)
 }
 
+func TestObjectsClosesItsFiles(t *testing.T) {
+	needProgram(t, "git")
+	r := newObjectRig(t, filepath.Join(t.TempDir(), "repo.git"))
+	h := r.blob(someBytes(100))
+	o := mustOpenObjects(t, r.gitDir)
+	readsBlob(t, o, h, someBytes(100)) // which asks for the size, too
+	if err := o.Close(); err != nil {
+		t.Error(err)
+	}
+	descriptors, err := filepath.Glob("/proc/self/fd/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range descriptors {
+		if file, _ := os.Readlink(d); strings.HasPrefix(file, r.gitDir) {
+			t.Errorf("%s is still open", file)
+		}
+	}
+}
+
 func TestObjectsReadsAlternates(t *testing.T) {
 	dir := t.TempDir()
 	far := newObjectRig(t, filepath.Join(dir, "far"))
