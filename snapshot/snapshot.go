@@ -126,6 +126,9 @@ func (m *Manager) revisionToPublish(ctx context.Context, o TakeOptions, r *Resul
 		return source.Revision{}, err
 	}
 	last, currentErr := m.Source.Current(ctx)
+	if store, ok := m.Source.(source.Store); ok && currentErr != nil && store.Damaged(currentErr) {
+		return source.Revision{}, fmt.Errorf("%w; and what was fetched before cannot be published: %w", err, currentErr)
+	}
 	if currentErr != nil {
 		return source.Revision{}, err // what keeps the last revision from being read keeps it from being updated too
 	}
