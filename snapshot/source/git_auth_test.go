@@ -194,6 +194,12 @@ func TestSSHServerIsTrustedOnlyByAKnownKey(t *testing.T) {
 	if err := clone(secretFile(t, revoked)); err == nil {
 		t.Error("a revoked key was accepted")
 	}
+	rsaOnly := newSSHServer(t, "rsa")
+	s.port = other.port // which has no key of that type
+	err = clone(secretFile(t, fmt.Sprintf("[127.0.0.1]:%d %s", s.port, readTestFile(t, rsaOnly.path("host_rsa.pub")))))
+	if !errors.As(err, &refused) || !refused.Changed || !strings.Contains(err.Error(), refused.Fingerprint) {
+		t.Errorf("known by a key of another type: got %v", err)
+	}
 }
 
 func readTestFile(t *testing.T, name string) string {

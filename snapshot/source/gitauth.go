@@ -12,6 +12,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -304,7 +305,7 @@ func (a Auth) sshTarget(u gitURL) (*sshTarget, error) {
 	}
 	t.config = &ssh.ClientConfig{
 		User:              u.user,
-		HostKeyAlgorithms: known.HostKeyAlgorithms(t.address),
+		HostKeyAlgorithms: hostKeyAlgorithms(known.HostKeyAlgorithms(t.address)),
 		HostKeyCallback: func(address string, remote net.Addr, key ssh.PublicKey) error {
 			t.refused = explainHostKey(known.HostKeyCallback()(address, remote, key), address, key)
 			return t.refused
@@ -320,6 +321,20 @@ func (a Auth) sshTarget(u gitURL) (*sshTarget, error) {
 		t.config.Auth = append(t.config.Auth, ssh.Password(u.password))
 	}
 	return t, nil
+}
+
+// hostKeyAlgorithms has a server asked for the keys by which it is known first, and then, as OpenSSH does, for any: so
+// that the key can be shown if it is of another type now. An empty list means any to the library.
+func hostKeyAlgorithms(known []string) []string {
+	if len(known) == 0 {
+		return nil
+	}
+	for _, a := range ssh.SupportedAlgorithms().HostKeys {
+		if !slices.Contains(known, a) {
+			known = append(known, a)
+		}
+	}
+	return known
 }
 
 // sshSettings is what ~/.ssh/config and /etc/ssh/ssh_config say, in that order.
