@@ -1,6 +1,7 @@
 package source
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -20,12 +21,26 @@ func (s *syncRun) writes() ([]*action, error) {
 		if err != nil {
 			return nil, err
 		}
-		if _, err := o.size(a.want.hash); err != nil {
+		if a.want.mode == Symlink {
+			err = checkLink(o, a.want)
+		} else {
+			_, err = o.size(a.want.hash)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("reading %s of the target: %w", quotePath(a.path), err)
 		}
 		writes = append(writes, a)
 	}
 	return writes, nil
+}
+
+// checkLink refuses the target of a link that no link can have.
+func checkLink(o *objects, want *treeFile) error {
+	target, err := o.blob(want.hash, maxPath)
+	if err == nil && (len(target) == 0 || bytes.IndexByte(target, 0) >= 0) {
+		err = fmt.Errorf("no link can lead to %q", target)
+	}
+	return err
 }
 
 // clear does all that comes before writing: it sets aside what is not ours, removes what is in the way,

@@ -240,7 +240,10 @@ func TestWorktreeRefusesWhatCannotBeALink(t *testing.T) {
 	for what, target := range map[string]string{"too long": strings.Repeat("x", maxPath+1), "empty": "",
 		"with a NUL": "a\x00b"} {
 		r := newWorkRig(t, memoryDir(t))
+		before := map[string]fakeFile{"a": file("1")}
+		r.sync(r.commitFiles(before))
 		_, err := r.w.sync(context.Background(), r.commitFiles(map[string]fakeFile{"a link": link(target)}))
+		r.holds(t, before)
 		var damaged *ObjectError
 		if err == nil || errors.As(err, &damaged) || !strings.Contains(err.Error(), `"a link"`) {
 			t.Errorf("a target that is %s: %v", what, err)
