@@ -75,33 +75,22 @@ func (s *site) inventoryFindings(ctx context.Context, r *tagging.Resolver) []fin
 	return out
 }
 
-// pinFindings reports pins that lead nowhere: their hosts are served nothing.
+// pinFindings looks at the pins that decide for a host: those of the pins file, and of inventories for the others.
 func (s *site) pinFindings(ctx context.Context, r *tagging.Resolver) []finding {
-	out := s.pinsFileFindings(r.Pins)
-	pinned, err := s.inventoryPins(ctx, r)
+	out := s.lostPins(r.Pins.All(), "correct or remove the line")
+	pins, err := s.inventoryPins(ctx, r)
 	if err != nil {
 		return append(out, finding{levelWarning, "pins", "not all are known: " + err.Error(),
 			"until this is mended nothing is pruned"})
 	}
-	for _, tag := range slices.Sorted(maps.Keys(pinned)) {
-		hosts := slices.DeleteFunc(pinned[tag], func(host string) bool {
-			_, ok := r.Pins.Get(host) // which comes first
-			return ok
-		})
-		if r.Index.Find(tag) == nil && len(hosts) > 0 {
-			out = append(out, finding{levelWarning, "pin",
-				fmt.Sprintf("served nothing, since an inventory pins to %s, which does not exist: %s", tag, some(hosts)),
-				"change or remove the pin there"})
-		}
-	}
-	return out
+	return append(out, s.lostPins(pins, "change or remove the pin there")...)
 }
 
-// pinsFileFindings looks at the pins file. The same path is looked at once, however many hosts are pinned to it.
-func (s *site) pinsFileFindings(pins *tagging.Pins) []finding {
+// lostPins finds the pins that lead nowhere. The same path is looked at once, however many hosts are pinned to it.
+func (s *site) lostPins(pins []tagging.Pin, do string) []finding {
 	wrong := map[string]error{}
 	lost := map[string][]tagging.Pin{}
-	for _, pin := range pins.All() {
+	for _, pin := range pins {
 		err, known := wrong[pin.Path]
 		if !known {
 			err = s.checkPin(pin)
@@ -118,8 +107,7 @@ func (s *site) pinsFileFindings(pins *tagging.Pins) []finding {
 			hosts = append(hosts, fmt.Sprintf("%s (%s)", pin.Host, pin.From))
 		}
 		out = append(out, finding{levelWarning, "pin",
-			fmt.Sprintf("served nothing, since pinned to %q: %s: %v", path, some(hosts), wrong[path]),
-			"correct or remove the line"})
+			fmt.Sprintf("served nothing, since pinned to %q: %s: %v", path, some(hosts), wrong[path]), do})
 	}
 	return out
 }
@@ -137,14 +125,29 @@ func (s *site) checkPin(pin tagging.Pin) error {
 	return nil
 }
 
-// inventoryPins returns the hosts that inventories pin to each tag. Etch's own files and nodegroupers know no pins, and
-// are not asked: they may list a million hosts.
-func (s *site) inventoryPins(ctx context.Context, r *tagging.Resolver) (map[string][]string, error) {
-	var know []inventory.Inventory
+// inventoryPins returns the pins of inventories, but for those of hosts for which another comes first. Etch's own files
+// and nodegroupers know no pins, and are not asked: they may list a million hosts.
+func (s *site) inventoryPins(ctx context.Context, r *tagging.Resolver) ([]tagging.Pin, error) {
+	var pins []tagging.Pin
+	decided := map[string]bool{}
 	for i, inv := range r.Inventories {
-		if kind := s.config.Inventory[i].Kind; kind != "etch" && kind != "nodegrouper" {
-			know = append(know, inv)
+		lister, ok := inv.(inventory.Lister)
+		if kind := s.config.Inventory[i].Kind; !ok || kind == "etch" || kind == "nodegrouper" {
+			continue
+		}
+		err := lister.Hosts(ctx, func(host string, a inventory.Answer) bool {
+			if _, first := r.Pins.Get(host); a.Pin == "" || first || decided[host] {
+				return true
+			}
+			pin := tagging.Pin{Host: host, Path: a.Pin, From: a.PinFrom}
+			decided[host] = !pin.IsBump() // one that means nothing leaves it to the next
+			pins = append(pins, pin)
+			return true
+		})
+		if err != nil {
+			return nil, fmt.Errorf("list the hosts of inventory %s: %w", inv.Name(), err)
 		}
 	}
-	return (&tagging.Resolver{Layout: r.Layout, Inventories: know}).PinnedTags(ctx)
+	slices.SortStableFunc(pins, func(a, b tagging.Pin) int { return strings.Compare(a.Host, b.Host) })
+	return pins, nil
 }

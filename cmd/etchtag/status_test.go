@@ -250,7 +250,12 @@ var statusTests = []struct {
 		b.write("pins", "b.example.com trunk\n")
 		b.write("hosts.yml", "a.example.com: {groups: [], tag: tags/etchautotag-20200101-0000}\n"+
 			"b.example.com: {groups: [], tag: tags/etchautotag-20200101-0000}\n")
-	}, level: levelWarning, what: "pin", says: "etchautotag-20200101-0000, which does not exist: a.example.com", do: "remove the pin"},
+	}, level: levelWarning, what: "pin", says: `pinned to "tags/etchautotag-20200101-0000": a.example.com (`, do: "remove the pin"},
+	{name: "an inventory pins to what is no tag", spoil: func(b *statusBase) {
+		b.write("etchtag.yml", "inventory: [{kind: file, path: hosts.yml}, {kind: file, path: more.yml}]\n")
+		b.write("hosts.yml", "a.example.com: {groups: [], tag: trunk-20261122-0900}\nb.example.com: {groups: [], tag: trunk}\n")
+		b.write("more.yml", "a.example.com: {groups: [], tag: ../x}\nb.example.com: {groups: [], tag: ../x}\n")
+	}, level: levelWarning, what: "pin", says: `pinned to "../x": a.example.com (`, do: "remove the pin"},
 	{name: "an inventory fails", spoil: func(b *statusBase) { b.write("etchtag.yml", "inventory: [{kind: command, command: [/bin/false]}]\n") },
 		level: levelProblem, what: "inventory", says: "/bin/false", do: "no host is served"},
 	{name: "an inventory fails whose answers are kept", spoil: func(b *statusBase) {
