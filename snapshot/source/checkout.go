@@ -21,13 +21,14 @@ const (
 	maxWriters     = 3
 )
 
-// checkout writes files of the target to their places, each atomically.
+// checkout writes files of the target to their places, each atomically. In a fresh working copy, which nobody sees
+// before it is whole, they are written right where they belong.
 type checkout struct {
 	root       int
 	gitDir     string
-	common     string   // where the objects are
-	objects    *objects // serves a single writer
-	tmp        *os.File // nil: write beside the file that is to be replaced
+	fresh      bool
+	objects    *objects
+	tmp        *os.File // nil in a fresh working copy
 	conversion map[string]conversion
 	step       func(label string) error
 	progress   func(done, total int)
@@ -38,14 +39,17 @@ type checkout struct {
 }
 
 // newCheckout prepares to write below root.
-func newCheckout(root int, common string, w *worktree) (*checkout, error) {
-	c := &checkout{root: root, gitDir: w.gitDir, common: common, progress: w.progress}
+func newCheckout(root int, w *worktree) (*checkout, error) {
+	c := &checkout{root: root, gitDir: w.gitDir, fresh: w.fresh, progress: w.progress}
 	if w.step != nil {
 		c.step = func(label string) error {
 			c.mu.Lock()
 			defer c.mu.Unlock()
 			return w.step(label)
 		}
+	}
+	if c.fresh {
+		return c, nil
 	}
 	dir := filepath.Join(w.gitDir, temporaryDir)
 	if err := takeStep(c.step, "make temporary directory"); err != nil {
@@ -63,6 +67,9 @@ func newCheckout(root int, common string, w *worktree) (*checkout, error) {
 }
 
 func (c *checkout) close() error {
+	if c.fresh {
+		return nil
+	}
 	err := labelled(c.step, "remove temporary directory", func() error {
 		return os.RemoveAll(filepath.Join(c.gitDir, temporaryDir))
 	})
@@ -71,6 +78,9 @@ func (c *checkout) close() error {
 
 // write writes what the actions want. stat of each action's path is returned in the order of actions.
 func (c *checkout) write(ctx context.Context, actions []*action) ([]unix.Stat_t, error) {
+	if len(actions) == 0 {
+		return nil, nil
+	}
 	c.total = len(actions)
 	stats := make([]unix.Stat_t, len(actions))
 	writers := max(1, min(runtime.GOMAXPROCS(0), maxWriters, len(actions)/filesPerWriter))
@@ -80,7 +90,7 @@ func (c *checkout) write(ctx context.Context, actions []*action) ([]unix.Stat_t,
 	for i := range writers {
 		from, to := i*len(actions)/writers, (i+1)*len(actions)/writers
 		wg.Go(func() {
-			if err := c.runWriter(ctx, i, writers, actions[from:to], stats[from:to]); err != nil {
+			if err := c.writeSome(ctx, i, c.objects.another(), actions[from:to], stats[from:to]); err != nil {
 				cancel(err) // the first one counts
 			}
 		})
@@ -89,25 +99,15 @@ func (c *checkout) write(ctx context.Context, actions []*action) ([]unix.Stat_t,
 	return stats, context.Cause(ctx)
 }
 
-// runWriter is one of several writers, each of which needs a reader of objects of its own.
-func (c *checkout) runWriter(ctx context.Context, id, writers int, actions []*action, stats []unix.Stat_t) error {
-	if writers == 1 {
-		return c.writeSome(ctx, id, c.objects, actions, stats)
-	}
-	o, err := openObjects(c.common)
-	if err != nil {
-		return err
-	}
-	defer o.Close()
-	return c.writeSome(ctx, id, o, actions, stats)
-}
-
 // writeSome is the work of one writer, in one goroutine.
 func (c *checkout) writeSome(ctx context.Context, id int, o *objects, actions []*action, stats []unix.Stat_t) error {
 	w := &fileWriter{
-		checkout: c, objects: o, tmp: int(c.tmp.Fd()),
+		checkout: c, objects: o, tmp: -1,
 		tmpName: fmt.Sprintf("%s-%d", temporaryName, id),
-		dirs:    &dirs{root: c.root, step: c.step, mode: dirMode},
+		dirs:    &dirs{root: c.root, step: c.step, mode: dirMode, fresh: c.fresh},
+	}
+	if c.tmp != nil {
+		w.tmp = int(c.tmp.Fd())
 	}
 	defer w.dirs.close()
 	for i, a := range actions {
@@ -143,6 +143,9 @@ func (w *fileWriter) write(a *action, st *unix.Stat_t) error {
 	if err != nil {
 		return err
 	}
+	if w.fresh {
+		return w.writeAt(fd, name, a.want, st)
+	}
 	if err := checkUnchanged(fd, name, a.have); err != nil {
 		return err
 	}
@@ -163,19 +166,18 @@ func (w *fileWriter) write(a *action, st *unix.Stat_t) error {
 
 // writeVia writes want to a temporary name in the directory tmp and renames it to name in dir.
 func (w *fileWriter) writeVia(tmp, dir int, name string, want *treeFile) (err error) {
-	if err := unix.Unlinkat(tmp, w.tmpName, 0); err != nil && !errors.Is(err, unix.ENOENT) {
-		return err
+	var st unix.Stat_t
+	err = w.writeAt(tmp, w.tmpName, want, &st)
+	if errors.Is(err, unix.EEXIST) { // left by a file that could not be written
+		if err = unix.Unlinkat(tmp, w.tmpName, 0); err == nil {
+			err = w.writeAt(tmp, w.tmpName, want, &st)
+		}
 	}
 	defer func() {
 		if err != nil {
 			_ = unix.Unlinkat(tmp, w.tmpName, 0)
 		}
 	}()
-	if want.mode == Symlink {
-		err = w.makeLink(tmp, want)
-	} else {
-		err = w.makeFile(tmp, want)
-	}
 	if err == nil {
 		err = takeStep(w.step, "rename file")
 	}
@@ -185,31 +187,68 @@ func (w *fileWriter) writeVia(tmp, dir int, name string, want *treeFile) (err er
 	return unix.Renameat(tmp, w.tmpName, dir, name)
 }
 
-func (w *fileWriter) makeLink(tmp int, want *treeFile) error {
+// writeAt makes want as name in dir, where nothing may stand of that name, and says what lstat says of it.
+func (w *fileWriter) writeAt(dir int, name string, want *treeFile, st *unix.Stat_t) error {
+	if want.mode == Symlink {
+		return w.makeLink(dir, name, want, st)
+	}
+	return w.makeFile(dir, name, want, st)
+}
+
+func (w *fileWriter) makeLink(dir int, name string, want *treeFile, st *unix.Stat_t) error {
 	target, err := w.objects.blob(want.hash, maxPath) // no link can hold more
 	if err == nil {
 		err = takeStep(w.step, "make link")
 	}
+	if err == nil {
+		err = unix.Symlinkat(string(target), dir, name)
+	}
 	if err != nil {
 		return err
 	}
-	return unix.Symlinkat(string(target), tmp, w.tmpName)
+	return unix.Fstatat(dir, name, st, unix.AT_SYMLINK_NOFOLLOW)
 }
 
-func (w *fileWriter) makeFile(tmp int, want *treeFile) error {
+func (w *fileWriter) makeFile(dir int, name string, want *treeFile, st *unix.Stat_t) (err error) {
 	if err := takeStep(w.step, "write file"); err != nil {
 		return err
 	}
-	fd, err := unix.Openat(tmp, w.tmpName, openNew, 0o600)
+	mode := permissions(want.mode)
+	fd, err := unix.Openat(dir, name, openNew, mode)
 	if err != nil {
 		return err
 	}
-	file := os.NewFile(uintptr(fd), w.tmpName)
-	err = writeConverted(file, w.objects, want.hash, w.conversion[want.path])
-	if err == nil {
-		err = unix.Fchmod(fd, permissions(want.mode))
+	defer func() { err = errors.Join(err, unix.Close(fd)) }()
+	if err := writeConverted(rawFile(fd), w.objects, want.hash, w.conversion[want.path]); err != nil {
+		return err
 	}
-	return errors.Join(err, file.Close())
+	if err := unix.Fstat(fd, st); err != nil || st.Mode&0o7777 == mode {
+		return err
+	}
+	if err := unix.Fchmod(fd, mode); err != nil { // the umask, or what the directory says of its files
+		return err
+	}
+	return unix.Fstat(fd, st)
+}
+
+// rawFile is the descriptor of a regular file. The system calls by which os.File makes ready for sockets and the like
+// would be as many as those that write a small file.
+type rawFile int
+
+// Write writes all of p.
+func (f rawFile) Write(p []byte) (int, error) {
+	done := 0
+	for done < len(p) {
+		n, err := unix.Write(int(f), p[done:])
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return done, err
+		}
+		done += n
+	}
+	return done, nil
 }
 
 // checkUnchanged makes sure that name is still what was seen, nil for nothing, before it goes. Making or

@@ -21,9 +21,10 @@ func (s *syncRun) writes() ([]*action, error) {
 		if err != nil {
 			return nil, err
 		}
-		if a.want.mode == Symlink {
+		switch {
+		case a.want.mode == Symlink:
 			err = checkLink(o, a.want)
-		} else {
+		case !s.fresh: // where nothing is lost if it is missed later
 			_, err = o.size(a.want.hash)
 		}
 		if err != nil {

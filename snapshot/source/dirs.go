@@ -20,10 +20,11 @@ const (
 // nothing outside the root is ever reached. It keeps those open that lead to the last one, as paths
 // come sorted. It serves one goroutine.
 type dirs struct {
-	root int // not closed by us
-	step func(label string) error
-	mode uint32 // of directories that make makes
-	open []struct {
+	root  int // not closed by us
+	step  func(label string) error
+	mode  uint32 // of directories that make makes
+	fresh bool   // most directories are not there
+	open  []struct {
 		name string
 		fd   int
 	}
@@ -73,9 +74,11 @@ func (d *dirs) descend(path string, create bool) (int, error) {
 
 // enter opens, and with create makes, one directory. Its mode does not depend on the umask.
 func (d *dirs) enter(parent int, name string, create bool) (int, error) {
-	fd, err := unix.Openat(parent, name, openDir, 0)
-	if !create || !errors.Is(err, unix.ENOENT) {
-		return fd, err
+	if !create || !d.fresh {
+		fd, err := unix.Openat(parent, name, openDir, 0)
+		if !create || !errors.Is(err, unix.ENOENT) {
+			return fd, err
+		}
 	}
 	if err := takeStep(d.step, "make directory"); err != nil {
 		return -1, err
@@ -83,7 +86,7 @@ func (d *dirs) enter(parent int, name string, create bool) (int, error) {
 	if err := unix.Mkdirat(parent, name, d.mode); err != nil && !errors.Is(err, unix.EEXIST) {
 		return -1, err
 	}
-	fd, err = unix.Openat(parent, name, openDir, 0)
+	fd, err := unix.Openat(parent, name, openDir, 0)
 	if err != nil {
 		return -1, err
 	}

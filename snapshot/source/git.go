@@ -81,6 +81,7 @@ type repository struct {
 	branch string        // the full name of the local branch that is checked out; empty if HEAD is detached
 	commit plumbing.Hash // the commit that is checked out; zero if there is none
 	whole  bool          // as it was opened, before anything is fetched, no object can have gone; see known
+	fresh  bool          // it is being cloned; see worktree
 }
 
 // open reads the state of the checkout. If the repository is damaged it returns what could be read, too.
@@ -385,6 +386,7 @@ func (g *Git) worktree(r *repository) *worktree {
 		gitDir:        r.gitDir,
 		discard:       g.o.Discard,
 		whole:         r.whole,
+		fresh:         r.fresh,
 		now:           g.o.Now,
 		beforeReplace: g.o.BeforeReplace,
 		step:          g.o.Step,

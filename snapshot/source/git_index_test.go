@@ -63,7 +63,7 @@ func samplePack(t testing.TB) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	blob := bytes.Repeat([]byte("0123456789abcdef"), 16)
-	name := nameObject(plumbing.BlobObject, blob)
+	name := plumbing.ComputeHash(plumbing.BlobObject, blob)
 	b.WriteString("PACK\x00\x00\x00\x02\x00\x00\x00\x03")
 	base := b.Len()
 	writePacked(t, &b, plumbing.BlobObject, nil, blob)
@@ -125,7 +125,7 @@ func TestPackWithDeltasOfBothKindsIsIndexed(t *testing.T) {
 	}
 	blob := bytes.Repeat([]byte("0123456789abcdef"), 16)
 	for _, content := range [][]byte{blob, append(blob[:256:256], 'x'), append(blob[:256:256], 'y')} {
-		if h := nameObject(plumbing.BlobObject, content).String(); !strings.Contains(fmt.Sprint(names), h) {
+		if h := plumbing.ComputeHash(plumbing.BlobObject, content).String(); !strings.Contains(fmt.Sprint(names), h) {
 			t.Errorf("%s is not among %q", h, names)
 		}
 	}
@@ -205,11 +205,11 @@ func TestObjectNamesAreThoseThatGitLists(t *testing.T) {
 func FuzzPackNames(f *testing.F) {
 	f.Add(append([]byte("\xfftOc\x00\x00\x00\x02"), make([]byte, fanOutSize+40)...))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		table, err := parseNames(data)
+		table, err := parsePackIndex(data)
 		if err != nil {
 			return
 		}
-		names := objectNames{tables: []nameTable{table}}
+		names := objectNames{tables: []packIndex{table}}
 		for _, h := range []plumbing.Hash{{}, {0xff}, {0x80, 1}} {
 			names.has(h)
 			names.withPrefix(h.String()[:6])

@@ -42,7 +42,7 @@ func (g *Git) Clone(ctx context.Context) (out Outcome, err error) {
 // cloneInto makes a whole working copy in an empty directory.
 func (g *Git) cloneInto(ctx context.Context, dir, rawURL string) (out Outcome, err error) {
 	gitDir := filepath.Join(dir, ".git")
-	r := &repository{root: dir, gitLayout: gitLayout{gitDir, gitDir}, config: newConfig(rawURL)}
+	r := &repository{root: dir, gitLayout: gitLayout{gitDir, gitDir}, config: newConfig(rawURL), fresh: true}
 	r.refs = gitRefs{r.gitLayout, g.o.Step}
 	err = labelled(g.o.Step, "write repository", func() error {
 		return errors.Join(os.Chmod(dir, 0o755), initRepository(gitDir, r.config))

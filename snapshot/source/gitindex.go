@@ -1,55 +1,54 @@
 package source
 
 import (
-	"bytes"
+	"bufio"
+	"cmp"
 	"compress/zlib"
 	"crypto/sha1" // git's object names are SHA-1
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash"
 	"hash/crc32"
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/format/idxfile"
-	"github.com/go-git/go-git/v5/plumbing/format/packfile"
 )
-
-// packHeader is the size in bytes of what stands before a pack's first object.
-const packHeader = 12
 
 // packedObject is one object of a pack that is being indexed.
 type packedObject struct {
-	offset, body, end int64 // where it begins, where its compressed data begins and ends
-	size              int64 // of the data when inflated: the contents, or the delta
-	crc               uint32
-	kind              plumbing.ObjectType
-	base              int64         // the offset of an offset delta's base
-	baseHash          plumbing.Hash // the name of a reference delta's base
-	hash              plumbing.Hash // zero until it is known
+	objectHead
+	end     int64 // where its compressed data ends
+	crc     uint32
+	hash    plumbing.Hash // zero until it is known
+	child   int           // the last delta of which this is the base, as one more than its place; 0: there is none
+	sibling int           // the same, of the delta before this one with the same base
 }
 
 // packIndexer computes the names of all objects of a pack. Unlike git it does not look for collisions
 // of SHA-1: whoever can send us packs can send us any tree.
 type packIndexer struct {
 	file       *os.File
-	objects    []packedObject
-	byOffset   map[int64]int           // offset to the object's place in objects
-	children   map[int][]int           // the deltas whose base is an object
+	end        int64                   // of the objects: where the pack's checksum begins
+	objects    []packedObject          // by offset
 	byBaseHash map[plumbing.Hash][]int // the deltas whose base is named
 	claimed    []atomic.Bool           // the deltas whose base was found
 }
 
 // indexPack reads a whole pack and computes its index. The pack must hold the bases of all deltas.
 func indexPack(f *os.File, checksum plumbing.Hash) (*idxfile.MemoryIndex, error) {
-	p := &packIndexer{
-		file: f, byOffset: map[int64]int{}, children: map[int][]int{}, byBaseHash: map[plumbing.Hash][]int{},
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
 	}
+	p := &packIndexer{file: f, end: info.Size() - sha1.Size, byBaseHash: map[plumbing.Hash][]int{}}
 	if err := p.scan(); err != nil {
 		return nil, err
 	}
@@ -60,7 +59,8 @@ func indexPack(f *os.File, checksum plumbing.Hash) (*idxfile.MemoryIndex, error)
 	if err := w.OnHeader(uint32(len(p.objects))); err != nil {
 		return nil, err
 	}
-	for _, o := range p.objects {
+	for i := range p.objects {
+		o := &p.objects[i]
 		w.Add(o.hash, uint64(o.offset), o.crc)
 	}
 	if err := w.OnFooter(checksum); err != nil {
@@ -69,85 +69,134 @@ func indexPack(f *os.File, checksum plumbing.Hash) (*idxfile.MemoryIndex, error)
 	return w.Index()
 }
 
+// ReadAt reads of the pack what comes before its checksum.
+func (p *packIndexer) ReadAt(b []byte, offset int64) (int, error) {
+	return io.NewSectionReader(p.file, 0, p.end).ReadAt(b, offset)
+}
+
 // scan passes over the pack once. It names all objects that are not deltas.
 func (p *packIndexer) scan() error {
-	info, err := p.file.Stat()
-	if err != nil {
-		return err
-	}
-	in := &packReader{r: io.NewSectionReader(p.file, 0, info.Size()-sha1.Size)}
-	var header [packHeader]byte
-	if _, err := io.ReadFull(in, header[:]); err != nil {
-		return fmt.Errorf("it is cut off: %w", err)
+	s := &packScan{packIndexer: p, window: window{file: p}, namer: newNamer()}
+	header, err := s.window.at(0, packHeader)
+	if err != nil || len(header) < packHeader {
+		return errors.Join(errors.New("it is cut off"), err)
 	}
 	version, count := binary.BigEndian.Uint32(header[4:]), binary.BigEndian.Uint32(header[8:])
 	if string(header[:4]) != "PACK" || version != 2 && version != 3 {
 		return fmt.Errorf("it begins with %q, which is no pack", header[:8])
 	}
-	inflate := &inflater{}
+	offset := int64(packHeader)
 	for n := range int(count) {
-		in.mark()
-		in.crc = 0
-		o := packedObject{offset: in.offset()}
-		err := in.header(&o)
-		if err == nil {
-			o.body = in.offset()
-			err = inflate.scan(in, &o)
-		}
+		o, err := s.object(offset)
 		if err != nil {
-			return fmt.Errorf("object %d of %d at offset %d: %w", n+1, count, o.offset, err)
+			return fmt.Errorf("object %d of %d at offset %d: %w", n+1, count, offset, err)
 		}
-		in.mark()
-		o.end, o.crc = in.offset(), in.crc
 		if err := p.link(n, o); err != nil {
 			return err
 		}
+		offset = o.end
 	}
-	if _, err := in.ReadByte(); err != io.EOF {
+	if offset != p.end {
 		return fmt.Errorf("there is more in it than the %d objects that it announces", count)
 	}
 	return nil
 }
 
+// packScan passes over a pack.
+type packScan struct {
+	*packIndexer
+	window   window
+	inflater inflater
+	data     []byte
+	namer    namer
+}
+
+// object passes over one object.
+func (s *packScan) object(offset int64) (o packedObject, err error) {
+	if o.objectHead, err = s.window.head(offset); err != nil {
+		return o, err
+	}
+	if o.size > streamThreshold {
+		return o, s.large(&o)
+	}
+	for wanted := int(o.body-offset) + compressedBound(int(o.size)); ; wanted *= 2 {
+		src, err := s.window.at(offset, wanted)
+		if err != nil || int64(len(src)) < o.body-offset {
+			return o, errors.Join(errCutOff, err)
+		}
+		var used int
+		s.data, used, err = s.inflater.inflate(s.data, int(o.size), src[o.body-offset:])
+		if errors.Is(err, errCutOff) && len(src) >= wanted {
+			continue
+		}
+		if err != nil {
+			return o, err
+		}
+		o.end = o.body + int64(used)
+		o.crc = crc32.ChecksumIEEE(src[:o.end-offset])
+		if !o.kind.IsDelta() {
+			o.hash = s.namer.name(o.kind, s.data)
+		}
+		return o, nil
+	}
+}
+
+// large passes over an object that is not held in memory.
+func (s *packScan) large(o *packedObject) error {
+	section := io.NewSectionReader(s, o.body, s.end-o.body)
+	in := bufio.NewReaderSize(section, windowSize) // from which no more is taken than the stream has
+	z, err := zlib.NewReader(in)
+	if err != nil {
+		return err
+	}
+	s.namer.begin(o.kind, o.size)
+	n, err := io.Copy(s.namer.digest, io.LimitReader(z, o.size+1))
+	if err != nil {
+		return err
+	}
+	if n != o.size {
+		return errWrongSize
+	}
+	read, _ := section.Seek(0, io.SeekCurrent) // cannot fail
+	o.end = o.body + read - int64(in.Buffered())
+	if !o.kind.IsDelta() {
+		o.hash = s.namer.sum()
+	}
+	crc := crc32.NewIEEE()
+	_, err = io.Copy(crc, io.NewSectionReader(s, o.offset, o.end-o.offset))
+	o.crc = crc.Sum32()
+	return err
+}
+
 // link adds an object, and a delta to the children of its base.
 func (p *packIndexer) link(n int, o packedObject) error {
-	p.objects = append(p.objects, o)
-	p.byOffset[o.offset] = n
 	switch o.kind {
 	case plumbing.OFSDeltaObject:
-		base, ok := p.byOffset[o.base]
+		base, ok := slices.BinarySearchFunc(p.objects, o.base, func(b packedObject, offset int64) int {
+			return cmp.Compare(b.offset, offset)
+		})
 		if !ok {
 			return fmt.Errorf("the delta at offset %d has no base at offset %d", o.offset, o.base)
 		}
-		p.children[base] = append(p.children[base], n)
+		o.sibling, p.objects[base].child = p.objects[base].child, n+1
 	case plumbing.REFDeltaObject:
 		p.byBaseHash[o.baseHash] = append(p.byBaseHash[o.baseHash], n)
 	}
+	p.objects = append(p.objects, o)
 	return nil
 }
 
 // resolve names the deltas, each after its base, on all processors.
 func (p *packIndexer) resolve() error {
 	p.claimed = make([]atomic.Bool, len(p.objects))
-	var roots []int
-	for n, o := range p.objects {
-		if !o.kind.IsDelta() && (len(p.children[n]) > 0 || len(p.byBaseHash[o.hash]) > 0) {
-			roots = append(roots, n)
-		}
-	}
 	var next atomic.Int64
 	errs := make([]error, runtime.GOMAXPROCS(0))
 	var workers sync.WaitGroup
 	for w := range errs {
 		workers.Go(func() {
-			inflate := &inflater{}
-			for i := next.Add(1) - 1; i < int64(len(roots)) && errs[w] == nil; i = next.Add(1) - 1 {
-				root := roots[i]
-				data, err := p.inflate(inflate, root)
-				if err == nil {
-					err = p.descend(inflate, root, p.objects[root].kind, data, 0)
-				}
-				errs[w] = err
+			r := &deltaResolver{packIndexer: p, namer: newNamer()}
+			for n := next.Add(1) - 1; n < int64(len(p.objects)) && errs[w] == nil; n = next.Add(1) - 1 {
+				errs[w] = r.root(int(n))
 			}
 		})
 	}
@@ -155,219 +204,135 @@ func (p *packIndexer) resolve() error {
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	for n, o := range p.objects {
-		if o.kind.IsDelta() && !p.claimed[n].Load() {
+	for n := range p.objects {
+		if o := &p.objects[n]; o.kind.IsDelta() && !p.claimed[n].Load() {
 			return fmt.Errorf("the base of the delta at offset %d is not in it", o.offset)
 		}
 	}
 	return nil
 }
 
-// maxDeltaDepth bounds how long a chain of deltas may be, as in git.
-const maxDeltaDepth = 4095
+// deltaResolver names deltas, in one goroutine.
+type deltaResolver struct {
+	*packIndexer
+	inflater inflater
+	packed   []byte
+	delta    []byte
+	contents [][]byte // of the objects on the way from the root, for the next to be written over
+	namer    namer
+}
+
+// root names the deltas that lead to an object which is none itself.
+func (r *deltaResolver) root(n int) (err error) {
+	o := &r.objects[n]
+	if o.kind.IsDelta() || o.child == 0 && len(r.byBaseHash[o.hash]) == 0 {
+		return nil
+	}
+	data := r.buffer(0)
+	if *data, err = r.inflate(*data, n); err != nil {
+		return err
+	}
+	return r.descend(n, o.kind, *data, 1)
+}
+
+func (r *deltaResolver) buffer(depth int) *[]byte {
+	if depth == len(r.contents) {
+		r.contents = append(r.contents, nil)
+	}
+	return &r.contents[depth]
+}
 
 // descend names the deltas whose base has the contents data, and theirs in turn.
-func (p *packIndexer) descend(inflate *inflater, base int, kind plumbing.ObjectType, data []byte, depth int) error {
+func (r *deltaResolver) descend(base int, kind plumbing.ObjectType, data []byte, depth int) error {
 	if depth > maxDeltaDepth {
 		return fmt.Errorf("a chain of deltas is longer than %d", maxDeltaDepth)
 	}
-	children := p.children[base]
-	if named := p.byBaseHash[p.objects[base].hash]; len(named) > 0 {
-		children = append(children[:len(children):len(children)], named...)
-	}
-	for _, child := range children {
-		if p.claimed[child].Swap(true) {
-			continue // its base is in the pack twice
-		}
-		delta, err := p.inflate(inflate, child)
-		if err != nil {
+	o := &r.objects[base]
+	for child := o.child; child > 0; child = r.objects[child-1].sibling {
+		if err := r.apply(child-1, kind, data, depth); err != nil {
 			return err
 		}
-		o := &p.objects[child]
-		content, err := packfile.PatchDelta(data, delta)
-		if err != nil {
-			return fmt.Errorf("the delta at offset %d: %w", o.offset, err)
-		}
-		o.hash = nameObject(kind, content)
-		if err := p.descend(inflate, child, kind, content, depth+1); err != nil {
+	}
+	for _, child := range r.byBaseHash[o.hash] {
+		if err := r.apply(child, kind, data, depth); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// apply names one delta, and those that lead to it.
+func (r *deltaResolver) apply(n int, kind plumbing.ObjectType, base []byte, depth int) (err error) {
+	if r.claimed[n].Swap(true) {
+		return nil // its base is in the pack twice
+	}
+	if r.delta, err = r.inflate(r.delta, n); err != nil {
+		return err
+	}
+	o := &r.objects[n]
+	content, err := applyDelta(*r.buffer(depth), base, r.delta)
+	if err != nil {
+		return fmt.Errorf("the delta at offset %d: %w", o.offset, err)
+	}
+	*r.buffer(depth) = content
+	o.hash = r.namer.name(kind, content)
+	return r.descend(n, kind, content, depth+1)
 }
 
 // inflate returns the data of an object that scan has seen whole.
-func (p *packIndexer) inflate(inflate *inflater, n int) ([]byte, error) {
-	o := p.objects[n]
-	packed := make([]byte, o.end-o.body)
-	if _, err := p.file.ReadAt(packed, o.body); err != nil {
+func (r *deltaResolver) inflate(buf []byte, n int) ([]byte, error) {
+	o := &r.objects[n]
+	r.packed = slices.Grow(r.packed[:0], int(o.end-o.body))[:o.end-o.body]
+	if _, err := r.ReadAt(r.packed, o.body); err != nil {
 		return nil, err
 	}
-	data := make([]byte, o.size)
-	if err := inflate.reset(bytes.NewReader(packed)); err != nil {
-		return nil, err
-	}
-	_, err := io.ReadFull(inflate.z, data)
+	data, _, err := r.inflater.inflate(buf, int(o.size), r.packed)
 	return data, err
 }
 
-// nameObject returns the name of an object with some contents.
-func nameObject(kind plumbing.ObjectType, content []byte) plumbing.Hash {
-	digest := sha1.New()
-	digest.Write(objectHeader(kind, int64(len(content))))
-	digest.Write(content)
-	return plumbing.Hash(digest.Sum(nil))
-}
-
-// objectHeader returns what stands before an object's contents when its name is computed.
-func objectHeader(kind plumbing.ObjectType, size int64) []byte {
-	header := append([]byte(kind.String()), ' ')
-	return append(strconv.AppendInt(header, size, 10), 0)
-}
-
-// inflater uncompresses one object after the other.
-type inflater struct {
-	z   io.ReadCloser
-	buf []byte
-}
-
-func (i *inflater) reset(r io.Reader) (err error) {
-	if i.z == nil {
-		i.z, err = zlib.NewReader(r)
-		return err
-	}
-	return i.z.(zlib.Resetter).Reset(r, nil)
-}
-
-// scan passes over an object's data, and names the object if it is no delta.
-func (i *inflater) scan(in *packReader, o *packedObject) error {
-	if err := i.reset(in); err != nil {
-		return err
-	}
-	if i.buf == nil {
-		i.buf = make([]byte, 64<<10)
-	}
-	digest := sha1.New()
-	digest.Write(objectHeader(o.kind, o.size))
-	n, err := io.CopyBuffer(digest, io.LimitReader(onlyReader{i.z}, o.size+1), i.buf)
-	if err != nil {
-		return err
-	}
-	if n != o.size {
-		return fmt.Errorf("its size is not the %d bytes that are announced", o.size)
-	}
-	if !o.kind.IsDelta() {
-		o.hash = plumbing.Hash(digest.Sum(nil))
-	}
-	return nil
-}
-
-// packReader reads a pack, byte by byte where the reader wants that, so that it knows where the
-// compressed data of an object ends.
-type packReader struct {
-	r      io.Reader
+// namer computes the names of objects, one after the other.
+type namer struct {
+	digest hash.Hash
 	buf    []byte
-	at     int    // the next byte in buf
-	marked int    // where in buf the bytes begin that are not in crc yet
-	before int64  // the offset of buf's first byte
-	crc    uint32 // of the bytes between two marks
 }
 
-func (p *packReader) offset() int64 { return p.before + int64(p.at) }
+func newNamer() namer { return namer{digest: sha1.New()} }
 
-// mark brings the checksum up to the present offset.
-func (p *packReader) mark() {
-	p.crc = crc32.Update(p.crc, crc32.IEEETable, p.buf[p.marked:p.at])
-	p.marked = p.at
+// begin starts with an object, whose contents are then to be written to the digest.
+func (n *namer) begin(kind plumbing.ObjectType, size int64) {
+	n.buf = appendObjectHeader(n.buf[:0], kind, size)
+	n.digest.Reset()
+	n.digest.Write(n.buf)
 }
 
-func (p *packReader) fill() error {
-	if p.at < len(p.buf) {
-		return nil
-	}
-	p.mark()
-	p.before += int64(len(p.buf))
-	if p.buf == nil {
-		p.buf = make([]byte, 256<<10)
-	}
-	n, err := p.r.Read(p.buf[:cap(p.buf)])
-	p.buf, p.at, p.marked = p.buf[:n], 0, 0
-	if n > 0 {
-		return nil
-	}
-	if err == nil {
-		err = io.ErrNoProgress
-	}
-	return err
+// sum is the name.
+func (n *namer) sum() plumbing.Hash {
+	n.buf = n.digest.Sum(n.buf[:0])
+	return plumbing.Hash(n.buf)
 }
 
-// ReadByte returns the next byte.
-func (p *packReader) ReadByte() (byte, error) {
-	if p.at >= len(p.buf) {
-		if err := p.fill(); err != nil {
-			return 0, err
-		}
-	}
-	p.at++
-	return p.buf[p.at-1], nil
+// name returns the name of an object with some contents.
+func (n *namer) name(kind plumbing.ObjectType, content []byte) plumbing.Hash {
+	n.begin(kind, int64(len(content)))
+	n.digest.Write(content)
+	return n.sum()
 }
 
-// Read returns the next bytes.
-func (p *packReader) Read(b []byte) (int, error) {
-	if err := p.fill(); err != nil {
-		return 0, err
-	}
-	n := copy(b, p.buf[p.at:])
-	p.at += n
-	return n, nil
+// appendObjectHeader appends what stands before an object's contents when its name is computed.
+func appendObjectHeader(buf []byte, kind plumbing.ObjectType, size int64) []byte {
+	buf = append(append(buf, kindName(kind)...), ' ')
+	return append(strconv.AppendInt(buf, size, 10), 0)
 }
 
-// header reads what stands before an object's compressed data.
-func (p *packReader) header(o *packedObject) error {
-	c, err := p.ReadByte()
-	if err != nil {
-		return err
+// kindName returns the name of a kind, without making it anew.
+func kindName(kind plumbing.ObjectType) string {
+	switch kind {
+	case plumbing.BlobObject:
+		return "blob"
+	case plumbing.TreeObject:
+		return "tree"
+	case plumbing.CommitObject:
+		return "commit"
 	}
-	o.kind = plumbing.ObjectType(c >> 4 & 7)
-	o.size = int64(c & 15)
-	for shift := 4; c&0x80 != 0; shift += 7 {
-		if c, err = p.ReadByte(); err != nil {
-			return err
-		}
-		if shift > 56 {
-			return errors.New("its size is out of bounds")
-		}
-		o.size |= int64(c&0x7f) << shift
-	}
-	switch o.kind {
-	case plumbing.CommitObject, plumbing.TreeObject, plumbing.BlobObject, plumbing.TagObject:
-		return nil
-	case plumbing.OFSDeltaObject:
-		distance, err := p.distance()
-		o.base = o.offset - distance
-		return err
-	case plumbing.REFDeltaObject:
-		_, err := io.ReadFull(p, o.baseHash[:])
-		return err
-	}
-	return fmt.Errorf("it is of an unknown kind, %d", o.kind)
-}
-
-// distance reads how far before a delta its base is.
-func (p *packReader) distance() (int64, error) {
-	c, err := p.ReadByte()
-	if err != nil {
-		return 0, err
-	}
-	d := int64(c & 0x7f)
-	for c&0x80 != 0 {
-		if c, err = p.ReadByte(); err != nil {
-			return 0, err
-		}
-		if d > 1<<54 {
-			return 0, errors.New("the distance of its base is out of bounds")
-		}
-		d = (d+1)<<7 | int64(c&0x7f)
-	}
-	return d, nil
+	return kind.String()
 }

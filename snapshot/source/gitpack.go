@@ -53,28 +53,28 @@ func (p *packWriter) Write(data []byte) (int, error) {
 }
 
 // add writes one object, and proves it.
-func (p *packWriter) add(h plumbing.Hash, obj plumbing.EncodedObject) error {
-	r, err := obj.Reader()
+func (p *packWriter) add(obj storedObject) error {
+	r, err := obj.reader()
 	if err != nil {
 		return err
 	}
 	defer r.Close()
 	start := p.offset
 	p.crc = 0
-	if _, err := p.Write(packedHeader(obj.Type(), obj.Size())); err != nil {
+	if _, err := p.Write(packedHeader(obj.kind, obj.size)); err != nil {
 		return err
 	}
 	name := sha1.New()
-	name.Write(objectHeader(obj.Type(), obj.Size()))
+	name.Write(appendObjectHeader(nil, obj.kind, obj.size))
 	packed := zlib.NewWriter(p)
 	_, err = io.Copy(io.MultiWriter(name, packed), r)
 	if err = errors.Join(err, packed.Close()); err != nil {
 		return err
 	}
-	if plumbing.Hash(name.Sum(nil)) != h {
-		return &ObjectError{h, errors.New("corrupt: the contents have another hash")}
+	if err := proved(obj.hash, plumbing.Hash(name.Sum(nil))); err != nil {
+		return err
 	}
-	p.index.Add(h, uint64(start), p.crc)
+	p.index.Add(obj.hash, uint64(start), p.crc)
 	return nil
 }
 

@@ -13,7 +13,6 @@ import (
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/format/idxfile"
-	"github.com/go-git/go-git/v5/storage/filesystem"
 )
 
 const (
@@ -105,7 +104,7 @@ func (s *objectStore) addPacked(dir string, src *objects, list []plumbing.Hash) 
 	for _, h := range list {
 		obj, err := src.any(h)
 		if err == nil {
-			err = pack.add(h, obj)
+			err = pack.add(obj)
 		}
 		if err != nil {
 			return err
@@ -125,15 +124,6 @@ func (s *objectStore) finish(pack *packWriter) error {
 		return err
 	}
 	return s.addPack(pack.stem, checksum)
-}
-
-// any finds an object of whatever kind.
-func (o *objects) any(h plumbing.Hash) (obj plumbing.EncodedObject, err error) {
-	err = o.find(h, func(s *filesystem.Storage) (err error) {
-		obj, err = s.EncodedObject(plumbing.AnyObject, h)
-		return err
-	})
-	return obj, err
 }
 
 func (s *objectStore) loosePath(h plumbing.Hash) string {

@@ -33,6 +33,7 @@ const (
 type objectStore struct {
 	refs     gitRefs
 	progress ProgressFunc
+	proved   plumbing.Hash // the commit whose tree was proved last; nothing is ever taken away
 }
 
 func (s *objectStore) dir() string { return filepath.Join(s.refs.commonDir, "objects") }
@@ -231,7 +232,7 @@ func (p *incomingPack) unpack(index *idxfile.MemoryIndex) error {
 		var obj plumbing.EncodedObject
 		err = guard(func() (err error) { obj, err = pack.Get(entry.Hash); return err })
 		if err == nil {
-			err = batch.add(entry.Hash, obj)
+			err = batch.add(storedObject{hash: entry.Hash, kind: obj.Type(), size: obj.Size(), open: obj.Reader})
 		}
 		if err != nil {
 			return fmt.Errorf("unpacking the object %s: %w", entry.Hash, err)
@@ -247,15 +248,15 @@ type looseBatch struct {
 }
 
 // add writes one object and proves it.
-func (b *looseBatch) add(h plumbing.Hash, obj plumbing.EncodedObject) error {
-	r, err := obj.Reader()
+func (b *looseBatch) add(obj storedObject) error {
+	r, err := obj.reader()
 	if err != nil {
 		return err
 	}
 	defer r.Close()
 	var f *os.File
 	err = b.store.step("write object", func() error {
-		f, err = os.Create(filepath.Join(b.dir, h.String()))
+		f, err = os.Create(filepath.Join(b.dir, obj.hash.String()))
 		return err
 	})
 	if err != nil {
@@ -264,15 +265,15 @@ func (b *looseBatch) add(h plumbing.Hash, obj plumbing.EncodedObject) error {
 	digest := sha1.New()
 	packed := zlib.NewWriter(f)
 	out := io.MultiWriter(digest, packed)
-	_, err = out.Write(objectHeader(obj.Type(), obj.Size()))
+	_, err = out.Write(appendObjectHeader(nil, obj.kind, obj.size))
 	if err == nil {
 		_, err = io.Copy(out, r)
 	}
 	err = errors.Join(err, packed.Close(), f.Chmod(0o444), f.Close())
-	if err == nil && plumbing.Hash(digest.Sum(nil)) != h {
-		err = &ObjectError{h, errors.New("corrupt: the contents have another hash")}
+	if err == nil {
+		err = proved(obj.hash, plumbing.Hash(digest.Sum(nil)))
 	}
-	b.names = append(b.names, h)
+	b.names = append(b.names, obj.hash)
 	return err
 }
 
@@ -389,7 +390,7 @@ func (s *objectStore) addFrom(src *objects, list []plumbing.Hash) error {
 	for _, h := range list {
 		obj, err := src.any(h)
 		if err == nil {
-			err = batch.add(h, obj)
+			err = batch.add(obj)
 		}
 		if err != nil {
 			return err
@@ -400,5 +401,12 @@ func (s *objectStore) addFrom(src *objects, list []plumbing.Hash) error {
 
 // prove checks that the tree of a commit that was fetched is whole. known is a commit that is known to be.
 func (s *objectStore) prove(ctx context.Context, target, known plumbing.Hash) error {
-	return checkConnected(ctx, s.refs.commonDir, target, known)
+	if target == s.proved {
+		return nil
+	}
+	err := checkConnected(ctx, s.refs.commonDir, target, known)
+	if err == nil {
+		s.proved = target
+	}
+	return err
 }

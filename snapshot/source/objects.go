@@ -2,21 +2,14 @@ package source
 
 import (
 	"bytes"
-	"crypto/sha1" // git names objects by their SHA-1
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 
-	"github.com/go-git/go-billy/v5"
-	"github.com/go-git/go-billy/v5/osfs"
 	"github.com/go-git/go-git/v5/plumbing"
-	"github.com/go-git/go-git/v5/plumbing/cache"
-	"github.com/go-git/go-git/v5/storage/filesystem"
 )
 
 const (
@@ -52,48 +45,63 @@ var errTooLarge = errors.New("it is too large")
 
 // objects reads the object database of a repository, for one goroutine. It sees the objects that
 // were there when it was opened, those of alternates included. All that it reads it proves against the
-// hash that was asked for.
+// hash that was asked for: by plain SHA-1, because whoever could make two objects of one name could as well have
+// changed the files.
 type objects struct {
-	stores []*filesystem.Storage
-	buf    []byte
-	digest hash.Hash
+	dirs    []string // the objects directories, those of alternates included
+	packs   []*packReader
+	bases   baseCache
+	scratch scratch
+	namer   namer
+	shared  bool // the packs belong to another reader
 }
 
 // openObjects opens the object database below gitDir. A damaged index of a pack is an *ObjectError.
 func openObjects(gitDir string) (*objects, error) {
-	dirs, err := withAlternates(gitDir)
+	repositories, err := withAlternates(gitDir)
 	if err != nil {
 		return nil, err
 	}
-	o := &objects{buf: make([]byte, 64<<10), digest: sha1.New()}
-	objectCache := cache.NewObjectLRU(objectCacheSize)
-	for _, dir := range dirs {
-		fs := &repositoryFS{Filesystem: osfs.New(dir)}
-		store := filesystem.NewStorageWithOptions(fs, objectCache, filesystem.Options{
-			ExclusiveAccess:      true,
-			KeepDescriptors:      true,
-			LargeObjectThreshold: streamThreshold,
+	o := &objects{namer: newNamer()}
+	for _, dir := range repositories {
+		o.dirs = append(o.dirs, filepath.Join(dir, "objects"))
+		err := readPackIndexes(dir, func(name string, x packIndex) error {
+			p, err := openPack(name, x)
+			if err != nil {
+				return &ObjectError{Err: err}
+			}
+			o.addPack(p)
+			return nil
 		})
-		o.stores = append(o.stores, store)
-		// The library forgets a damaged pack index after the first complaint, and then reports all that
-		// is in the pack as missing: ask once here, where the complaint is heard.
-		err := guard(func() error {
-			_, err := store.EncodedObject(plumbing.AnyObject, plumbing.ZeroHash)
-			return err
-		})
-		if err != nil && !errors.Is(err, plumbing.ErrObjectNotFound) {
+		if err != nil {
 			_ = o.Close()
-			return nil, &ObjectError{Err: fmt.Errorf("%s: %w", dir, err)}
+			return nil, err
 		}
 	}
 	return o, nil
 }
 
+func (o *objects) addPack(p *pack) {
+	o.packs = append(o.packs, &packReader{pack: p, window: window{file: p.file}, bases: &o.bases, scratch: &o.scratch})
+}
+
+// another returns a reader of the same objects for another goroutine. It is not to be used after o was closed.
+func (o *objects) another() *objects {
+	n := &objects{dirs: o.dirs, namer: newNamer(), shared: true}
+	for _, p := range o.packs {
+		n.addPack(p.pack)
+	}
+	return n
+}
+
 // Close releases the files of the object database.
 func (o *objects) Close() error {
+	if o.shared {
+		return nil
+	}
 	var errs []error
-	for _, s := range o.stores {
-		errs = append(errs, s.Close())
+	for _, p := range o.packs {
+		errs = append(errs, p.file.Close())
 	}
 	return errors.Join(errs...)
 }
@@ -127,131 +135,171 @@ func (o *objects) tree(h plumbing.Hash) ([]treeEntry, error) {
 
 // blob reads a blob of at most limit bytes. A larger one is an error that wraps errTooLarge.
 func (o *objects) blob(h plumbing.Hash, limit int64) ([]byte, error) {
-	return o.read(plumbing.BlobObject, h, limit)
+	data, err := o.read(plumbing.BlobObject, h, limit)
+	return bytes.Clone(data), err
 }
 
-// writeBlob writes a blob's contents to w and proves them against its hash. It returns the number of
-// bytes written. An error of w is returned as it is.
+// writeBlob writes a blob's contents to w and proves them against its hash, before if it is not a large one. It returns
+// the number of bytes written. An error of w is returned as it is.
 func (o *objects) writeBlob(w io.Writer, h plumbing.Hash) (int64, error) {
-	obj, err := o.open(plumbing.BlobObject, h)
+	obj, err := o.any(h)
+	if err == nil {
+		err = o.checkKind(obj, plumbing.BlobObject)
+	}
 	if err != nil {
 		return 0, err
 	}
-	return o.copy(w, obj, h)
+	if obj.data == nil {
+		return o.copy(w, obj)
+	}
+	n, err := w.Write(obj.data)
+	return int64(n), err
 }
 
 // size returns the size of an object in bytes, as its header has it.
-func (o *objects) size(h plumbing.Hash) (size int64, err error) {
-	err = o.find(h, func(s *filesystem.Storage) (err error) {
-		size, err = s.EncodedObjectSize(h)
-		s.Filesystem().(*repositoryFS).closeLoose()
-		return err
-	})
-	return size, err
-}
-
-// open finds an object and checks its type.
-func (o *objects) open(t plumbing.ObjectType, h plumbing.Hash) (obj plumbing.EncodedObject, err error) {
-	err = o.find(h, func(s *filesystem.Storage) (err error) {
-		obj, err = s.EncodedObject(plumbing.AnyObject, h)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	if obj.Type() != t {
-		if _, err := o.copy(io.Discard, obj, h); err != nil {
-			return nil, err
-		}
-		return nil, fmt.Errorf("object %s is a %s where a %s is meant", h, obj.Type(), t)
-	}
-	return obj, nil
-}
-
-// find asks each repository in turn for the object h.
-func (o *objects) find(h plumbing.Hash, ask func(*filesystem.Storage) error) error {
-	for _, s := range o.stores {
-		err := guard(func() error { return ask(s) })
+func (o *objects) size(h plumbing.Hash) (int64, error) {
+	if p, offset, ok, err := o.packed(h); ok || err != nil {
+		var size int64
 		if err == nil {
-			return nil
+			size, err = p.sizeAt(offset)
 		}
-		if !errors.Is(err, plumbing.ErrObjectNotFound) {
-			return &ObjectError{h, err}
-		}
+		return size, objectError(h, err)
 	}
-	return &ObjectError{h, plumbing.ErrObjectNotFound}
+	obj, err := o.loose(h)
+	return obj.size, objectError(h, err)
 }
 
-// read reads a whole object of at most limit bytes, and proves it against its hash.
+// read reads a whole object of at most limit bytes, and proves it against its hash. It is valid until the next one is read.
 func (o *objects) read(t plumbing.ObjectType, h plumbing.Hash, limit int64) ([]byte, error) {
-	obj, err := o.open(t, h)
-	if err != nil {
+	obj, err := o.any(h)
+	if err == nil {
+		err = o.checkKind(obj, t)
+	}
+	switch {
+	case err != nil:
 		return nil, err
+	case obj.size > limit:
+		return nil, fmt.Errorf("%s %s has %d bytes: %w", t, h, obj.size, errTooLarge)
+	case obj.data != nil:
+		return obj.data, nil
 	}
-	if obj.Size() > limit {
-		return nil, fmt.Errorf("%s %s has %d bytes: %w", t, h, obj.Size(), errTooLarge)
-	}
-	data := bytes.NewBuffer(make([]byte, 0, obj.Size()))
-	_, err = o.copy(data, obj, h)
+	data := bytes.NewBuffer(make([]byte, 0, obj.size))
+	_, err = o.copy(data, obj)
 	return data.Bytes(), err
 }
 
-// copy writes an object's contents to w and proves them against its hash.
-func (o *objects) copy(w io.Writer, obj plumbing.EncodedObject, h plumbing.Hash) (int64, error) {
-	o.digest.Reset()
-	header := append(o.buf[:0], obj.Type().String()...)
-	header = append(header, ' ')
-	header = strconv.AppendInt(header, obj.Size(), 10)
-	o.digest.Write(append(header, 0))
+// storedObject is an object that was found.
+type storedObject struct {
+	hash plumbing.Hash
+	kind plumbing.ObjectType
+	size int64
+	data []byte // the contents, proved and valid until the next object is found; nil if they are large
+	// open streams the contents of a large object, which are to be proved.
+	open func() (io.ReadCloser, error)
+}
 
-	out := &rememberingWriter{w: w}
-	var n int64
-	err := guard(func() error {
-		r, err := obj.Reader()
-		if err != nil {
+// reader returns the contents of an object. Those of a large one are not proved.
+func (s *storedObject) reader() (io.ReadCloser, error) {
+	if s.data != nil {
+		return io.NopCloser(bytes.NewReader(s.data)), nil
+	}
+	return s.open()
+}
+
+// any finds an object of whatever kind.
+func (o *objects) any(h plumbing.Hash) (obj storedObject, err error) {
+	p, offset, ok, err := o.packed(h)
+	switch {
+	case err != nil:
+	case ok:
+		obj, err = p.find(offset)
+	default:
+		obj, err = o.loose(h)
+	}
+	if err != nil {
+		return obj, objectError(h, err)
+	}
+	obj.hash = h
+	if obj.data != nil {
+		err = proved(h, o.namer.name(obj.kind, obj.data))
+	}
+	return obj, err
+}
+
+// objectError says that reading an object failed.
+func objectError(h plumbing.Hash, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &ObjectError{h, err}
+}
+
+// packed finds an object in the packs.
+func (o *objects) packed(h plumbing.Hash) (p *packReader, offset int64, ok bool, err error) {
+	for _, p := range o.packs {
+		if i, ok := p.index.find(h); ok {
+			offset, err := p.index.offset(i)
+			return p, offset, true, err
+		}
+	}
+	return nil, 0, false, nil
+}
+
+// find reads the object at an offset, but of a large one what stands before it only.
+func (p *packReader) find(offset int64) (obj storedObject, err error) {
+	h, err := p.head(offset)
+	if err != nil {
+		return obj, err
+	}
+	if h.size > streamThreshold && !h.kind.IsDelta() {
+		return storedObject{kind: h.kind, size: h.size, open: func() (io.ReadCloser, error) { return p.stream(h) }}, nil
+	}
+	obj.kind, obj.data, err = p.read(offset)
+	obj.size = int64(len(obj.data))
+	return obj, err
+}
+
+// checkKind checks that an object is of the kind that was meant. If it is not, that is no damage if the object is whole.
+func (o *objects) checkKind(obj storedObject, t plumbing.ObjectType) error {
+	if obj.kind == t {
+		return nil
+	}
+	if obj.data == nil {
+		if _, err := o.copy(io.Discard, obj); err != nil {
 			return err
 		}
-		n, err = io.CopyBuffer(io.MultiWriter(o.digest, out), onlyReader{r}, o.buf)
-		return errors.Join(err, r.Close())
-	})
+	}
+	return fmt.Errorf("object %s is a %s where a %s is meant", obj.hash, obj.kind, t)
+}
+
+// proved returns an error unless the name that was computed of an object is its own.
+func proved(h, computed plumbing.Hash) error {
+	if h != computed {
+		return &ObjectError{h, errors.New("corrupt: the contents have another hash")}
+	}
+	return nil
+}
+
+// copy writes the contents of a large object to w and proves them against its hash.
+func (o *objects) copy(w io.Writer, obj storedObject) (int64, error) {
+	r, err := obj.open()
+	if err != nil {
+		return 0, objectError(obj.hash, err)
+	}
+	o.namer.begin(obj.kind, obj.size)
+	out := &rememberingWriter{w: w}
+	buf := make([]byte, 128<<10)
+	n, err := io.CopyBuffer(io.MultiWriter(o.namer.digest, out), io.LimitReader(r, obj.size+1), buf)
+	err = errors.Join(err, r.Close())
 	switch {
 	case out.err != nil:
 		return n, out.err
 	case err != nil:
-		return n, &ObjectError{h, err}
-	case n != obj.Size():
-		return n, &ObjectError{h, fmt.Errorf("truncated: %d of %d bytes", n, obj.Size())}
-	case !bytes.Equal(o.digest.Sum(o.buf[:0]), h[:]):
-		return n, &ObjectError{h, errors.New("corrupt: the contents have another hash")}
+		return n, objectError(obj.hash, err)
+	case n != obj.size:
+		return n, objectError(obj.hash, errWrongSize)
 	}
-	return n, nil
-}
-
-// repositoryFS hides the alternates of a repository: the library would open them anew for each object that is not in
-// the repository itself. It also closes what the library forgets to.
-type repositoryFS struct {
-	billy.Filesystem
-	loose billy.File // the loose object that was opened last
-}
-
-func (fs *repositoryFS) Open(name string) (billy.File, error) {
-	name = filepath.ToSlash(name)
-	if name == "objects/info/alternates" {
-		return nil, os.ErrNotExist
-	}
-	f, err := fs.Filesystem.Open(name)
-	if dir, _, _ := strings.Cut(strings.TrimPrefix(name, "objects/"), "/"); len(dir) == 2 && err == nil {
-		fs.loose = f
-	}
-	return f, err
-}
-
-// closeLoose closes the loose object that was opened last: the library leaves one open of which it reads the size.
-func (fs *repositoryFS) closeLoose() {
-	if fs.loose != nil {
-		_ = fs.loose.Close()
-		fs.loose = nil
-	}
+	return n, proved(obj.hash, o.namer.sum())
 }
 
 // rememberingWriter keeps the error of the writer behind it, to tell it from an error of the reader.

@@ -248,7 +248,7 @@ func (s *syncRun) change() (err error) {
 	if err != nil {
 		return err
 	}
-	out, err := newCheckout(int(s.root.Fd()), s.common, s.worktree)
+	out, err := newCheckout(int(s.root.Fd()), s.worktree)
 	if err != nil {
 		return err
 	}
@@ -259,8 +259,10 @@ func (s *syncRun) change() (err error) {
 			return err
 		}
 	}
-	if err := s.replaceFile(journalName, journalText(s.journal, s.target)); err != nil {
-		return fmt.Errorf("writing the journal: %w", err)
+	if !s.fresh {
+		if err := s.replaceFile(journalName, journalText(s.journal, s.target)); err != nil {
+			return fmt.Errorf("writing the journal: %w", err)
+		}
 	}
 	if err := s.clear(); err != nil {
 		return err
@@ -280,7 +282,7 @@ func (s *syncRun) change() (err error) {
 // makeDurable syncs what this run and killed ones have written: the index must not be durable before
 // the files that it speaks of.
 func (s *syncRun) makeDurable() error {
-	if !s.plan.changes() && len(s.journal) == 0 {
+	if s.fresh || !s.plan.changes() && len(s.journal) == 0 {
 		return nil
 	}
 	err := takeStep(s.step, "sync file system")

@@ -1,7 +1,6 @@
 package source
 
 import (
-	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -32,9 +31,23 @@ func updateList(ctx context.Context, o *objects, files []treeFile, from, to plum
 			list = append(list, f)
 		}
 	}
-	list = append(list, d.lister.files...)
-	slices.SortFunc(list, func(a, b treeFile) int { return cmp.Compare(a.path, b.path) })
-	return list, nil
+	sortFiles(d.lister.files)
+	return mergeFiles(list, d.lister.files), nil
+}
+
+// mergeFiles merges two sorted lists into the first.
+func mergeFiles(list, more []treeFile) []treeFile {
+	i := len(list) - 1
+	list = append(list, more...)
+	for to := len(list) - 1; len(more) > 0; to-- {
+		if last := len(more) - 1; i < 0 || list[i].path < more[last].path {
+			list[to], more = more[last], more[:last]
+		} else {
+			list[to] = list[i]
+			i--
+		}
+	}
+	return list
 }
 
 // compare finds what differs between two trees that stand at prefix.

@@ -1,7 +1,6 @@
 package source
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,8 +44,16 @@ func listTree(ctx context.Context, o *objects, root plumbing.Hash) ([]treeFile, 
 	if err := l.add("", root); err != nil {
 		return nil, err
 	}
-	slices.SortFunc(l.files, func(a, b treeFile) int { return cmp.Compare(a.path, b.path) })
+	sortFiles(l.files)
 	return l.files, nil
+}
+
+// sortFiles sorts by path. Trees that git made come sorted: a directory stands in them where its path with a slash does.
+func sortFiles(files []treeFile) {
+	byPath := func(a, b treeFile) int { return strings.Compare(a.path, b.path) }
+	if !slices.IsSortedFunc(files, byPath) {
+		slices.SortFunc(files, byPath)
+	}
 }
 
 // add lists the tree h, which stands at prefix: empty or with a slash behind it.

@@ -28,6 +28,9 @@ type worktree struct {
 	// whole says that the objects of the commit that the index stands for are known to be all there, although
 	// others were fetched since.
 	whole bool
+	// fresh says that nobody sees the working copy before it is whole, so that no file is replaced atomically and nothing
+	// is made durable on the way. If it is not finished it is thrown away.
+	fresh bool
 
 	// beforeReplace, if not nil, is called before a regular file that was edited locally or is untracked
 	// goes, with its contents in the index, in the working copy and in the target; nil where there is no

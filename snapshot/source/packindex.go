@@ -1,0 +1,118 @@
+package source
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+
+	"github.com/go-git/go-git/v5/plumbing"
+)
+
+// packIndex is a pack's index, version 2 of git's format: the names of its objects, sorted, and where in the pack they
+// stand. Nothing of it is proved but its form: whoever reads an object proves that by its name.
+type packIndex struct {
+	fanOut  []byte // 256 numbers: how many names begin with that byte or a smaller one
+	names   []byte
+	offsets []byte // in the pack, as names; with the highest bit set, a place in far
+	far     []byte // offsets of 64 bits
+}
+
+const (
+	indexHeader  = 8       // magic and version
+	fanOutSize   = 256 * 4 // one number for each first byte
+	nameSize     = 20
+	indexEntry2  = nameSize + 4 + 4 // a name, a CRC and an offset
+	indexTrailer = 2 * nameSize     // the pack's checksum, and then the index's own
+	farOffset    = 1 << 31
+)
+
+// readPackIndexes reads the indexes of all packs of a repository. One that is damaged or missing is an *ObjectError.
+func readPackIndexes(repository string, use func(pack string, x packIndex) error) error {
+	dir := filepath.Join(repository, "objects", "pack")
+	packs, err := filepath.Glob(filepath.Join(escapeGlob(dir), "pack-*.pack"))
+	if err != nil {
+		return err
+	}
+	for _, pack := range packs {
+		name := strings.TrimSuffix(pack, ".pack") + ".idx"
+		data, err := os.ReadFile(name)
+		if err != nil {
+			return &ObjectError{Err: err}
+		}
+		x, err := parsePackIndex(data)
+		if err != nil {
+			return &ObjectError{Err: fmt.Errorf("the index %q: %w", name, err)}
+		}
+		if err := use(pack, x); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// parsePackIndex finds the parts of a pack's index.
+func parsePackIndex(data []byte) (packIndex, error) {
+	if len(data) < indexHeader+fanOutSize || string(data[:indexHeader]) != "\xfftOc\x00\x00\x00\x02" {
+		return packIndex{}, errors.New("it is cut off, or not of version 2")
+	}
+	x := packIndex{fanOut: data[indexHeader : indexHeader+fanOutSize]}
+	count := 0
+	for b := range 256 {
+		if x.upTo(b) < count {
+			return packIndex{}, errors.New("its table is damaged")
+		}
+		count = x.upTo(b)
+	}
+	rest := data[indexHeader+fanOutSize:]
+	if len(rest) < indexTrailer || (len(rest)-indexTrailer)/indexEntry2 < count {
+		return packIndex{}, errors.New("it is cut off")
+	}
+	rest = rest[:len(rest)-indexTrailer]
+	x.names, rest = rest[:count*nameSize], rest[count*(nameSize+4):]
+	x.offsets, x.far = rest[:count*4], rest[count*4:]
+	if len(x.far)%8 != 0 || len(x.far)/8 > count {
+		return packIndex{}, errors.New("it is longer than its table says")
+	}
+	return x, nil
+}
+
+func (x packIndex) count() int { return len(x.names) / nameSize }
+
+func (x packIndex) upTo(first int) int { return int(binary.BigEndian.Uint32(x.fanOut[4*first:])) }
+
+func (x packIndex) name(i int) []byte { return x.names[i*nameSize : (i+1)*nameSize] }
+
+// from returns the place of the first name that is not before the prefix, which is not empty.
+func (x packIndex) from(prefix []byte) int {
+	low := 0
+	if prefix[0] > 0 {
+		low = x.upTo(int(prefix[0]) - 1)
+	}
+	return low + sort.Search(x.upTo(int(prefix[0]))-low, func(i int) bool {
+		return bytes.Compare(x.name(low+i), prefix) >= 0
+	})
+}
+
+// find returns the place of a name.
+func (x packIndex) find(h plumbing.Hash) (i int, ok bool) {
+	i = x.from(h[:])
+	return i, i < x.count() && plumbing.Hash(x.name(i)) == h
+}
+
+// offset returns where in the pack the object at place i begins.
+func (x packIndex) offset(i int) (int64, error) {
+	offset := binary.BigEndian.Uint32(x.offsets[4*i:])
+	if offset < farOffset {
+		return int64(offset), nil
+	}
+	place := int(offset &^ farOffset)
+	if place >= len(x.far)/8 {
+		return 0, errors.New("the pack's index leads nowhere")
+	}
+	return int64(binary.BigEndian.Uint64(x.far[8*place:])), nil
+}
