@@ -176,6 +176,7 @@ type follow struct {
 	tracking string // the full name of the ref that remembers upstream's
 	target   plumbing.Hash
 	before   plumbing.Hash // what upstream's branch was when we last asked; zero if that is not known
+	files    []treeFile    // the target's, if they were listed as it was fetched
 }
 
 // choose finds the branch to follow among those that upstream has.
@@ -295,7 +296,9 @@ func (g *Git) apply(ctx context.Context, r *repository, f follow) (Outcome, erro
 	if err := g.compareHistory(ctx, objs, r, f, &out); err != nil {
 		return Outcome{}, err
 	}
-	result, err := g.worktree(r).sync(ctx, f.target)
+	w := g.worktree(r)
+	w.files = f.files
+	result, err := w.sync(ctx, f.target)
 	out.Changed, out.Discarded = result.Changed, result.Discarded
 	out.Warnings = append(out.Warnings, result.Warnings...)
 	if err != nil {
@@ -355,6 +358,7 @@ func (g *Git) fetch(ctx context.Context, r *repository) (follow, error) {
 	if err := store.prove(ctx, f.target, tracked); err != nil {
 		return follow{}, err
 	}
+	f.files = store.files
 	return f, r.refs.write(f.tracking, f.target)
 }
 

@@ -179,10 +179,7 @@ func TestObjectNamesAreThoseThatGitLists(t *testing.T) {
 	r.grow(10)
 	packOf(r)
 	r.grow(10) // these stay loose
-	names, err := openNames(filepath.Join(r.dir, ".git"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	names := mustOpenObjects(t, filepath.Join(r.dir, ".git"))
 	all := strings.Fields(r.git("cat-file", "--batch-all-objects", "--batch-check=%(objectname)"))
 	for _, name := range all {
 		if !names.has(plumbing.NewHash(name)) {
@@ -209,7 +206,8 @@ func FuzzPackNames(f *testing.F) {
 		if err != nil {
 			return
 		}
-		names := objectNames{tables: []packIndex{table}}
+		names := &objects{}
+		names.addPack(&pack{index: table})
 		for _, h := range []plumbing.Hash{{}, {0xff}, {0x80, 1}} {
 			names.has(h)
 			names.withPrefix(h.String()[:6])

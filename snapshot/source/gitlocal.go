@@ -177,10 +177,11 @@ var errTooMany = errors.New("too many objects are missing")
 
 // pick copies the objects that a commit needs and that we lack.
 func (l *local) pick(ctx context.Context, want plumbing.Hash, into *objectStore) error {
-	ours, err := openNames(into.refs.commonDir)
+	ours, err := openObjects(into.refs.commonDir)
 	if err != nil {
 		return err
 	}
+	defer ours.Close()
 	src, err := openObjects(l.commonDir)
 	if err != nil {
 		return theirs(err)
@@ -201,7 +202,7 @@ func (l *local) pick(ctx context.Context, want plumbing.Hash, into *objectStore)
 // picker lists the objects that we lack, what an object needs before the object itself.
 type picker struct {
 	ctx  context.Context
-	ours *objectNames
+	ours *objects
 	src  *objects
 	seen map[plumbing.Hash]bool
 	list []plumbing.Hash

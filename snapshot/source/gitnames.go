@@ -8,36 +8,10 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 )
 
-// objectNames knows which objects a repository lists, without reading any.
-type objectNames struct {
-	dirs   []string // objects directories, those of alternates included
-	tables []packIndex
-}
-
-// openNames reads the indexes of all packs.
-func openNames(gitDir string) (*objectNames, error) {
-	repositories, err := withAlternates(gitDir)
-	if err != nil {
-		return nil, err
-	}
-	o := &objectNames{}
-	for _, dir := range repositories {
-		o.dirs = append(o.dirs, filepath.Join(dir, "objects"))
-		err := readPackIndexes(dir, func(_ string, x packIndex) error {
-			o.tables = append(o.tables, x)
-			return nil
-		})
-		if err != nil {
-			return nil, err
-		}
-	}
-	return o, nil
-}
-
 // has reports whether an object is listed.
-func (o *objectNames) has(h plumbing.Hash) bool {
-	for _, t := range o.tables {
-		if _, ok := t.find(h); ok {
+func (o *objects) has(h plumbing.Hash) bool {
+	for _, p := range o.packs {
+		if _, ok := p.index.find(h); ok {
 			return true
 		}
 	}
@@ -51,12 +25,12 @@ func (o *objectNames) has(h plumbing.Hash) bool {
 }
 
 // withPrefix lists the objects whose names begin with some digits, at least two.
-func (o *objectNames) withPrefix(digits string) []plumbing.Hash {
+func (o *objects) withPrefix(digits string) []plumbing.Hash {
 	var found []plumbing.Hash
 	low := plumbing.NewHash(digits + strings.Repeat("0", 2*nameSize-len(digits)))
-	for _, t := range o.tables {
-		for i := t.from(low[:]); i < t.count(); i++ {
-			h := plumbing.Hash(t.name(i))
+	for _, p := range o.packs {
+		for i := p.index.from(low[:]); i < p.index.count(); i++ {
+			h := plumbing.Hash(p.index.name(i))
 			if !strings.HasPrefix(h.String(), digits) {
 				break
 			}

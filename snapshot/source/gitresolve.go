@@ -81,12 +81,8 @@ func (r *repository) abbreviated(objs *objects, digits string) (plumbing.Hash, e
 		return plumbing.ZeroHash, fmt.Errorf("there is no such branch or tag, and it is no beginning of a hash "+
 			"(at least %d digits)", minAbbreviation)
 	}
-	names, err := openNames(r.commonDir)
-	if err != nil {
-		return plumbing.ZeroHash, err
-	}
 	found := map[plumbing.Hash]bool{}
-	for _, h := range names.withPrefix(digits) {
+	for _, h := range objs.withPrefix(digits) {
 		if commit, err := objs.peel(h); err == nil {
 			found[commit] = true
 		}

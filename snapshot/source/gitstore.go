@@ -34,6 +34,7 @@ type objectStore struct {
 	refs     gitRefs
 	progress ProgressFunc
 	proved   plumbing.Hash // the commit whose tree was proved last; nothing is ever taken away
+	files    []treeFile    // its files, if nothing was known to compare it with
 }
 
 func (s *objectStore) dir() string { return filepath.Join(s.refs.commonDir, "objects") }
@@ -308,15 +309,11 @@ func checkConnected(ctx context.Context, gitDir string, target, known plumbing.H
 		return err
 	}
 	defer objs.Close()
-	names, err := openNames(gitDir)
-	if err != nil {
-		return err
-	}
 	commit, err := objs.commit(target)
 	if err != nil {
 		return err
 	}
-	c := connectivity{objs: objs, names: names, seen: map[plumbing.Hash]bool{}}
+	c := connectivity{objs: objs, seen: map[plumbing.Hash]bool{}}
 	if known.IsZero() {
 		return c.tree(ctx, commit.Tree, plumbing.ZeroHash)
 	}
@@ -328,9 +325,8 @@ func checkConnected(ctx context.Context, gitDir string, target, known plumbing.H
 }
 
 type connectivity struct {
-	objs  *objects
-	names *objectNames
-	seen  map[plumbing.Hash]bool
+	objs *objects
+	seen map[plumbing.Hash]bool
 }
 
 func (c *connectivity) tree(ctx context.Context, h, known plumbing.Hash) error {
@@ -366,7 +362,7 @@ func (c *connectivity) tree(ctx context.Context, h, known plumbing.Hash) error {
 			if err := c.tree(ctx, e.Hash, old.Hash); err != nil {
 				return err
 			}
-		case !c.names.has(e.Hash):
+		case !c.objs.has(e.Hash):
 			return &ObjectError{e.Hash, plumbing.ErrObjectNotFound}
 		}
 	}
@@ -399,14 +395,42 @@ func (s *objectStore) addFrom(src *objects, list []plumbing.Hash) error {
 	return batch.commit()
 }
 
-// prove checks that the tree of a commit that was fetched is whole. known is a commit that is known to be.
-func (s *objectStore) prove(ctx context.Context, target, known plumbing.Hash) error {
-	if target == s.proved {
+// prove checks that the tree of a commit that was fetched is whole. known is a commit that is known to be; if none is,
+// all of the tree is read, and the list of its files kept.
+func (s *objectStore) prove(ctx context.Context, target, known plumbing.Hash) (err error) {
+	switch {
+	case target == s.proved:
 		return nil
+	case known.IsZero():
+		s.files, err = listConnected(ctx, s.refs.commonDir, target)
+	default:
+		err = checkConnected(ctx, s.refs.commonDir, target, known)
 	}
-	err := checkConnected(ctx, s.refs.commonDir, target, known)
 	if err == nil {
 		s.proved = target
 	}
 	return err
+}
+
+// listConnected lists the tree of a commit and proves that all of it is there. Contents of files are not read.
+func listConnected(ctx context.Context, gitDir string, target plumbing.Hash) ([]treeFile, error) {
+	objs, err := openObjects(gitDir)
+	if err != nil {
+		return nil, err
+	}
+	defer objs.Close()
+	commit, err := objs.commit(target)
+	if err != nil {
+		return nil, err
+	}
+	files, err := listTree(ctx, objs, commit.Tree)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range files {
+		if f.mode != Directory && !objs.has(f.hash) {
+			return nil, &ObjectError{f.hash, plumbing.ErrObjectNotFound}
+		}
+	}
+	return files, nil
 }

@@ -27,9 +27,12 @@ var (
 const (
 	// maxMatch is the size in bytes of the longest repetition that one symbol can stand for.
 	maxMatch = 258
-	// inflateSlack is the room behind the contents, in bytes, in which the last repetition may end and in which it may
-	// be written in pieces of eight bytes.
-	inflateSlack = maxMatch + 16
+	// inflateSlack is the room behind the contents, in bytes, in which the last repetition may end, written in pieces of 16
+	// bytes after two literals.
+	inflateSlack = 2 + maxMatch + 16
+
+	// maxDistBits is how many bits a distance takes, at most.
+	maxDistBits = maxCodeLength + 13
 
 	zlibHeaderSize  = 2
 	zlibTrailerSize = 4
@@ -196,15 +199,14 @@ func (d *inflater) block(dst []byte, n, size int) (int, error) {
 }
 
 // quickly uncompresses symbols until the block ends or the input nearly does. The bits that it looks up are there
-// without any question: a symbol takes at most 20 bits of those that are at least 56 after each filling, and its
-// distance at most 28.
+// without any question: two literals and a length take at most 40 bits of those that are at least 56 after each filling.
 func (d *inflater) quickly(dst []byte, n, size int) (int, bool, error) {
 	src, next, bits, left := d.src, d.next, d.bits, d.left
 	lit, dist := &d.lit, &d.dist
 	var end bool
 	var err error
 loop:
-	for n <= size && len(src)-next >= 16 {
+	for last := len(src) - 16; n <= size && next <= last; {
 		bits |= binary.LittleEndian.Uint64(src[next:]) << (left & 63)
 		next += int(63-left) >> 3
 		left |= 56
@@ -255,10 +257,11 @@ loop:
 		length := int(e>>16) + int(bits&(1<<(e&63)-1)>>(e>>8&15))
 		bits >>= e & 63
 		left -= uint(e & 63)
-
-		bits |= binary.LittleEndian.Uint64(src[next:]) << (left & 63)
-		next += int(63-left) >> 3
-		left |= 56
+		if left < maxDistBits {
+			bits |= binary.LittleEndian.Uint64(src[next:]) << (left & 63)
+			next += int(63-left) >> 3
+			left |= 56
+		}
 		e = dist[bits&(1<<distBits-1)]
 		if e&entrySpecial != 0 {
 			if e&entryTable != 0 {
@@ -288,19 +291,26 @@ loop:
 	return n, end, err
 }
 
-// repeat writes length bytes at n that stand back bytes before, and up to seven more. It may only be called where
-// the slack begins behind n at the latest.
+// repeat writes length bytes at n that stand back bytes before, and some more. It may only be called where the slack
+// begins behind n or not much before it.
 func repeat(dst []byte, n, back, length int) {
-	if back >= 8 {
-		to, from := dst[n:n+length+8], dst[n-back:]
-		for i := 0; i < length; i += 8 {
-			binary.LittleEndian.PutUint64(to[i:], binary.LittleEndian.Uint64(from[i:]))
+	const piece = 16
+	switch {
+	case back >= piece:
+		*(*[piece]byte)(dst[n:]) = *(*[piece]byte)(dst[n-back:])
+		for i := piece; i < length; i += piece {
+			*(*[piece]byte)(dst[n+i:]) = *(*[piece]byte)(dst[n-back+i:])
 		}
-		return
-	}
-	to, from := dst[n:n+length], dst[n-back:]
-	for i := range to {
-		to[i] = from[i]
+	case back == 1:
+		to, b := dst[n:n+length], dst[n-1]
+		for i := range to {
+			to[i] = b
+		}
+	default:
+		to, from := dst[n:n+length], dst[n-back:]
+		for i := range to {
+			to[i] = from[i]
+		}
 	}
 }
 

@@ -82,7 +82,7 @@ func openObjects(gitDir string) (*objects, error) {
 }
 
 func (o *objects) addPack(p *pack) {
-	o.packs = append(o.packs, &packReader{pack: p, window: window{file: p.file}, bases: &o.bases, scratch: &o.scratch})
+	o.packs = append(o.packs, newPackReader(p, &o.bases, &o.scratch))
 }
 
 // another returns a reader of the same objects for another goroutine. It is not to be used after o was closed.
@@ -247,7 +247,7 @@ func (o *objects) packed(h plumbing.Hash) (p *packReader, offset int64, ok bool,
 
 // find reads the object at an offset, but of a large one what stands before it only.
 func (p *packReader) find(offset int64) (obj storedObject, err error) {
-	h, err := p.head(offset)
+	h, err := p.head(&p.window, offset)
 	if err != nil {
 		return obj, err
 	}

@@ -15,9 +15,11 @@ const (
 	packHeader = 12
 	// maxHead bounds, in bytes, what stands before an object's compressed data: a size and the name of a base.
 	maxHead = 10 + nameSize
-	// windowSize is how many bytes of a pack are read at once, at least: objects that are read one after the other mostly
-	// stand so in the pack, too.
+	// windowSize is how many bytes of a pack are read at once where objects are read in the order in which they stand
+	// there, as they mostly are.
 	windowSize = 64 << 10
+	// windowLeast is how many bytes are read at once, at least.
+	windowLeast = 4 << 10
 )
 
 // window reads a file piece by piece. Packs are read and not mapped, because a mapped file that somebody cuts short
@@ -34,9 +36,12 @@ func (w *window) at(offset int64, wanted int) ([]byte, error) {
 	if skip := offset - w.start; skip >= 0 && skip+int64(wanted) <= int64(len(w.buf)) {
 		return w.buf[skip:], nil
 	}
-	n := max(wanted, windowSize)
+	n := max(wanted, windowLeast)
+	if ahead := offset - w.start; ahead >= 0 && ahead < 2*windowSize {
+		n = max(wanted, windowSize)
+	}
 	if cap(w.buf) < n {
-		w.buf = make([]byte, n)
+		w.buf = make([]byte, max(n, windowSize))
 	}
 	w.start = offset
 	n, err := w.file.ReadAt(w.buf[:n], offset)
@@ -143,26 +148,36 @@ func openPack(name string, x packIndex) (*pack, error) {
 type packReader struct {
 	*pack
 	window window
+	below  window // for bases of deltas: what is read next mostly stands behind the delta
 	bases  *baseCache
 	*scratch
+}
+
+func newPackReader(p *pack, bases *baseCache, s *scratch) *packReader {
+	return &packReader{pack: p, window: window{file: p.file}, below: window{file: p.file}, bases: bases, scratch: s}
 }
 
 // scratch is what readers of one goroutine share.
 type scratch struct {
 	inflater inflater
-	data     []byte // the object that was read last
-	delta    []byte
-	packed   []byte // the file of an object that has one of its own
-	chain    []objectHead
+	data     []byte      // the object that was read last
+	packed   []byte      // the file of an object that has one of its own
+	chain    []chainLink // the deltas that make the present object, the last first
+}
+
+// chainLink is a delta that is to be applied. Its buffer serves the next chain, too.
+type chainLink struct {
+	offset int64
+	delta  []byte
 }
 
 // maxDeltaDepth bounds how long a chain of deltas may be, as in git.
 const maxDeltaDepth = 4095
 
 // head reads what stands before an object, and refuses a size that no stream of so many bytes can have.
-func (p *packReader) head(offset int64) (objectHead, error) {
+func (p *packReader) head(w *window, offset int64) (objectHead, error) {
 	const bestRatio = 1032 // of DEFLATE
-	h, err := p.window.head(offset)
+	h, err := w.head(offset)
 	if err == nil && h.size/bestRatio > p.size-h.body {
 		err = errHead
 	}
@@ -171,67 +186,73 @@ func (p *packReader) head(offset int64) (objectHead, error) {
 
 // read returns a whole object. It is valid until the next call, and must not be changed.
 func (p *packReader) read(offset int64) (kind plumbing.ObjectType, data []byte, err error) {
-	p.chain = p.chain[:0]
-	for {
+	w := &p.window
+	depth := 0
+	for ; ; depth++ {
 		if base, ok := p.bases.get(p.pack, offset); ok {
 			kind, data = base.kind, base.data
 			break
 		}
-		h, err := p.head(offset)
+		h, err := p.head(w, offset)
 		if err != nil {
 			return 0, nil, err
 		}
 		if !h.kind.IsDelta() {
 			kind = h.kind
-			if data, err = p.body(h, len(p.chain) > 0); err != nil {
+			if data, err = p.body(w, h, depth > 0); err != nil {
 				return 0, nil, err
 			}
 			break
 		}
-		if p.chain = append(p.chain, h); len(p.chain) > maxDeltaDepth {
+		if depth == maxDeltaDepth {
 			return 0, nil, fmt.Errorf("a chain of deltas is longer than %d", maxDeltaDepth)
+		}
+		if depth == len(p.chain) {
+			p.chain = append(p.chain, chainLink{})
+		}
+		link := &p.chain[depth]
+		link.offset = offset
+		if link.delta, _, err = w.inflate(&p.inflater, link.delta, int(h.size), h.body); err != nil {
+			return 0, nil, err
 		}
 		if offset, err = p.base(h); err != nil {
 			return 0, nil, err
 		}
+		w = &p.below
 	}
-	for i := len(p.chain) - 1; i >= 0; i-- {
-		if data, err = p.patch(p.chain[i], data, i > 0); err != nil {
-			return 0, nil, err
-		}
-		if i > 0 {
-			p.bases.add(p.pack, p.chain[i].offset, cachedBase{kind, data})
-		}
-	}
-	return kind, data, nil
+	data, err = p.patch(kind, data, p.chain[:depth])
+	return kind, data, err
 }
 
 // body inflates an object that is no delta.
-func (p *packReader) body(h objectHead, isBase bool) (data []byte, err error) {
+func (p *packReader) body(w *window, h objectHead, isBase bool) (data []byte, err error) {
 	if isBase {
-		data, _, err = p.window.inflate(&p.inflater, nil, int(h.size), h.body)
+		data, _, err = w.inflate(&p.inflater, nil, int(h.size), h.body)
 		if err == nil {
 			p.bases.add(p.pack, h.offset, cachedBase{h.kind, data})
 		}
 		return data, err
 	}
-	data, _, err = p.window.inflate(&p.inflater, p.data, int(h.size), h.body)
+	data, _, err = w.inflate(&p.inflater, p.data, int(h.size), h.body)
 	p.keep(data)
 	return data, err
 }
 
-// patch applies a delta to its base.
-func (p *packReader) patch(h objectHead, base []byte, isBase bool) (data []byte, err error) {
-	p.delta, _, err = p.window.inflate(&p.inflater, p.delta, int(h.size), h.body)
-	if err != nil {
-		return nil, err
+// patch applies deltas, the last of them first.
+func (p *packReader) patch(kind plumbing.ObjectType, data []byte, chain []chainLink) (_ []byte, err error) {
+	for i := len(chain) - 1; i > 0; i-- {
+		if data, err = applyDelta(nil, data, chain[i].delta); err != nil {
+			return nil, err
+		}
+		p.bases.add(p.pack, chain[i].offset, cachedBase{kind, data})
 	}
-	if isBase {
-		return applyDelta(nil, base, p.delta)
+	if len(chain) > 0 {
+		if data, err = applyDelta(p.data, data, chain[0].delta); err != nil {
+			return nil, err
+		}
+		p.keep(data)
 	}
-	data, err = applyDelta(p.data, base, p.delta)
-	p.keep(data)
-	return data, err
+	return data, nil
 }
 
 // keep remembers a buffer for the next object, unless it is a large one.
@@ -255,7 +276,7 @@ func (p *packReader) base(h objectHead) (int64, error) {
 
 // sizeAt returns the size of an object, and reads no more for it than the beginning of a delta.
 func (p *packReader) sizeAt(offset int64) (int64, error) {
-	h, err := p.head(offset)
+	h, err := p.head(&p.window, offset)
 	if err != nil || !h.kind.IsDelta() {
 		return h.size, err
 	}
@@ -264,10 +285,10 @@ func (p *packReader) sizeAt(offset int64) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	if p.delta, err = p.inflater.head(p.delta, enough, src); err != nil {
+	if p.data, err = p.inflater.head(p.data, enough, src); err != nil {
 		return 0, err
 	}
-	_, size, _, err := deltaSizes(p.delta)
+	_, size, _, err := deltaSizes(p.data)
 	return size, err
 }
 

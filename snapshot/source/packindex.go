@@ -100,8 +100,24 @@ func (x packIndex) from(prefix []byte) int {
 
 // find returns the place of a name.
 func (x packIndex) find(h plumbing.Hash) (i int, ok bool) {
-	i = x.from(h[:])
-	return i, i < x.count() && plumbing.Hash(x.name(i)) == h
+	low, high := 0, x.upTo(int(h[0]))
+	if h[0] > 0 {
+		low = x.upTo(int(h[0]) - 1)
+	}
+	begins := binary.BigEndian.Uint64(h[:])
+	for low < high {
+		middle := int(uint(low+high) / 2)
+		name := x.name(middle)
+		switch at := binary.BigEndian.Uint64(name); {
+		case at < begins || at == begins && bytes.Compare(name, h[:]) < 0:
+			low = middle + 1
+		case at == begins && plumbing.Hash(name) == h:
+			return middle, true
+		default:
+			high = middle
+		}
+	}
+	return low, false
 }
 
 // offset returns where in the pack the object at place i begins.

@@ -126,6 +126,9 @@ func (s *syncRun) known() known { return known{s.index, s.state, s.whole} }
 
 // listTarget lists the target's tree.
 func (s *syncRun) listTarget() ([]treeFile, error) {
+	if s.files != nil {
+		return s.files, nil
+	}
 	return s.known().list(s.ctx, s.objects, s.target)
 }
 

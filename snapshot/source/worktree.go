@@ -32,6 +32,9 @@ type worktree struct {
 	// is made durable on the way. If it is not finished it is thrown away.
 	fresh bool
 
+	// files are those of the target, if they were listed before.
+	files []treeFile
+
 	// beforeReplace, if not nil, is called before a regular file that was edited locally or is untracked
 	// goes, with its contents in the index, in the working copy and in the target; nil where there is no
 	// such file. Files of more than 32 MB and those in nested repositories are not passed on.
