@@ -378,7 +378,9 @@ func (c *objectCopy) packs(dir string) error {
 	return nil
 }
 
-// pack copies one pack and its index, and proves both by their checksums.
+// pack copies one pack and its index, and proves both by their checksums. That the objects in it are those that the
+// index names is not proved for all of history: whoever reads one proves it by its name, and the newest commit is read
+// whole before the working copy is. Copies share no file with upstream, so that damage to one is none to the other.
 func (c *objectCopy) pack(stem, name string) error {
 	have := filepath.Join(c.into.dir(), "pack", "pack-"+name)
 	if exists(have+".pack") && exists(have+".idx") {

@@ -203,92 +203,66 @@ func (d *inflater) block(dst []byte, n, size int) (int, error) {
 func (d *inflater) quickly(dst []byte, n, size int) (int, bool, error) {
 	src, next, bits, left := d.src, d.next, d.bits, d.left
 	lit, dist := &d.lit, &d.dist
-	var end bool
-	var err error
-loop:
+	var end, malformed bool
 	for last := len(src) - 16; n <= size && next <= last; {
 		bits |= binary.LittleEndian.Uint64(src[next:]) << (left & 63)
 		next += int(63-left) >> 3
 		left |= 56
 		e := lit[bits&(1<<litBits-1)]
 		if e&entryLiteral != 0 {
-			bits >>= e & 63
-			left -= uint(e & 63)
 			dst[n] = byte(e >> 16)
 			n++
+			bits, left = bits>>(e&63), left-uint(e&63)
 			if e = lit[bits&(1<<litBits-1)]; e&entryLiteral != 0 {
-				bits >>= e & 63
-				left -= uint(e & 63)
 				dst[n] = byte(e >> 16)
 				n++
-				if e = lit[bits&(1<<litBits-1)]; e&entryLiteral != 0 {
-					bits >>= e & 63
-					left -= uint(e & 63)
-					dst[n] = byte(e >> 16)
-					n++
-					continue
-				}
+				bits, left = bits>>(e&63), left-uint(e&63)
+				e = lit[bits&(1<<litBits-1)]
 			}
 		}
-		if e&entrySpecial != 0 {
-			if e&entryTable != 0 {
-				bits >>= litBits
-				left -= litBits
-				e = lit[(uint64(e>>16)+bits&(1<<(e>>8&15)-1))&(litTableSize-1)]
-			}
-			if e&entryLiteral != 0 {
-				bits >>= e & 63
-				left -= uint(e & 63)
-				dst[n] = byte(e >> 16)
-				n++
-				continue
-			}
-			if e&entrySpecial != 0 {
-				if e&entryEnd == 0 {
-					err = errMalformed
-					break loop
-				}
-				bits >>= e & 63
-				left -= uint(e & 63)
-				end = true
-				break loop
-			}
+		if e&(entrySpecial|entryTable) == entrySpecial|entryTable {
+			bits, left = bits>>litBits, left-litBits
+			e = lit.second(e, bits)
+		}
+		if e&entryLiteral != 0 {
+			dst[n] = byte(e >> 16)
+			n++
+			bits, left = bits>>(e&63), left-uint(e&63)
+			continue
 		}
 		length := int(e>>16) + int(bits&(1<<(e&63)-1)>>(e>>8&15))
-		bits >>= e & 63
-		left -= uint(e & 63)
+		bits, left = bits>>(e&63), left-uint(e&63)
+		if e&entrySpecial != 0 {
+			end, malformed = e&entryEnd != 0, e&entryEnd == 0
+			break
+		}
 		if left < maxDistBits {
 			bits |= binary.LittleEndian.Uint64(src[next:]) << (left & 63)
 			next += int(63-left) >> 3
 			left |= 56
 		}
 		e = dist[bits&(1<<distBits-1)]
-		if e&entrySpecial != 0 {
-			if e&entryTable != 0 {
-				bits >>= distBits
-				left -= distBits
-				e = dist[(uint64(e>>16)+bits&(1<<(e>>8&15)-1))&(litTableSize-1)]
-			}
-			if e&entrySpecial != 0 {
-				err = errMalformed
-				break loop
-			}
+		if e&(entrySpecial|entryTable) == entrySpecial|entryTable {
+			bits, left = bits>>distBits, left-distBits
+			e = dist.second(e, bits)
 		}
 		back := int(e>>16) + int(bits&(1<<(e&63)-1)>>(e>>8&15))
-		bits >>= e & 63
-		left -= uint(e & 63)
-		if back > n {
-			err = errMalformed
-			break loop
+		bits, left = bits>>(e&63), left-uint(e&63)
+		if e&entrySpecial != 0 || back > n {
+			malformed = true
+			break
 		}
 		repeat(dst, n, back, length)
 		n += length
 	}
 	d.next, d.bits, d.left = next, bits, left
-	if err == nil && n > size {
-		err = errWrongSize
+	switch {
+	case malformed:
+		return n, false, errMalformed
+	case n > size:
+		return n, false, errWrongSize
 	}
-	return n, end, err
+	return n, end, nil
 }
 
 // repeat writes length bytes at n that stand back bytes before, and some more. It may only be called where the slack
@@ -360,7 +334,7 @@ func (d *inflater) symbol(t *huffmanTable, tableBits uint) (uint32, error) {
 	if e&(entryLiteral|entryTable) == entryTable {
 		before = tableBits
 		bits >>= tableBits
-		e = t[(uint64(e>>16)+bits&(1<<(e>>8&15)-1))&(litTableSize-1)]
+		e = t.second(e, bits)
 	}
 	length := before + uint(e>>8&15)
 	malformed := e&(entryLiteral|entrySpecial|entryEnd) == entrySpecial

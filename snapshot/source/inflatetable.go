@@ -32,6 +32,11 @@ const (
 	entryEnd     = 1 << 13 // special: the end of the block
 )
 
+// second is the second look-up of a symbol, to which the entry e of the first leads.
+func (t *huffmanTable) second(e uint32, bits uint64) uint32 {
+	return t[(uint64(e>>16)+bits&(1<<(e>>8&15)-1))&(litTableSize-1)]
+}
+
 // litEntries and distEntries are what symbols stand for, without the length of their codes.
 var (
 	litEntries  = makeLitEntries()

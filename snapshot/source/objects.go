@@ -139,7 +139,7 @@ func (o *objects) blob(h plumbing.Hash, limit int64) ([]byte, error) {
 	return bytes.Clone(data), err
 }
 
-// writeBlob writes a blob's contents to w and proves them against its hash, before if it is not a large one. It returns
+// writeBlob writes a blob's contents to w and proves them against its hash: before that, unless the blob is large. It returns
 // the number of bytes written. An error of w is returned as it is.
 func (o *objects) writeBlob(w io.Writer, h plumbing.Hash) (int64, error) {
 	obj, err := o.any(h)

@@ -285,7 +285,7 @@ func (s *syncRun) change() (err error) {
 // makeDurable syncs what this run and killed ones have written: the index must not be durable before
 // the files that it speaks of.
 func (s *syncRun) makeDurable() error {
-	if s.fresh || !s.plan.changes() && len(s.journal) == 0 {
+	if !s.plan.changes() && len(s.journal) == 0 {
 		return nil
 	}
 	err := takeStep(s.step, "sync file system")

@@ -28,8 +28,8 @@ type worktree struct {
 	// whole says that the objects of the commit that the index stands for are known to be all there, although
 	// others were fetched since.
 	whole bool
-	// fresh says that nobody sees the working copy before it is whole, so that no file is replaced atomically and nothing
-	// is made durable on the way. If it is not finished it is thrown away.
+	// fresh says that nobody sees the working copy before it is whole, so that files are written right where they belong
+	// and no journal is kept. If it is not finished it is thrown away.
 	fresh bool
 
 	// files are those of the target, if they were listed before.
