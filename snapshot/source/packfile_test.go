@@ -130,6 +130,26 @@ func TestObjectsNoticesAPackThatIsCutShortWhileItIsRead(t *testing.T) {
 	}
 }
 
+// TestObjectsReadsOnWhileGitRepacks is for git gc, which may be at work at any time.
+func TestObjectsReadsOnWhileGitRepacks(t *testing.T) {
+	needProgram(t, "git")
+	r := newTestRepo(t)
+	r.grow(10)
+	r.git("repack", "-adfq")
+	o := mustOpenObjects(t, filepath.Join(r.dir, ".git"))
+	before := strings.Fields(r.git("cat-file", "--batch-all-objects", "--batch-check=%(objectname)"))
+	r.grow(1)
+	r.git("repack", "-adfq")
+	if exists(o.packs[0].file.Name()) {
+		t.Fatal("the pack is still there")
+	}
+	for _, name := range before {
+		if _, err := o.any(plumbing.NewHash(name)); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestObjectsRefusesImpossiblePacks(t *testing.T) {
 	offsetDelta := func(distance byte) []byte {
 		return append([]byte{byte(plumbing.OFSDeltaObject)<<4 | 4, distance}, deflated(t, []byte("\x00\x00"), 6)...)
