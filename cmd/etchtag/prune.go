@@ -49,7 +49,7 @@ func (a *app) prune(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := a.printPlan(c, plan); err != nil {
+	if err := a.printPlan(c, plan, failed); err != nil {
 		return err
 	}
 	for _, reason := range plan.Blocked {
@@ -58,7 +58,8 @@ func (a *app) prune(c *cli.Context) error {
 	return incomplete(failed...)
 }
 
-func (a *app) printPlan(c *cli.Context, plan snapshot.Plan) error {
+// printPlan prints what was done of a plan, or is to be done, but not what failed.
+func (a *app) printPlan(c *cli.Context, plan snapshot.Plan, failed []error) error {
 	if c.Bool("json") {
 		return a.printJSON(struct {
 			Keep   []verdictJSON `json:"keep"`
@@ -71,7 +72,7 @@ func (a *app) printPlan(c *cli.Context, plan snapshot.Plan) error {
 	for _, v := range plan.Remove {
 		a.say(c, "removed %s: %s", v.Name, strings.Join(v.Reasons, "; "))
 	}
-	if len(plan.Remove) == 0 {
+	if len(plan.Remove) == 0 && len(failed) == 0 {
 		a.say(c, "nothing to remove among %s", count(len(plan.Keep), "tag"))
 	}
 	return nil
