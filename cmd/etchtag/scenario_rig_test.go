@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"compress/zlib"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -32,6 +33,7 @@ type scenario struct {
 	upstream string // the URL of the upstream
 	env      []string
 	as       *syscall.Credential // who runs the program; nil for who runs the test
+	deflate  *zlib.Writer        // of gitObject
 }
 
 // newScenario makes a base that has a configuration and nothing else, in a directory of its own below parent, or in

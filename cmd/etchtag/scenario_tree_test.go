@@ -47,7 +47,7 @@ func TestScenario14SomeoneEditsATag(t *testing.T) {
 func (s *scenario) editTags() {
 	s.t.Helper()
 	before := s.tags()
-	s.sh("cd base/tags/" + hourTag(6) + ` && echo x >>nodes.yml && printf x | dd of=source/large bs=1 seek=5000 conv=notrunc status=none &&
+	s.sh("cd base/tags/" + hourTag(6) + ` && echo x >>nodes.yml && printf changed | dd of=source/large bs=1 seek=5000 conv=notrunc status=none &&
 		sed -i s/1/2/ defaults.yml && chmod 0600 nodegroups.yml && rm nodegrouper && ln -sf /etc/passwd source/etc/link && touch source/new`)
 	drift := s.exits(exitDrift, "verify")
 	for _, file := range []string{"changed +nodes.yml", "changed +source/large", "changed +defaults.yml", "mode +nodegroups.yml",
@@ -66,7 +66,7 @@ func (s *scenario) editTags() {
 	s.exits(exitDone, "verify", "--repair")
 	s.same(before)
 
-	s.sh("cd base/tags/" + hourTag(8) + " && printf x | dd of=source/large bs=1 seek=5000 conv=notrunc status=none && echo x >>nodes.yml")
+	s.sh("cd base/tags/" + hourTag(8) + " && printf changed | dd of=source/large bs=1 seek=5000 conv=notrunc status=none && echo x >>nodes.yml")
 	s.snapshot(exitDone, 9, "--no-prune") // unchanged files come from the tag before, but for these
 	s.isUpstream(hourTag(9))
 	s.exits(exitDrift, "verify").says("^"+hourTag(8)+" +changed +source/large", "^"+hourTag(8)+" +changed +nodes.yml")
@@ -120,11 +120,13 @@ func (s *scenario) gitObject(kind string, data []byte) (name [sha1.Size]byte) {
 	file := filepath.Join(s.dir, "up/.git/objects", digits[:2], digits[2:])
 	must(s.t, os.MkdirAll(filepath.Dir(file), 0o755))
 	var packed bytes.Buffer
-	w, err := zlib.NewWriterLevel(&packed, zlib.NoCompression) // the other levels take much memory for each
+	if s.deflate == nil {
+		s.deflate = zlib.NewWriter(&packed) // which takes much memory, once
+	}
+	s.deflate.Reset(&packed)
+	_, err := s.deflate.Write(raw)
 	must(s.t, err)
-	_, err = w.Write(raw)
-	must(s.t, err)
-	must(s.t, w.Close())
+	must(s.t, s.deflate.Close())
 	must(s.t, os.WriteFile(file, packed.Bytes(), 0o644))
 	return name
 }
