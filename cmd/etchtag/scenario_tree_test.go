@@ -199,11 +199,7 @@ func (s *scenario) hostileTrees() []hostileTree {
 			hostileTree{what: fmt.Sprintf("a directory %q in a directory", name),
 				tree: one(gitDir, "sub", s.gitTree(hostileEntry{gitLink, "a", link}, hostileEntry{gitDir, name, inner})), names: "sub/"})
 	}
-	deep := inner
-	for range 10_000 {
-		deep = s.gitTree(hostileEntry{gitDir, "deep", deep})
-	}
-	return append(trees, hostileTree{what: "10,000 levels", tree: deep, names: `deep/deep/.*longer than 4095 bytes`})
+	return trees
 }
 
 // oddNames are names that look hostile, and are taken as they are.
@@ -237,7 +233,7 @@ func hostileGitTrees(t *testing.T) {
 	head, err := os.ReadFile(ref)
 	must(t, err)
 	hour := 0
-	for _, h := range s.hostileTrees() {
+	refused := func(h hostileTree) {
 		s.push(h.tree)
 		hour++
 		o := s.run("snapshot", "--no-prune", "--rehearse", hourAt(hour))
@@ -258,6 +254,14 @@ func hostileGitTrees(t *testing.T) {
 			s.exits(exitDone, "update")
 		}
 	}
+	for _, h := range s.hostileTrees() {
+		refused(h)
+	}
+	deep := s.gitTree(hostileEntry{gitFile, "file", s.gitObject("blob", nil)})
+	for range 10_000 {
+		deep = s.gitTree(hostileEntry{gitDir, "deep", deep})
+	}
+	refused(hostileTree{what: "10,000 levels", tree: deep, names: `deep/deep/.*longer than 4095 bytes`})
 	s.recovers(hour + 1)
 }
 
