@@ -28,9 +28,13 @@ func (m *Manager) adopt(ctx context.Context, reason string) (source.Outcome, err
 	if err != nil {
 		return failed(err)
 	}
+	defer stage.close()
 	// By now it is empty, or a clone that failed; the next run sweeps, too.
-	defer func() { _ = m.Step.removeAll("remove stage", stage.dir) }()
+	defer func() { _ = m.files().removeAll("remove stage", stage.dir) }()
 	outcome, err := m.Source.At(stage.tree()).Clone(ctx)
+	if err == nil {
+		err = stage.proveInPlace()
+	}
 	if err != nil {
 		return failed(err)
 	}

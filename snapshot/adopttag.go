@@ -62,8 +62,9 @@ func (m *Manager) adoptTag(ctx context.Context, t *tagging.Tag, read func(), r *
 	if err != nil {
 		return err
 	}
+	defer stage.close()
 	defer func() {
-		if err := m.Step.removeAll("remove stage", stage.dir); err != nil {
+		if err := m.files().removeAll("remove stage", stage.dir); err != nil {
 			r.LeftOver = append(r.LeftOver, err)
 		}
 	}()
@@ -86,7 +87,7 @@ func (m *Manager) writeAdoptedTable(stage *stageDir, dir string) {
 		return
 	}
 	var warning string
-	err := m.writeFile("write table", stage.table(), func(w io.Writer) (err error) {
+	err := m.writeFile("write table", stage, stage.table(), func(w io.Writer) (err error) {
 		warning, err = m.Table(w, dir)
 		return err
 	})
@@ -102,21 +103,21 @@ func (m *Manager) writeAdoptedTable(stage *stageDir, dir string) {
 // then the tag has none, and to adopt it again does it all anew.
 func (m *Manager) publishRecords(stage *stageDir, name string, r *TagReport) error {
 	l := m.Layout
-	if err := m.Step.syncFS("sync stage", stage.dir); err != nil {
+	if err := m.files().syncFS("sync stage", stage.dir); err != nil {
 		return err
 	}
 	if stage.hasTable {
-		if err := m.Step.rename("publish table", stage.table(), l.Table(name)); err != nil {
+		if err := m.files().rename("publish table", stage.table(), l.Table(name)); err != nil {
 			return err
 		}
-		if err := m.Step.syncDir("sync tables", filepath.Dir(l.Table(name))); err != nil {
+		if err := m.files().syncDir("sync tables", filepath.Dir(l.Table(name))); err != nil {
 			return err
 		}
 	}
-	if err := m.Step.rename("publish manifest", stage.manifest(), l.Manifest(name)); err != nil {
+	if err := m.files().rename("publish manifest", stage.manifest(), l.Manifest(name)); err != nil {
 		return err
 	}
-	if err := m.Step.syncDir("sync manifests", filepath.Dir(l.Manifest(name))); err != nil {
+	if err := m.files().syncDir("sync manifests", filepath.Dir(l.Manifest(name))); err != nil {
 		r.LeftOver = append(r.LeftOver, fmt.Errorf("tag %s is adopted, but a power cut may undo it: %w", name, err))
 	}
 	return nil

@@ -24,7 +24,7 @@ func (m *Manager) swap(s swap) (aside string, err error) {
 	name := filepath.Join(m.Layout.Discarded(), m.Clock().UTC().Format(discardStamp)+"-"+s.name)
 	aside = name
 	for n := 2; ; n++ {
-		err := m.Step.renameNoReplace(s.setUp, s.fresh, aside)
+		err := m.files().renameNoReplace(s.setUp, s.fresh, aside)
 		if err == nil {
 			break
 		}
@@ -33,13 +33,13 @@ func (m *Manager) swap(s swap) (aside string, err error) {
 		}
 		aside = fmt.Sprintf("%s-%d", name, n)
 	}
-	if err := m.Step.exchange(s.exchange, aside, s.old); err != nil {
-		return "", errors.Join(err, m.Step.removeAll(s.remove, aside))
+	if err := m.files().exchange(s.exchange, aside, s.old); err != nil {
+		return "", errors.Join(err, m.files().removeAll(s.remove, aside))
 	}
-	if err := m.Step.syncDir(s.sync, filepath.Dir(s.old)); err != nil {
+	if err := m.files().syncDir(s.sync, filepath.Dir(s.old)); err != nil {
 		return aside, err
 	}
-	return aside, m.Step.syncDir("sync discarded", m.Layout.Discarded())
+	return aside, m.files().syncDir("sync discarded", m.Layout.Discarded())
 }
 
 // discardStamp is what the name of everything that was set aside begins with, as package source has it.

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/etch/etchtag/tagging"
 	"github.com/gofrs/flock"
+	"golang.org/x/sys/unix"
 )
 
 // ErrBusy is returned when another run holds the lock.
@@ -24,9 +26,12 @@ func (m *Manager) lock(ctx context.Context, wait time.Duration) (release func(),
 	if err := m.Prepare(); err != nil {
 		return nil, err
 	}
-	l := flock.New(m.Layout.SnapshotLock(), flock.SetPermissions(0o600))
+	l := flock.New(m.Layout.SnapshotLock(), flock.SetFlag(os.O_RDONLY|unix.O_NOFOLLOW))
 	locked := false
 	err = m.Step.do("take lock", l.Path(), func() (err error) {
+		if err := m.files().in(l.Path(), makeLock); err != nil {
+			return err
+		}
 		locked, err = l.TryLock()
 		return err
 	})
@@ -50,4 +55,16 @@ func (m *Manager) lock(ctx context.Context, wait time.Duration) (release func(),
 		return nil, fmt.Errorf("%w (%s)", ErrBusy, l.Path())
 	}
 	return func() { l.Unlock() }, nil
+}
+
+// makeLock makes the lock file, if it is not there.
+func makeLock(dir *os.Root, name string) error {
+	f, err := dir.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_RDONLY, 0o600)
+	if errors.Is(err, os.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return f.Close()
 }

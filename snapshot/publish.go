@@ -2,34 +2,75 @@ package snapshot
 
 import (
 	"bufio"
+	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 
 	"github.com/etch/etchtag/tagging"
+	"golang.org/x/sys/unix"
 )
 
-// stageDir is where one tag is prepared: its tree, its manifest, and the table for lookups in it.
+// stageDir is where one tag is prepared: its tree, its manifest, and the table for lookups in it. Whoever makes one
+// closes it.
 type stageDir struct {
 	dir      string
+	root     *os.Root // dir, open
 	hasTable bool
 }
 
-func (s *stageDir) tree() string     { return filepath.Join(s.dir, "tree") }
+// treeName is the name of the staged tree.
+const treeName = "tree"
+
+func (s *stageDir) tree() string     { return filepath.Join(s.dir, treeName) }
 func (s *stageDir) manifest() string { return filepath.Join(s.dir, "manifest") }
 func (s *stageDir) table() string    { return filepath.Join(s.dir, "table") }
 
 // newStage makes an empty stage on the file system of the tags.
 func (m *Manager) newStage() (*stageDir, error) {
-	s := &stageDir{}
-	err := m.Step.do("make stage", m.Layout.Stage(), func() (err error) {
-		if s.dir, err = os.MkdirTemp(m.Layout.Stage(), ""); err != nil {
-			return err
-		}
-		return os.Mkdir(s.tree(), 0o755)
+	s := &stageDir{dir: filepath.Join(m.Layout.Stage(), rand.Text())}
+	err := m.Step.do("make stage", m.Layout.Stage(), func() error {
+		return m.files().in(s.dir, func(dir *os.Root, name string) (err error) {
+			if err := dir.Mkdir(name, 0o700); err != nil {
+				return err
+			}
+			if s.root, err = dir.OpenRoot(name); err != nil {
+				return err
+			}
+			return s.root.Mkdir(treeName, 0o755)
+		})
 	})
+	if err != nil {
+		s.close()
+	}
 	return s, err
+}
+
+// close closes the directory, in which everything stays.
+func (s *stageDir) close() {
+	if s.root != nil {
+		s.root.Close()
+	}
+}
+
+// openTree opens the staged tree.
+func (s *stageDir) openTree() (*os.File, error) {
+	return s.root.OpenFile(treeName, os.O_RDONLY|unix.O_DIRECTORY, 0)
+}
+
+// proveInPlace fails unless the path of the staged tree leads to the tree that was made there. Programs and libraries
+// that know nothing but paths write to it.
+func (s *stageDir) proveInPlace() error {
+	made, err := s.root.Lstat(treeName)
+	if err != nil {
+		return err
+	}
+	if found, err := os.Lstat(s.tree()); err != nil || !os.SameFile(made, found) {
+		return errors.Join(fmt.Errorf("the stage %q was moved away while it was in use", s.dir), err)
+	}
+	return nil
 }
 
 // writeTable prepares lookups in the staged tree. They work without, only slower.
@@ -38,7 +79,7 @@ func (m *Manager) writeTable(s *stageDir) {
 		return
 	}
 	var warning string
-	err := m.writeFile("write table", s.table(), func(w io.Writer) (err error) {
+	err := m.writeFile("write table", s, s.table(), func(w io.Writer) (err error) {
 		warning, err = m.Table(w, s.tree())
 		return err
 	})
@@ -51,15 +92,15 @@ func (m *Manager) writeTable(s *stageDir) {
 }
 
 func (m *Manager) writeManifest(s *stageDir, manifest *tagging.Manifest) error {
-	return m.writeFile("write manifest", s.manifest(), func(w io.Writer) error {
+	return m.writeFile("write manifest", s, s.manifest(), func(w io.Writer) error {
 		return tagging.WriteManifest(w, manifest)
 	})
 }
 
-// writeFile writes a new file that everybody may read.
-func (m *Manager) writeFile(label, path string, write func(io.Writer) error) error {
+// writeFile writes a new file that everybody may read into the stage.
+func (m *Manager) writeFile(label string, s *stageDir, path string, write func(io.Writer) error) error {
 	return m.Step.do(label, path, func() error {
-		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		f, err := s.root.OpenFile(filepath.Base(path), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 		if err != nil {
 			return err
 		}
@@ -84,27 +125,27 @@ func (m *Manager) writeFile(label, path string, write func(io.Writer) error) err
 // If only the last sync fails, the tag is there, and that a power cut may undo it is left over.
 func (m *Manager) publish(s *stageDir, r *Result) error {
 	l, name := m.Layout, r.Name
-	if err := m.Step.syncFS("sync stage", s.dir); err != nil {
+	if err := m.files().syncFS("sync stage", s.dir); err != nil {
 		return err
 	}
 	if s.hasTable {
-		if err := m.Step.rename("publish table", s.table(), l.Table(name)); err != nil {
+		if err := m.files().rename("publish table", s.table(), l.Table(name)); err != nil {
 			return err
 		}
-		if err := m.Step.syncDir("sync tables", filepath.Dir(l.Table(name))); err != nil {
+		if err := m.files().syncDir("sync tables", filepath.Dir(l.Table(name))); err != nil {
 			return err
 		}
 	}
-	if err := m.Step.rename("publish manifest", s.manifest(), l.Manifest(name)); err != nil {
+	if err := m.files().rename("publish manifest", s.manifest(), l.Manifest(name)); err != nil {
 		return err
 	}
-	if err := m.Step.syncDir("sync manifests", filepath.Dir(l.Manifest(name))); err != nil {
+	if err := m.files().syncDir("sync manifests", filepath.Dir(l.Manifest(name))); err != nil {
 		return err
 	}
-	if err := m.Step.renameNoReplace("publish tag", s.tree(), l.Dir(name)); err != nil {
+	if err := m.files().renameNoReplace("publish tag", s.tree(), l.Dir(name)); err != nil {
 		return err
 	}
-	if err := m.Step.syncDir("sync tags", l.Tags()); err != nil {
+	if err := m.files().syncDir("sync tags", l.Tags()); err != nil {
 		r.LeftOver = append(r.LeftOver, fmt.Errorf("tag %s is published, but a power cut may undo it: %w", name, err))
 	}
 	return nil

@@ -68,11 +68,11 @@ func (m *Manager) retire(name string) error {
 	} else if !info.IsDir() {
 		return fmt.Errorf("remove %s: it is no directory any more", dir)
 	}
-	if err := m.Step.renameNoReplace("retire tag", dir, filepath.Join(m.Layout.Trash(), name)); err != nil {
+	if err := m.files().renameNoReplace("retire tag", dir, filepath.Join(m.Layout.Trash(), name)); err != nil {
 		return err
 	}
-	return errors.Join(m.Step.remove("remove manifest", m.Layout.Manifest(name)),
-		m.Step.remove("remove table", m.Layout.Table(name)))
+	return errors.Join(m.files().remove("remove manifest", m.Layout.Manifest(name)),
+		m.files().remove("remove table", m.Layout.Table(name)))
 }
 
 // PlanPrune gathers what the decision depends on, as of now, and decides. It changes nothing and needs no

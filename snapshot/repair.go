@@ -57,15 +57,16 @@ func (m *Manager) repair(ctx context.Context, t *tagging.Tag, manifest *tagging.
 	if err != nil {
 		return err
 	}
+	defer stage.close()
 	defer func() {
-		if err := m.Step.removeAll("remove stage", stage.dir); err != nil {
+		if err := m.files().removeAll("remove stage", stage.dir); err != nil {
 			r.LeftOver = append(r.LeftOver, err)
 		}
 	}()
 	if err := m.rebuild(ctx, stage, manifest, revision); err != nil {
 		return fmt.Errorf("rebuild it from revision %s: %w", manifest.Revision, err)
 	}
-	if err := m.Step.syncFS("sync stage", stage.dir); err != nil {
+	if err := m.files().syncFS("sync stage", stage.dir); err != nil {
 		return err
 	}
 	return m.replaceTag(stage, revision, r)
@@ -131,20 +132,16 @@ func (m *Manager) refill(ctx context.Context, stage *stageDir, files FileMode, r
 		var nothing *previousTag
 		st := stager{step: m.Step, files: files, modTime: revision.Time, tree: tree,
 			unchanged: nothing.unchanged(entries), progress: m.Progress}
-		_, err = st.stage(ctx, stage.tree())
+		_, err = st.stage(ctx, stage)
 		return err
 	case source.Exporter:
-		var export source.Export
-		err := m.Step.do("export", stage.tree(), func() (err error) {
-			export, err = s.Export(ctx, revision, stage.tree(), source.ExportOptions{Room: room, Progress: m.Progress})
-			return err
-		})
+		export, err := m.export(ctx, s, stage, revision, room)
 		if err != nil {
 			return err
 		}
-		settler := newSettler(&stager{step: m.Step, files: files}, export.Entries, stage)
+		settler := newSettler(&stager{step: m.Step, files: files}, export.Entries)
 		defer settler.close()
-		_, err = settler.settle(ctx, stage.tree())
+		_, err = settler.settle(ctx, stage)
 		return err
 	}
 	return fmt.Errorf("the source %s can neither list nor export a revision", m.Source.Kind())

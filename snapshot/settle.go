@@ -13,14 +13,8 @@ import (
 // fillFromExport has the source write the tree of a revision, and makes it one that can be published.
 func (m *Manager) fillFromExport(ctx context.Context, exporter source.Exporter, stage *stageDir, revision source.Revision) (
 	[]tagging.ManifestEntry, source.Revision, error) {
-	var export source.Export
-	err := m.Step.do("export", stage.tree(), func() (err error) {
-		export, err = exporter.Export(ctx, revision, stage.tree(), source.ExportOptions{
-			Room:     func(entries []source.Entry) error { return m.checkSpace(entries, nil) },
-			Progress: m.Progress,
-		})
-		return err
-	})
+	export, err := m.export(ctx, exporter, stage, revision,
+		func(entries []source.Entry) error { return m.checkSpace(entries, nil) })
 	if err != nil {
 		return nil, revision, err
 	}
@@ -29,10 +23,26 @@ func (m *Manager) fillFromExport(ctx context.Context, exporter source.Exporter, 
 	}
 	previous := m.openNewest(func(tagging.Header) bool { return true })
 	defer previous.close()
-	s := newSettler(&stager{step: m.Step, files: m.Files, previous: previous}, export.Entries, stage)
+	s := newSettler(&stager{step: m.Step, files: m.Files, previous: previous}, export.Entries)
 	defer s.close()
-	entries, err := s.settle(ctx, stage.tree())
+	entries, err := s.settle(ctx, stage)
 	return entries, export.Revision, err
+}
+
+// export has the source write the tree of a revision to the stage.
+func (m *Manager) export(ctx context.Context, exporter source.Exporter, stage *stageDir, revision source.Revision,
+	room func([]source.Entry) error) (export source.Export, err error) {
+	err = m.Step.do("export", stage.tree(), func() error {
+		if err := stage.proveInPlace(); err != nil {
+			return err
+		}
+		export, err = exporter.Export(ctx, revision, stage.tree(), source.ExportOptions{Room: room, Progress: m.Progress})
+		if err != nil {
+			return err
+		}
+		return stage.proveInPlace()
+	})
+	return export, err
 }
 
 // settler makes an exported tree one that can be published: it gives files and directories their modes, and takes
@@ -40,26 +50,24 @@ func (m *Manager) fillFromExport(ctx context.Context, exporter source.Exporter, 
 type settler struct {
 	*writer
 	export []source.ExportedEntry
-	spare  string // a directory on the same file system, in which a file is prepared
 
-	spareDir int
+	spareDir int // the stage, in which a file is prepared
 }
 
-func newSettler(s *stager, export []source.ExportedEntry, stage *stageDir) *settler {
+func newSettler(s *stager, export []source.ExportedEntry) *settler {
 	s.unchanged = s.previous.unchangedExport(export)
-	return &settler{writer: s.newWriter(), export: export, spare: stage.dir}
+	return &settler{writer: s.newWriter(), export: export}
 }
 
 // spareName is the name of a file that is being prepared.
 const spareName = "file"
 
-func (s *settler) settle(ctx context.Context, root string) ([]tagging.ManifestEntry, error) {
-	fd, err := openDir(s.spare)
+func (s *settler) settle(ctx context.Context, stage *stageDir) ([]tagging.ManifestEntry, error) {
+	top, err := stage.openTree()
 	if err != nil {
 		return nil, err
 	}
-	defer unix.Close(fd)
-	s.spareDir = fd
+	defer top.Close()
 	entries := make([]source.Entry, len(s.export))
 	settled := make([]tagging.ManifestEntry, len(s.export))
 	for i, e := range s.export {
@@ -69,20 +77,12 @@ func (s *settler) settle(ctx context.Context, root string) ([]tagging.ManifestEn
 			settled[i].Size = 0
 		}
 	}
-	top, err := openDir(root)
-	if err != nil {
-		return nil, err
-	}
-	defer unix.Close(top)
-	return settled, s.step.do("settle tree", root, func() error { return s.settleDir(ctx, top, newDirectories(entries)) })
-}
-
-func openDir(dir string) (int, error) {
-	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return -1, fmt.Errorf("open %q: %w", dir, err)
-	}
-	return fd, nil
+	return settled, s.step.do("settle tree", stage.tree(), func() error {
+		return source.WithDirectory(stage.root, func(spare int) error {
+			s.spareDir = spare
+			return s.settleDir(ctx, int(top.Fd()), newDirectories(entries))
+		})
+	})
 }
 
 // settleDir settles a directory, whose descriptor is fd, and all that is below it.

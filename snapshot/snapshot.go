@@ -244,8 +244,9 @@ func (m *Manager) make(ctx context.Context, revision source.Revision, r *Result)
 	if err != nil {
 		return err
 	}
+	defer stage.close()
 	defer func() {
-		if cleanErr := m.Step.removeAll("remove stage", stage.dir); cleanErr != nil {
+		if cleanErr := m.files().removeAll("remove stage", stage.dir); cleanErr != nil {
 			r.LeftOver = append(r.LeftOver, cleanErr)
 		}
 	}()
@@ -273,7 +274,7 @@ func (m *Manager) fill(ctx context.Context, stage *stageDir, revision source.Rev
 	[]tagging.ManifestEntry, source.Revision, error) {
 	switch s := m.Source.(type) {
 	case source.Store:
-		entries, err := m.fillFromStore(ctx, s, stage.tree(), revision)
+		entries, err := m.fillFromStore(ctx, s, stage, revision)
 		return entries, revision, err
 	case source.Exporter:
 		return m.fillFromExport(ctx, s, stage, revision)
@@ -281,7 +282,7 @@ func (m *Manager) fill(ctx context.Context, stage *stageDir, revision source.Rev
 	return nil, revision, fmt.Errorf("the source %s can neither list nor export a revision", m.Source.Kind())
 }
 
-func (m *Manager) fillFromStore(ctx context.Context, store source.Store, dir string, revision source.Revision) (
+func (m *Manager) fillFromStore(ctx context.Context, store source.Store, stage *stageDir, revision source.Revision) (
 	[]tagging.ManifestEntry, error) {
 	tree, err := store.Tree(ctx, revision)
 	if err != nil {
@@ -298,7 +299,7 @@ func (m *Manager) fillFromStore(ctx context.Context, store source.Store, dir str
 	}
 	s := stager{step: m.Step, files: m.Files, modTime: revision.Time, tree: tree, previous: previous,
 		unchanged: unchanged, progress: m.Progress}
-	return s.stage(ctx, dir)
+	return s.stage(ctx, stage)
 }
 
 // checkTree passes on what cannot be published as upstream means it, and refuses a tree without files.
@@ -320,17 +321,17 @@ func (m *Manager) Prepare() error {
 	l := m.Layout
 	if _, err := os.Stat(l.Tags()); errors.Is(err, os.ErrNotExist) {
 		// One that is there keeps its owner and mode: they are the administrator's choice.
-		if err := m.Step.publicDir("make directory", l.Tags()); err != nil {
+		if err := m.files().publicDir("make directory", l.Tags()); err != nil {
 			return err
 		}
 	}
 	for _, dir := range []string{l.Work(), filepath.Dir(l.Manifest("x")), filepath.Dir(l.Table("x"))} {
-		if err := m.Step.publicDir("make directory", dir); err != nil {
+		if err := m.files().publicDir("make directory", dir); err != nil {
 			return err
 		}
 	}
 	for _, dir := range []string{l.Stage(), l.Trash(), l.Discarded()} {
-		if err := m.Step.privateDir("make directory", dir); err != nil {
+		if err := m.files().privateDir("make directory", dir); err != nil {
 			return err
 		}
 	}

@@ -45,13 +45,14 @@ type stager struct {
 	done      atomic.Int64
 }
 
-// stage fills the directory at root with the tree and returns what it wrote, in the tree's order.
-func (s *stager) stage(ctx context.Context, root string) ([]tagging.ManifestEntry, error) {
-	fd, err := openDir(root)
+// stage fills the stage with the tree and returns what it wrote, in the tree's order.
+func (s *stager) stage(ctx context.Context, to *stageDir) ([]tagging.ManifestEntry, error) {
+	root, err := to.openTree()
 	if err != nil {
 		return nil, err
 	}
-	defer unix.Close(fd)
+	defer root.Close()
+	fd := int(root.Fd())
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	entries := s.tree.Entries()

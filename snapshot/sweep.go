@@ -3,6 +3,7 @@ package snapshot
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -45,16 +46,23 @@ func debrisPlaces(l tagging.Layout) []debrisPlace {
 
 // sweepDir removes the entries of dir that are debris.
 func (m *Manager) sweepDir(dir string, debris func(name string) bool) []error {
-	entries, err := os.ReadDir(dir)
+	root, err := m.files().open(dir)
 	if err != nil {
 		return []error{fmt.Errorf("sweep: %w", err)}
+	}
+	defer root.Close()
+	entries, err := fs.ReadDir(root.FS(), ".")
+	if err != nil {
+		return []error{fmt.Errorf("sweep %q: %w", dir, err)}
 	}
 	var failed []error
 	for _, e := range entries {
 		if !debris(e.Name()) {
 			continue
 		}
-		if err := m.Step.removeAll("sweep", filepath.Join(dir, e.Name())); err != nil {
+		path := filepath.Join(dir, e.Name())
+		// In the directory that was listed: another one of that name may hold anything.
+		if err := m.Step.do("sweep", path, func() error { return root.RemoveAll(e.Name()) }); err != nil {
 			failed = append(failed, err)
 		}
 	}

@@ -307,7 +307,7 @@ func TestATagThatIsReplacedMeanwhileIsVerifiedAgain(t *testing.T) {
 	var read atomic.Int64
 	reports, err := Verify(t.Context(), f.Layout, VerifyOptions{Tags: []string{tag}, Progress: func(int, int) {
 		if read.Add(1) == 1 {
-			if err := f.Step.exchange("exchange", f.Layout.Dir("fresh"), f.Layout.Dir(tag)); err != nil {
+			if err := f.files().exchange("exchange", f.Layout.Dir("fresh"), f.Layout.Dir(tag)); err != nil {
 				t.Error(err)
 			}
 			if err := os.RemoveAll(f.Layout.Dir("fresh")); err != nil {

@@ -21,6 +21,7 @@ type app struct {
 	getenv         func(string) string
 	now            func() time.Time
 	step           func(label string) error // asked before each operation that changes something; nil but in tests
+	drop           func() error             // gives up what a daemon does not need; nil in tests that share their process
 
 	link string       // the link that the program was called through, if its name said what to do
 	log  *slog.Logger // made from the command line, before any command runs

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/etch/etchtag/snapshot/source"
 	"github.com/etch/etchtag/tagging"
 	"github.com/etch/etchtag/tagging/inventory"
 	"github.com/etch/etchtag/tagstate"
@@ -251,14 +252,19 @@ func (s *site) makeServersDir(c *cli.Context, dir string, mode os.FileMode) erro
 	} else if err != nil {
 		return err
 	}
-	if err := os.Chmod(dir, mode); err != nil { // the umask has no say
+	made, err := source.OpenBeneath(filepath.Dir(dir), filepath.Base(dir)) // never what a link of that name leads to
+	if err != nil {
+		return err
+	}
+	defer made.Close()
+	if err := made.Chmod(".", mode); err != nil { // the umask has no say
 		return err
 	}
 	u, err := user.Lookup(s.config.ServerUser)
 	if err == nil {
 		uid, _ := strconv.Atoi(u.Uid)
 		gid, _ := strconv.Atoi(u.Gid)
-		err = os.Chown(dir, uid, gid)
+		err = made.Chown(".", uid, gid)
 	}
 	if err != nil {
 		s.app.log.Warn(fmt.Sprintf("%s must belong to the etch server's user %q, but could not be given to it: %v",

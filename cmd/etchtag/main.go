@@ -8,6 +8,6 @@ import (
 )
 
 func main() {
-	a := app{stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, now: time.Now}
+	a := app{stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, now: time.Now, drop: dropPrivileges}
 	os.Exit(a.run(os.Args))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -170,12 +171,37 @@ func (s *site) writeMarks(ctx context.Context, file string, names []string, stat
 
 // edit changes one of the base's small files.
 func (s *site) edit(ctx context.Context, file string, change func([]byte) ([]byte, error)) error {
+	if err := s.refuseUpstreamsLink(file); err != nil {
+		return err
+	}
 	m := s.bareManager()
 	if err := m.Prepare(); err != nil {
 		return err
 	}
 	e := tagstate.Editor{Path: file, Lock: s.layout.TagstateLock(), Wait: editWait, Step: s.app.step}
 	return e.Edit(ctx, change)
+}
+
+// refuseUpstreamsLink refuses to edit what a link leads to whose end, or which itself, is upstream's to choose: it could
+// be any file of this machine. A link that the administrator has made is followed.
+func (s *site) refuseUpstreamsLink(file string) error {
+	target, err := os.Readlink(file)
+	if err != nil {
+		return nil // no link
+	}
+	if !filepath.IsAbs(target) {
+		target = filepath.Join(filepath.Dir(file), target)
+	}
+	inside := func(trunk, path string) bool {
+		rel, err := filepath.Rel(trunk, path)
+		return err == nil && filepath.IsLocal(rel)
+	}
+	trunk, trunkErr := filepath.EvalSymlinks(s.layout.Trunk())
+	dir, dirErr := filepath.EvalSymlinks(filepath.Dir(target))
+	if inside(s.layout.Trunk(), target) || trunkErr == nil && dirErr == nil && inside(trunk, dir) || s.baseIsWorkingCopy() {
+		return fmt.Errorf("%s is a link to %s, and so upstream decides which file is edited: put a file in its place", file, target)
+	}
+	return nil
 }
 
 // reportMark says what follows from a mark: who shares it, who escapes it, and what the rings get now.

@@ -49,6 +49,11 @@ func (a *app) runDaemon(c *cli.Context) error {
 		return err
 	}
 	s.site.Store(first)
+	if a.drop != nil {
+		if err := a.drop(); err != nil {
+			a.log.Warn(fmt.Sprintf("the daemon keeps privileges that it does not need: %v", err))
+		}
+	}
 	abort := make(chan struct{})
 	scheduler, err := schedule.New(s.plan(), schedule.Options{Clock: a.now, Report: s.report, Abort: abort,
 		Stepped: func(by time.Duration) {

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -27,8 +28,10 @@ func (s *site) accessFindings() []finding {
 		info, err := os.Stat(path)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-		case err != nil:
+		case err != nil && len(out) == 0: // of many, one says it
 			out = append(out, cannotTell(what, err))
+		case err != nil:
+		case !info.Mode().IsRegular() && !info.IsDir(): // nothing stands in it
 		case info.Mode()&allWrite != 0:
 			all.add(path)
 		case info.Mode()&groupWrites != 0:
@@ -58,7 +61,9 @@ func (s *site) accessFindings() []finding {
 	return out
 }
 
-// decisiveFiles are the files and directories below the base, each once, whose writers decide what clients get.
+// decisiveFiles are the files and directories, each once, whose writers decide what clients get: the base and all that
+// stands directly in it, what the configuration names elsewhere, the tags and our own records. A path's end may be a
+// link: what counts is who can write what it leads to.
 func (s *site) decisiveFiles() []string {
 	l := s.layout
 	files := []string{l.Base, s.configFile, filepath.Join(l.Base, "nodetagger"), l.Pins(), l.Kept(), l.Killswitch(),
@@ -66,7 +71,52 @@ func (s *site) decisiveFiles() []string {
 	for _, path := range s.config.Tagstate {
 		files = append(files, s.path(path))
 	}
+	files = append(files, s.configuredFiles()...)
+	for _, name := range []string{".git", ".svn", "CVS"} {
+		files = append(files, filepath.Join(l.Trunk(), name))
+	}
+	for _, dir := range []string{l.Base, l.Tags(), l.Work(), filepath.Dir(l.Manifest("x")), filepath.Dir(l.Table("x"))} {
+		files = append(files, pathsIn(dir)...)
+	}
+	seen := map[string]bool{
+		filepath.Join(l.Base, "orig"): true, // the etch server's user writes there, and nobody reads
+		l.SnapshotLock():              true, // those are another matter
+		l.TagstateLock():              true,
+	}
+	return slices.DeleteFunc(files, func(path string) bool {
+		again := seen[path]
+		seen[path] = true
+		return again
+	})
+}
+
+// configuredFiles are the files and programs that the configuration names by a path.
+func (s *site) configuredFiles() (files []string) {
+	if check := s.config.Tags.Check; len(check) > 0 && filepath.IsAbs(check[0]) { // others stand in the tree
+		files = append(files, check[0])
+	}
+	for _, i := range s.config.Inventory {
+		switch i.Kind {
+		case "command":
+			if strings.Contains(i.Command[0], "/") {
+				files = append(files, s.program(i.Command)[0])
+			}
+		case "file":
+			files = append(files, s.path(i.Path))
+		case "nventory":
+			files = append(files, nventoryFiles(s.app.getenv("HOME"))...)
+		}
+	}
 	return files
+}
+
+// pathsIn are the paths of what stands directly in a directory: none if it cannot be read, which others report.
+func pathsIn(dir string) (paths []string) {
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		paths = append(paths, filepath.Join(dir, e.Name()))
+	}
+	return paths
 }
 
 // writable gathers paths.

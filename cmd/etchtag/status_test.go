@@ -283,6 +283,35 @@ var statusTests = []struct {
 	}, level: levelProblem, what: "access", says: "can write tags,"},
 	{name: "a group can write tagstate", spoil: func(b *statusBase) { b.write("tagstate", ""); b.chmod("tagstate", 0o664) },
 		level: levelNote, what: "access", says: "the group of tagstate", do: "chmod g-w"},
+	{name: "everybody can write the server's own configuration", spoil: func(b *statusBase) {
+		b.write("etchserver.conf", "")
+		b.chmod("etchserver.conf", 0o646)
+	}, level: levelProblem, what: "access", says: "can write etchserver.conf,"},
+	{name: "everybody can write a tag", spoil: func(b *statusBase) { b.chmod("tags/etchautotag-20261122-0900", 0o777) },
+		level: levelProblem, what: "access", says: "can write tags/etchautotag-20261122-0900,"},
+	{name: "everybody can write a manifest", spoil: func(b *statusBase) { b.chmod("tags/.etchtag/manifests/etchautotag-20261122-0900", 0o666) },
+		level: levelProblem, what: "access", says: "can write tags/.etchtag/manifests/etchautotag-20261122-0900,"},
+	{name: "everybody can write where manifests stand", spoil: func(b *statusBase) { b.chmod("tags/.etchtag/manifests", 0o777) },
+		level: levelProblem, what: "access", says: "can write tags/.etchtag/manifests,"},
+	{name: "everybody can write an inventory elsewhere", spoil: func(b *statusBase) {
+		hosts := filepath.Join(b.t.TempDir(), "hosts.yml")
+		b.must(os.WriteFile(hosts, nil, 0o600), os.Chmod(hosts, 0o666))
+		b.write("etchtag.yml", "inventory: [{kind: file, path: "+hosts+"}]\n")
+	}, level: levelProblem, what: "access", says: "hosts.yml,"},
+	{name: "everybody can write a program that is asked", spoil: func(b *statusBase) {
+		program := filepath.Join(b.t.TempDir(), "groups")
+		b.must(os.WriteFile(program, []byte("#!/bin/sh\n"), 0o700), os.Chmod(program, 0o757))
+		b.write("etchtag.yml", "inventory: [{kind: command, command: ["+program+"]}]\n")
+	}, level: levelProblem, what: "access", says: "groups,"},
+	{name: "everybody can write the check", spoil: func(b *statusBase) {
+		check := filepath.Join(b.t.TempDir(), "check")
+		b.must(os.WriteFile(check, []byte("#!/bin/sh\n"), 0o700), os.Chmod(check, 0o757))
+		b.write("etchtag.yml", "tags: {check: ["+check+"]}\n")
+	}, level: levelProblem, what: "access", says: "check,"},
+	{name: "everybody can write where the originals go", spoil: func(b *statusBase) {
+		b.must(os.MkdirAll(b.path("orig"), 0o755))
+		b.chmod("orig", 0o777)
+	}, level: levelOK, what: "tags"},
 	{name: "others can open the lock", spoil: func(b *statusBase) { b.chmod("tags/.etchtag/snapshot.lock", 0o644) },
 		level: levelWarning, what: "access", says: "hold it for ever", do: "chmod 600"},
 }

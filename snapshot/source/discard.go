@@ -3,6 +3,7 @@ package source
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -36,10 +37,12 @@ func ParseDiscard(name string) (time.Time, bool) {
 // Whoever sets something aside there calls it first. It makes base if it is not there. What else stands in it is
 // left alone. step may be nil.
 func MakeRoom(base string, step func(label string) error) (gone []string, err error) {
-	if err := os.MkdirAll(base, discardMode); err != nil {
-		return nil, fmt.Errorf("making the directory of local edits: %w", err)
+	root, err := openDiscards(base)
+	if err != nil {
+		return nil, err
 	}
-	entries, err := os.ReadDir(base)
+	defer root.Close()
+	entries, err := fs.ReadDir(root.FS(), ".")
 	if err != nil {
 		return nil, fmt.Errorf("listing the directory of local edits: %w", err)
 	}
@@ -53,7 +56,7 @@ func MakeRoom(base string, step func(label string) error) (gone []string, err er
 		if err := takeStep(step, "remove discard directory"); err != nil {
 			return gone, err
 		}
-		if err := os.RemoveAll(filepath.Join(base, name)); err != nil {
+		if err := root.RemoveAll(name); err != nil {
 			return gone, fmt.Errorf("removing old local edits: %w", err)
 		}
 		gone = append(gone, name)
@@ -136,25 +139,40 @@ func (d *discarder) begin() error {
 	if err := takeStep(d.step, "make discard directory"); err != nil {
 		return err
 	}
-	name := filepath.Join(d.base, DiscardName(d.now()))
-	dir := name
+	base, err := openDiscards(d.base)
+	if err != nil {
+		return err
+	}
+	defer base.Close()
+	name, root, err := makeDiscard(base, DiscardName(d.now()))
+	if err != nil {
+		return fmt.Errorf("making a directory for local edits: %w", err)
+	}
+	d.dir, d.root = filepath.Join(d.base, name), root
+	d.to = &dirs{root: int(root.Fd()), mode: discardMode, step: d.step}
+	return nil
+}
+
+// makeDiscard makes a directory of the name given, with a number if that is taken, and opens it.
+func makeDiscard(base *os.Root, stamp string) (name string, dir *os.File, err error) {
+	name = stamp
 	for n := 1; ; n++ {
-		err := os.Mkdir(dir, discardMode)
+		err := base.Mkdir(name, discardMode)
 		if err == nil {
 			break
 		}
 		if !errors.Is(err, os.ErrExist) {
-			return fmt.Errorf("making a directory for local edits: %w", err)
+			return "", nil, err
 		}
-		dir = fmt.Sprintf("%s-%d", name, n)
+		name = fmt.Sprintf("%s-%d", stamp, n)
 	}
-	root, err := os.Open(dir)
+	root, err := openChild(base, name)
 	if err != nil {
-		return fmt.Errorf("making a directory for local edits: %w", err)
+		return "", nil, err
 	}
-	d.dir, d.root = dir, root
-	d.to = &dirs{root: int(root.Fd()), mode: discardMode, step: d.step}
-	return nil
+	defer root.Close()
+	dir, err = root.Open(".")
+	return name, dir, err
 }
 
 // close closes the directories that are open.

@@ -274,7 +274,7 @@ func (r *svnRun) advance(ctx context.Context, f *svnFound, up *svnUpstream) erro
 	}
 	for _, dir := range f.externals {
 		if v := f.versions[dir]; v.switched || v.partial { // svn fetches it anew
-			err := labelled(r.o.Step, "remove external", func() error { return os.RemoveAll(filepath.Join(r.root, dir)) })
+			err := labelled(r.o.Step, "remove external", func() error { return removeBeneath(r.root, dir) })
 			if err != nil {
 				return err
 			}

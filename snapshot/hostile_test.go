@@ -1,0 +1,289 @@
+package snapshot
+
+import (
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/etch/etchtag/snapshot/source"
+	"github.com/etch/etchtag/tagging"
+	"golang.org/x/sys/unix"
+)
+
+// victim is a tree that somebody who can write to the tags' directory tries to have changed by us. It is made to look
+// like the tags' directory, so that whatever leads there by a link finds what it wants to find.
+type victim struct {
+	dir    string
+	before map[string]string
+}
+
+func newVictim(t *testing.T, f *fixture) *victim {
+	t.Helper()
+	v := &victim{dir: t.TempDir()}
+	write := func(name, content string) {
+		path := filepath.Join(v.dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o710); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(content), 0o640); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(".etchtag/.precious", "hidden")
+	write(".etchtag/last-update", "precious")
+	write("trunk/precious", "precious")
+	for _, dir := range []string{"stage", "trash", "manifests", "tables", "discarded"} {
+		write(".etchtag/"+dir+"/precious/file", "precious")
+		write(".etchtag/"+dir+"/passwd", "precious")
+		for n := range source.MaxDiscards + 2 {
+			write(fmt.Sprintf(".etchtag/%s/20260101-0000%02d/file", dir, n), "precious")
+		}
+	}
+	for _, hour := range []time.Time{f.now, f.now.Add(-100 * time.Hour)} {
+		name := tagging.Name(f.Cadence.Floor(hour))
+		write(name+"/file", "precious")
+		write(".etchtag/manifests/"+name, "precious")
+		write(".etchtag/tables/"+name, "precious")
+	}
+	v.before = v.record(t)
+	return v
+}
+
+// record describes all that could be changed, times of change included.
+func (v *victim) record(t *testing.T) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	err := filepath.WalkDir(v.dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		var st unix.Stat_t
+		if err := unix.Lstat(path, &st); err != nil {
+			return err
+		}
+		found[path] = fmt.Sprintf("mode %o links %d size %d changed %v", st.Mode, st.Nlink, st.Size, st.Ctim)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+func (v *victim) check(t *testing.T, where string) {
+	t.Helper()
+	after := v.record(t)
+	if maps.Equal(v.before, after) {
+		return
+	}
+	for path, was := range v.before {
+		if after[path] != was {
+			t.Errorf("%s: %s was %q and is %q", where, path, was, after[path])
+		}
+	}
+	for path := range after {
+		if v.before[path] == "" {
+			t.Errorf("%s: %s was made", where, path)
+		}
+	}
+}
+
+// swapFor puts a link to target in the place of the directory at path.
+func swapFor(path, target string) error {
+	if err := os.Rename(path, path+"-away"); err != nil {
+		return err
+	}
+	return os.Symlink(target, path)
+}
+
+// hostileWork is a kind of run that is led astray.
+type hostileWork struct {
+	name string
+	must string // an operation without which the run would prove little
+	make func(t *testing.T) *fixture
+	run  func(f *fixture)
+}
+
+// rebase makes the fixture one of a copy of the base that is at template.
+func (f *fixture) rebase(template string) {
+	f.t.Helper()
+	f.Layout.Base = f.t.TempDir()
+	if err := os.CopyFS(f.Layout.Base, os.DirFS(template)); err != nil {
+		f.t.Fatal(err)
+	}
+	if p, ok := f.Source.(*plain); ok {
+		p.dir = f.Layout.Trunk()
+	}
+}
+
+func hostileWorks() []hostileWork {
+	// prepared is a base with an old tag, which the next run prunes, and debris.
+	prepared := func(f *fixture) *fixture {
+		now := f.now
+		f.Keep = Keep{Within: 24 * time.Hour}
+		f.Table = func(w io.Writer, _ string) (string, error) { _, err := io.WriteString(w, "table\n"); return "", err }
+		f.source.revisions["r1"] = map[string]string{"defaults.yml": "a: 1\n", "source/run*": "#!/bin/sh\n", "source/link@": "run"}
+		f.now = now.Add(-100 * time.Hour)
+		f.take(TakeOptions{NoPrune: true})
+		for n := range 4 { // newer ones of other trees
+			f.commit(fmt.Sprint("s", n), map[string]string{"defaults.yml": fmt.Sprintf("n: %d\n", n)})
+			f.now = now.Add(time.Duration(n-5) * time.Hour)
+			f.take(TakeOptions{NoPrune: true})
+		}
+		f.now = now
+		f.commit("last", map[string]string{"defaults.yml": "last\n"})
+		for _, dir := range []string{f.Layout.Stage(), f.Layout.Trash()} {
+			if err := os.MkdirAll(filepath.Join(dir, "dead", "run"), 0o700); err != nil {
+				f.t.Fatal(err)
+			}
+		}
+		return f
+	}
+	take := func(f *fixture) { f.Take(f.t.Context(), TakeOptions{}) }
+	return []hostileWork{
+		{"take", "retire tag", func(t *testing.T) *fixture { return prepared(newFixture(t)) }, take},
+		{"export", "retire tag", func(t *testing.T) *fixture { return prepared(newPlainFixture(t, Auto)) }, take},
+		{"prune", "retire tag", func(t *testing.T) *fixture { return prepared(newFixture(t)) },
+			func(f *fixture) { f.Prune(f.t.Context(), 0) }},
+		{"repair", "exchange tags", func(t *testing.T) *fixture {
+			f := prepared(newFixture(t))
+			f.edit(tagging.Name(f.now.Truncate(time.Hour).Add(-2*time.Hour)), "defaults.yml", "edited\n")
+			return f
+		}, func(f *fixture) { f.Repair(f.t.Context(), VerifyOptions{}) }},
+		{"adopt tag", "publish manifest", func(t *testing.T) *fixture {
+			f := prepared(newFixture(t))
+			if err := os.Remove(f.Layout.Manifest(tagging.Name(f.now.Truncate(time.Hour).Add(-2 * time.Hour)))); err != nil {
+				t.Fatal(err)
+			}
+			return f
+		}, func(f *fixture) { f.Adopt(f.t.Context(), VerifyOptions{}) }},
+		{"adopt working copy", "exchange working copies", func(t *testing.T) *fixture {
+			f := prepared(newPlainFixture(t, Auto))
+			f.Source = &plain{m: f.source, dir: f.Layout.Trunk(), foreign: "it is another one's"}
+			if err := os.WriteFile(filepath.Join(f.Layout.Trunk(), "old"), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			return f
+		}, func(f *fixture) { f.Update(f.t.Context(), 0) }},
+	}
+}
+
+// TestLinksAmongTheTagsLeadNowhere swaps each directory of ours for a link, right before each operation that a run makes
+// in turn, and makes sure that nothing is changed where the link leads to.
+func TestLinksAmongTheTagsLeadNowhere(t *testing.T) {
+	for _, work := range hostileWorks() {
+		t.Run(work.name, func(t *testing.T) {
+			var labels []string
+			f := work.make(t)
+			template := f.Layout.Base
+			f.rebase(template)
+			f.Step = oneByOne(func(label string) error { labels = append(labels, label); return nil })
+			work.run(f)
+			if !slices.Contains(labels, work.must) {
+				t.Fatalf("the run makes no operation %q, only %q", work.must, labels)
+			}
+			places := []string{"tags/.etchtag", "tags/.etchtag/stage", "tags/.etchtag/trash", "tags/.etchtag/manifests",
+				"tags/.etchtag/tables", "tags/.etchtag/discarded", "tags/" + tagging.Name(f.now.Add(-100*time.Hour).Truncate(time.Hour))}
+			for at, label := range labels {
+				if slices.Contains(labels[:at], label) && label != "sweep" {
+					continue // of all files one will do
+				}
+				for _, place := range places {
+					f.rebase(template)
+					f.lead(work.run, at, place, label)
+				}
+			}
+		})
+	}
+}
+
+// lead makes one run, and swaps the place before its operation number at.
+func (f *fixture) lead(run func(*fixture), at int, place, label string) {
+	f.t.Helper()
+	where := fmt.Sprintf("%s swapped before operation %d, %s", place, at, label)
+	v := newVictim(f.t, f)
+	n := 0
+	f.Step = oneByOne(func(string) error {
+		if n++; n != at+1 {
+			return nil
+		}
+		// A tag that is pruned may have gone by now.
+		if err := swapFor(filepath.Join(f.Layout.Base, place), filepath.Join(v.dir, strings.TrimPrefix(place, "tags"))); err != nil &&
+			!strings.Contains(place, "etchautotag-") {
+			f.t.Errorf("%s: %v", where, err)
+		}
+		return nil
+	})
+	run(f)
+	v.check(f.t, where)
+}
+
+func TestOurOwnDirectoriesMayBeNoLinks(t *testing.T) {
+	for _, name := range []string{"", "stage", "trash", "manifests", "tables", "discarded"} {
+		f := newFixture(t)
+		f.take(TakeOptions{})
+		v := newVictim(t, f)
+		path := filepath.Join(f.Layout.Work(), name)
+		if err := swapFor(path, filepath.Join(v.dir, ".etchtag", name)); err != nil {
+			t.Fatal(err)
+		}
+		f.now = f.now.Add(time.Hour)
+		_, err := f.Take(t.Context(), TakeOptions{})
+		if err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "remove it") {
+			t.Errorf("%s is a link: got %v, want an error that says so", path, err)
+		}
+		v.check(t, path)
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		if r := f.take(TakeOptions{}); !r.Created {
+			t.Errorf("%s: got %+v once the link is gone", path, r)
+		}
+	}
+}
+
+func TestALinkedLockIsNotFollowed(t *testing.T) {
+	f := newFixture(t)
+	f.take(TakeOptions{})
+	target := filepath.Join(t.TempDir(), "made")
+	if err := os.Remove(f.Layout.SnapshotLock()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(target, f.Layout.SnapshotLock()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Take(t.Context(), TakeOptions{}); err == nil {
+		t.Error("the lock was taken")
+	}
+	if _, err := os.Lstat(target); err == nil {
+		t.Error("a file was made where the link leads to")
+	}
+}
+
+func TestALinkedTagsDirectoryIsTheAdministrators(t *testing.T) {
+	f := newFixture(t)
+	elsewhere := t.TempDir()
+	if err := os.Symlink(elsewhere, f.Layout.Tags()); err != nil {
+		t.Fatal(err)
+	}
+	r := f.take(TakeOptions{})
+	f.verify(r.Name, "r1")
+	entries, err := os.ReadDir(elsewhere)
+	if names := entryNames(entries); err != nil || !slices.Contains(names, r.Name) {
+		t.Errorf("%s has %q, %v", elsewhere, names, err)
+	}
+}
+
+func entryNames(entries []fs.DirEntry) (names []string) {
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
