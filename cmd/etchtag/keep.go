@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/etch/etchtag/tagging"
 	"github.com/etch/etchtag/tagstate"
 	"github.com/urfave/cli/v2"
 )
@@ -68,33 +70,66 @@ func (a *app) keep(c *cli.Context) error {
 	return nil
 }
 
-// kept reads which tags somebody keeps: the reason by the tag's name.
-func (s *site) kept() (map[string]string, error) {
+// readKept reads which tags somebody keeps: the reason by the tag's name. A line that names no tag is a warning, since
+// someone means to keep something by it.
+func (s *site) readKept() (map[string]string, []tagstate.Warning, error) {
 	data, err := tagstate.Read(s.layout.Kept())
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	kept := map[string]string{}
+	var warnings []tagstate.Warning
 	for l := range tagstate.Lines(data) {
+		name := keptName(l)
+		if _, err := tagging.ParseName(name); err != nil {
+			warnings = append(warnings, tagstate.Warning{
+				Position: tagstate.Position{File: filepath.Base(s.layout.Kept()), Line: l.Number}, Message: err.Error()})
+			continue
+		}
 		reason := strings.TrimSpace(l.Value + " " + l.Rest)
-		kept[strings.TrimPrefix(l.Key, "tags/")] = orElse(reason, "no reason given")
+		kept[name] = orElse(reason, "no reason given")
 	}
-	return kept, nil
+	return kept, warnings, nil
 }
+
+// kept is readKept for whoever removes tags: what is kept is not known while a line names no tag.
+func (s *site) kept() (map[string]string, error) {
+	kept, warnings, err := s.readKept()
+	if err == nil && len(warnings) > 0 {
+		err = errors.New(warnings[0].String())
+	}
+	return kept, err
+}
+
+func keptName(l tagstate.Line) string { return strings.TrimPrefix(l.Key, "tags/") }
 
 // withoutKept removes the lines of some tags and leaves every other byte as it is.
 func withoutKept(data []byte, names []string) []byte {
+	removed := map[int]bool{}
+	for l := range tagstate.Lines(data) {
+		removed[l.Number] = slices.Contains(names, keptName(l))
+	}
 	var out []byte
-	for line := range bytes.SplitAfterSeq(data, []byte("\n")) {
-		removed := false
-		for l := range tagstate.Lines(line) {
-			removed = slices.Contains(names, strings.TrimPrefix(l.Key, "tags/"))
-		}
-		if !removed {
+	for number := 1; len(data) > 0; number++ {
+		line := data[:lineLength(data)]
+		if !removed[number] {
 			out = append(out, line...)
 		}
+		data = data[len(line):]
 	}
 	return out
+}
+
+// lineLength is how many bytes the first line has with its end, which is one of those that tagstate.Lines knows.
+func lineLength(data []byte) int {
+	switch end := bytes.IndexAny(data, "\r\n"); {
+	case end < 0:
+		return len(data)
+	case bytes.HasPrefix(data[end:], []byte("\r\n")):
+		return end + 2
+	default:
+		return end + 1
+	}
 }
 
 // withKept adds a line for each tag.

@@ -22,7 +22,7 @@ func FuzzKept(f *testing.F) {
 		if err := os.WriteFile(filepath.Join(s.layout.Base, "kept"), data, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		kept, err := s.kept()
+		kept, _, err := s.readKept()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -32,7 +32,7 @@ func FuzzKept(f *testing.F) {
 		kept := read(t, data)
 		var names []string
 		for name, reason := range kept {
-			if name == "" || reason == "" {
+			if _, err := tagging.ParseName(name); err != nil || reason == "" {
 				t.Fatalf("%q keeps %q for %q", data, name, reason)
 			}
 			names = append(names, name)

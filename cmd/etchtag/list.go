@@ -56,7 +56,7 @@ type tagRecord struct {
 
 // tagRecords describes all tags as of now, newest first.
 func (s *site) tagRecords(r *tagging.Resolver, now time.Time) ([]tagRecord, error) {
-	kept, err := s.kept()
+	kept, _, err := s.readKept()
 	if err != nil {
 		return nil, err
 	}

@@ -19,6 +19,19 @@ func markFindings(r *tagging.Resolver) []finding {
 	return append(lineFindings("tagstate", r.States.Warnings()), lineFindings("pins", r.Pins.Warnings)...)
 }
 
+// keptFindings reports lines that are to keep a tag and name none.
+func (s *site) keptFindings() []finding {
+	_, warnings, err := s.readKept()
+	if err != nil {
+		return []finding{cannotSee("kept", err)}
+	}
+	out := lineFindings("kept", warnings)
+	for i := range out {
+		out[i].Do += ", before which nothing is pruned"
+	}
+	return out
+}
+
 func lineFindings(what string, warnings []tagstate.Warning) []finding {
 	const most = 10
 	var out []finding

@@ -224,6 +224,11 @@ var statusTests = []struct {
 		level: levelProblem, what: "resolver", says: "tagstate", do: "no client is served"},
 	{name: "a line of pins names no host", spoil: func(b *statusBase) { b.write("pins", "-x trunk\n") },
 		level: levelWarning, what: "pins", says: "pins:1", do: "correct the line"},
+	{name: "a line of the kept tags names none", spoil: func(b *statusBase) {
+		b.write("kept", "etchautotag-20261122-0900 audit\netchautotag-2026112-0900 typo\n")
+	}, level: levelWarning, what: "kept", says: "kept:2", do: "before which nothing is pruned"},
+	{name: "the kept tags cannot be read", spoil: func(b *statusBase) { b.must(os.MkdirAll(b.path("kept"), 0o755)) },
+		level: levelWarning, what: "kept", says: "kept"},
 	{name: "all tags are bad", spoil: func(b *statusBase) {
 		var marks string
 		for hour := 3; hour <= 9; hour++ {

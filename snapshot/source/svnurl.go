@@ -34,6 +34,9 @@ func parseSVNURL(raw string) (*url.URL, error) {
 	if u.Scheme != "file" && (u.Hostname() == "" || strings.HasPrefix(u.Hostname(), "-")) {
 		return bad("names no host")
 	}
+	if u.Scheme == "file" && u.Path == "" {
+		return bad("names no directory")
+	}
 	if strings.HasPrefix(u.User.Username(), "-") {
 		return bad("names no user")
 	}
