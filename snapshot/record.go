@@ -1,7 +1,6 @@
 package snapshot
 
 import (
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +9,7 @@ import (
 	"time"
 
 	"github.com/etch/etchtag/tagging"
+	"github.com/google/renameio/v2"
 )
 
 // LastUpdate records the last attempt to update the working copy.
@@ -53,26 +53,7 @@ func (m *Manager) recordUpdate(u LastUpdate) error {
 	path := lastUpdatePath(m.Layout)
 	return m.Step.do("record update", path, func() error {
 		return m.files().in(path, func(dir *os.Root, name string) error {
-			return replaceFile(dir, name, append(data, '\n'))
+			return renameio.WriteFile(name, append(data, '\n'), 0o644, renameio.WithStaticPermissions(0o644), renameio.WithRoot(dir))
 		})
 	})
-}
-
-// replaceFile puts a file that everybody may read in the place of the one that there may be, in one durable step. The
-// temporary name begins with a dot, so that it is swept if we die.
-func replaceFile(dir *os.Root, name string, data []byte) (err error) {
-	temporary := "." + name + "-" + rand.Text()
-	f, err := dir.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
-	if err == nil {
-		err = dir.Rename(temporary, name)
-	}
-	if err != nil {
-		return errors.Join(err, dir.Remove(temporary))
-	}
-	return nil
 }

@@ -56,13 +56,18 @@ type fileTable struct {
 
 // replace makes the table and puts it in its place.
 func (t fileTable) replace() (fault *Fault, err error) {
+	var dir *os.Root
 	var f *renameio.PendingFile
 	err = t.do("create file table", func() (err error) {
-		// The directory is given, since otherwise others might be tried.
-		f, err = renameio.NewPendingFile(t.table, renameio.WithTempDir(filepath.Dir(t.table)),
-			renameio.WithStaticPermissions(0o600))
+		if dir, err = openOwnRoot(filepath.Dir(t.table)); err != nil {
+			return err
+		}
+		f, err = renameio.NewPendingFile(filepath.Base(t.table), renameio.WithRoot(dir), renameio.WithStaticPermissions(0o600))
 		return err
 	})
+	if dir != nil {
+		defer dir.Close()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +96,7 @@ func (t fileTable) replace() (fault *Fault, err error) {
 	if err := t.do("rename file table", f.CloseAtomicallyReplace); err != nil {
 		return nil, err
 	}
-	return fault, t.do("sync file table", func() error { return syncDir(filepath.Dir(t.table)) })
+	return fault, t.do("sync file table", func() error { return syncDir(dir) })
 }
 
 // settle waits for the tick of the clock in which the file was changed to be over, but not for long, and
@@ -113,7 +118,7 @@ func (t fileTable) settle(temporary *os.File) (now time.Time, err error) {
 // touch returns the present by the clock of file systems.
 func touch(temporary *os.File) (time.Time, error) {
 	present := []unix.Timespec{{Nsec: unix.UTIME_NOW}, {Nsec: unix.UTIME_NOW}}
-	if err := unix.UtimesNanoAt(unix.AT_FDCWD, temporary.Name(), present, 0); err != nil {
+	if err := unix.UtimesNanoAt(int(temporary.Fd()), "", present, unix.AT_EMPTY_PATH); err != nil {
 		return time.Time{}, &fs.PathError{Op: "touch", Path: temporary.Name(), Err: err}
 	}
 	info, err := temporary.Stat()
@@ -186,9 +191,36 @@ func share(f *os.File, info fs.FileInfo) error {
 	return f.Chmod(mode)
 }
 
+// openOwnRoot opens a directory that is ours, and so no symbolic link: others may be able to write to the one above it,
+// and put a link there that leads us elsewhere. On the way to that one links are the administrator's.
+func openOwnRoot(path string) (*os.Root, error) {
+	above, err := os.OpenRoot(filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	defer above.Close()
+	seen, err := above.Lstat(filepath.Base(path))
+	if err != nil {
+		return nil, err
+	}
+	root, err := above.OpenRoot(filepath.Base(path))
+	if err != nil {
+		return nil, err
+	}
+	opened, err := root.Stat(".")
+	if err == nil && !os.SameFile(seen, opened) {
+		err = &fs.PathError{Op: "open", Path: path, Err: errors.New("is a link, where a directory of ours belongs: remove it")}
+	}
+	if err != nil {
+		root.Close()
+		return nil, err
+	}
+	return root, nil
+}
+
 // syncDir makes the names in a directory survive a power cut.
-func syncDir(path string) error {
-	d, err := os.Open(path)
+func syncDir(dir *os.Root) error {
+	d, err := dir.Open(".")
 	if err != nil {
 		return err
 	}

@@ -431,3 +431,28 @@ func TestTablesOfAnotherKindAreNotUsed(t *testing.T) {
 		t.Errorf("got %+v", a)
 	}
 }
+
+func TestTheTablesDirectoryMayBeNoLink(t *testing.T) {
+	dir, elsewhere := t.TempDir(), t.TempDir()
+	path := hostsFile(t, dir)
+	work := filepath.Join(dir, "work")
+	for _, target := range []string{elsewhere, "."} {
+		if err := os.Symlink(target, work); err != nil {
+			t.Fatal(err)
+		}
+		before, err := os.ReadDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := RefreshFileTable(path, filepath.Join(work, "table"), nil); err == nil {
+			t.Errorf("a table is made through a link to %s", target)
+		}
+		after, err := os.ReadDir(dir)
+		if left, elsewhereErr := os.ReadDir(elsewhere); len(left) > 0 || len(after) != len(before) || errors.Join(err, elsewhereErr) != nil {
+			t.Errorf("through a link to %s: %v, %v, %v", target, left, after, err)
+		}
+		if err := os.Remove(work); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
