@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"io/fs"
@@ -286,4 +287,50 @@ func entryNames(entries []fs.DirEntry) (names []string) {
 		names = append(names, e.Name())
 	}
 	return names
+}
+
+// TestAnExportStaysInItsStage swaps our own directory for a link while the source is writing: what it writes by its path
+// goes on going to the stage.
+func TestAnExportStaysInItsStage(t *testing.T) {
+	f := newPlainFixture(t, Auto)
+	f.take(TakeOptions{})
+	f.now = f.now.Add(time.Hour)
+	f.commit("r2", map[string]string{"defaults.yml": "a: 2\n"})
+	elsewhere := t.TempDir()
+	f.Source = &swappingPlain{plain: f.Source.(*plain), swap: func() {
+		stages, err := filepath.Glob(filepath.Join(f.Layout.Stage(), "*"))
+		if err != nil || len(stages) != 1 {
+			t.Fatalf("the stages are %q, %v", stages, err)
+		}
+		like := filepath.Join(elsewhere, "stage", filepath.Base(stages[0]), "tree")
+		if err := os.MkdirAll(like, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := swapFor(f.Layout.Work(), elsewhere); err != nil {
+			t.Fatal(err)
+		}
+	}}
+	_, err := f.Take(t.Context(), TakeOptions{})
+	if err == nil {
+		t.Error("the run succeeded although its directory was swapped")
+	}
+	written, globErr := filepath.Glob(filepath.Join(elsewhere, "stage", "*", "tree", "*"))
+	if len(written) > 0 || globErr != nil {
+		t.Errorf("the export wrote %q", written)
+	}
+	away, globErr := filepath.Glob(filepath.Join(f.Layout.Work()+"-away", "stage", "*", "tree", "defaults.yml"))
+	if len(away) != 1 || globErr != nil {
+		t.Errorf("the stage has %q, %v", away, globErr)
+	}
+}
+
+// swappingPlain has its way swapped when it begins to write.
+type swappingPlain struct {
+	*plain
+	swap func()
+}
+
+func (p *swappingPlain) Export(ctx context.Context, r source.Revision, dir string, o source.ExportOptions) (source.Export, error) {
+	p.swap()
+	return p.plain.Export(ctx, r, dir, o)
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/etch/etchtag/tagging"
 	"golang.org/x/sys/unix"
@@ -60,8 +61,36 @@ func (s *stageDir) openTree() (*os.File, error) {
 	return s.root.OpenFile(treeName, os.O_RDONLY|unix.O_DIRECTORY, 0)
 }
 
-// proveInPlace fails unless the path of the staged tree leads to the tree that was made there. Programs and libraries
-// that know nothing but paths write to it.
+// atTree calls do with a path of the staged tree for those that know nothing but paths, such as other programs. It leads
+// through the open directory of the stage, so that it goes on leading there whatever becomes of the names above it. Where
+// there is no /proc, it is the plain path, and do fails if that leads elsewhere in the end.
+func (s *stageDir) atTree(do func(tree string) error) error {
+	dir, err := s.root.Open(".")
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	tree := fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), treeName)
+	if _, err := os.Lstat(tree); err != nil {
+		return errors.Join(do(s.tree()), s.proveInPlace())
+	}
+	if err := do(tree); err != nil {
+		return &stagedError{strings.ReplaceAll(err.Error(), tree, s.tree()), err}
+	}
+	return nil
+}
+
+// stagedError is an error with the plain path of the stage in its text.
+type stagedError struct {
+	text string
+	err  error
+}
+
+func (e *stagedError) Error() string { return e.text }
+
+func (e *stagedError) Unwrap() error { return e.err }
+
+// proveInPlace fails unless the path of the staged tree leads to the tree that was made there.
 func (s *stageDir) proveInPlace() error {
 	made, err := s.root.Lstat(treeName)
 	if err != nil {

@@ -33,14 +33,10 @@ func (m *Manager) fillFromExport(ctx context.Context, exporter source.Exporter, 
 func (m *Manager) export(ctx context.Context, exporter source.Exporter, stage *stageDir, revision source.Revision,
 	room func([]source.Entry) error) (export source.Export, err error) {
 	err = m.Step.do("export", stage.tree(), func() error {
-		if err := stage.proveInPlace(); err != nil {
+		return stage.atTree(func(tree string) error {
+			export, err = exporter.Export(ctx, revision, tree, source.ExportOptions{Room: room, Progress: m.Progress})
 			return err
-		}
-		export, err = exporter.Export(ctx, revision, stage.tree(), source.ExportOptions{Room: room, Progress: m.Progress})
-		if err != nil {
-			return err
-		}
-		return stage.proveInPlace()
+		})
 	})
 	return export, err
 }
