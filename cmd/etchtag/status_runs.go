@@ -19,13 +19,17 @@ const askWho = "is cron, the timer or etchtag run at work?"
 func (s *site) killswitchFinding(now time.Time) finding {
 	const what, do = "killswitch", "etchtag killswitch off lets the etch server serve again"
 	state, err := tagging.Killswitch{Path: s.layout.Killswitch()}.Status()
+	on := "on for " + age(now.Sub(state.Since))
+	if state.Since.After(now) { // the clock was set back, or is about to be
+		on = "on since " + state.Since.UTC().Format(time.RFC3339) + ", which is still to come"
+	}
 	switch {
 	case err != nil && !state.On:
 		return finding{levelProblem, what, err.Error(), "if it is there the etch server serves nobody"}
 	case err != nil:
-		return finding{levelProblem, what, fmt.Sprintf("on for %s: %v", age(now.Sub(state.Since)), err), do}
+		return finding{levelProblem, what, fmt.Sprintf("%s: %v", on, err), do}
 	case state.On:
-		return finding{levelProblem, what, fmt.Sprintf("on for %s: %q", age(now.Sub(state.Since)), state.Message), do}
+		return finding{levelProblem, what, fmt.Sprintf("%s: %q", on, state.Message), do}
 	}
 	return finding{levelOK, what, "off", ""}
 }

@@ -59,7 +59,7 @@ func ringFindings(r *tagging.Resolver, now time.Time) []finding {
 			}
 		case d.Tag() != d.Nominal && len(d.Steps) > 1:
 			first := d.Steps[0]
-			f.Level, f.Says = levelNote, fmt.Sprintf("gets %s rather than %s, of which %s", d.Tag(), first.Tag, first.Why)
+			f.Level, f.Says = levelNote, fmt.Sprintf("gets %s rather than %s: %s", d.Tag(), first.Tag, first.Why)
 		default:
 			f.Says = "gets " + d.Tag()
 		}

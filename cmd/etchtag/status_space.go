@@ -53,12 +53,15 @@ func (s *site) judgeSpace(c snapshot.Capacity, tags int) []finding {
 	case c.FreeBytes < c.TotalBytes/scarce:
 		f.Level, f.Do = levelWarning, makeRoom
 	}
-	out := []finding{f}
-	if c.TotalInodes > 0 && c.FreeInodes < c.TotalInodes/scarce {
-		out = append(out, finding{levelWarning, "inodes", fmt.Sprintf("%s of %s free", tagging.FormatCount(int64(c.FreeInodes)),
-			tagging.FormatCount(int64(c.TotalInodes))), makeRoom})
+	if c.TotalInodes == 0 { // the file system has as many as it needs
+		return []finding{f}
 	}
-	return out
+	inodes := fmt.Sprintf("%s of %s free", tagging.FormatCount(int64(c.FreeInodes)), tagging.FormatCount(int64(c.TotalInodes)))
+	if c.FreeInodes < c.TotalInodes/scarce {
+		return []finding{f, {levelWarning, "inodes", inodes, makeRoom}}
+	}
+	f.Says += "; inodes: " + inodes
+	return []finding{f}
 }
 
 // moreTags says how many more tags fit, as exactly as it matters.

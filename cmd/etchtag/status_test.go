@@ -136,7 +136,12 @@ var statusTests = []struct {
 		b.must(os.Chtimes(b.path("killswitch"), at, at))
 	}, level: levelProblem, what: "killswitch", says: `on for 1h30m: "ticket 4711"`, do: "etchtag killswitch off"},
 	{name: "the killswitch is a directory", spoil: func(b *statusBase) { b.must(os.Mkdir(b.path("killswitch"), 0o755)) },
-		level: levelProblem, what: "killswitch", says: "on for", do: "etchtag killswitch off"},
+		level: levelProblem, what: "killswitch", says: "on ", do: "etchtag killswitch off"},
+	{name: "the clock was set back since the killswitch is on", spoil: func(b *statusBase) {
+		b.write("killswitch", "")
+		at := statusNow.Add(2 * time.Hour)
+		b.must(os.Chtimes(b.path("killswitch"), at, at))
+	}, level: levelProblem, what: "killswitch", says: "on since 2026-11-22T", do: "etchtag killswitch off"},
 
 	{name: "never updated", spoil: func(b *statusBase) { b.remove("tags/.etchtag/last-update") },
 		level: levelWarning, what: "update", says: "never been updated", do: "etchtag update"},
@@ -244,7 +249,7 @@ var statusTests = []struct {
 	{name: "a ring is rolled back", spoil: func(b *statusBase) {
 		b.tag("etchautotag-20261122-0900", func(m *tagging.Manifest) { m.Entries[0].Size = 2 })
 		b.write("tagstate", "etchautotag-20261122-0900 bad\n")
-	}, level: levelNote, what: "ring dev", says: "gets etchautotag-20261122-0800 rather than etchautotag-20261122-0900, of which it is marked bad"},
+	}, level: levelNote, what: "ring dev", says: "gets etchautotag-20261122-0800 rather than etchautotag-20261122-0900: it is marked bad"},
 	{name: "a pin leads nowhere", spoil: func(b *statusBase) {
 		b.write("pins", "a.example.com tags/release-7\nb.example.com tags/release-7\nc.example.com trunk\n")
 	}, level: levelWarning, what: "pin", says: `pinned to "tags/release-7": a.example.com (pins:1), b.example.com (pins:2): there is no such directory`, do: "correct or remove"},
@@ -361,7 +366,7 @@ func TestTheRoomIsJudgedByWhatIsToCome(t *testing.T) {
 		level    level
 		says, do string
 	}{
-		{"plenty", snapshot.Capacity{Space: space(50*gib, 900), Known: true, Tags: 500, Bytes: gib}, 10, levelOK, "50 GiB of 100 GiB free, room for about 500 more tags, each 1.0 GiB", ""},
+		{"plenty", snapshot.Capacity{Space: space(50*gib, 900), Known: true, Tags: 500, Bytes: gib}, 10, levelOK, "50 GiB of 100 GiB free, room for about 500 more tags, each 1.0 GiB; inodes: 900 of 1,000 free", ""},
 		{"without a manifest", snapshot.Capacity{Space: space(50*gib, 900)}, 0, levelOK, "50 GiB of 100 GiB free", ""},
 		{"not for another", snapshot.Capacity{Space: space(50*gib, 900), Known: true, Bytes: gib}, 80, levelProblem, "room for about 0 more tags", "refused"},
 		{"for two", snapshot.Capacity{Space: space(50*gib, 900), Known: true, Tags: 2}, 80, levelWarning, "", "make room"},
