@@ -1,0 +1,122 @@
+package source
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// beneathTree makes directories, "file" and links, and returns the top.
+func beneathTree(t *testing.T) string {
+	t.Helper()
+	top := t.TempDir()
+	must := func(err error) {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(os.MkdirAll(filepath.Join(top, "base", "a", "b"), 0o755))
+	must(os.MkdirAll(filepath.Join(top, "outside", "b"), 0o755))
+	must(os.WriteFile(filepath.Join(top, "base", "file"), nil, 0o644))
+	must(os.Symlink("a", filepath.Join(top, "base", "inner")))
+	must(os.Symlink("../outside", filepath.Join(top, "base", "outer")))
+	must(os.Symlink("base", filepath.Join(top, "link")))
+	return top
+}
+
+func TestOnTheWayBeneathADirectoryIsNoLink(t *testing.T) {
+	top := beneathTree(t)
+	for _, c := range []struct {
+		dir, rel string
+		want     error // nil if it opens
+	}{
+		{"base", ".", nil},
+		{"base", "a", nil},
+		{"base", "a/b", nil},
+		{"link", "a/b", nil}, // the link above is the administrator's
+		{"base", "inner", ErrReplaced},
+		{"base", "inner/b", ErrReplaced},
+		{"base", "outer", ErrReplaced},
+		{"base", "outer/b", ErrReplaced},
+		{"base", "file", ErrReplaced},
+		{"base", "a/none", fs.ErrNotExist},
+		{"none", ".", fs.ErrNotExist},
+	} {
+		root, err := OpenBeneath(filepath.Join(top, c.dir), c.rel)
+		if !errors.Is(err, c.want) || (err == nil) != (c.want == nil) {
+			t.Errorf("%s below %s: %v, want %v", c.rel, c.dir, err, c.want)
+		}
+		if err == nil {
+			root.Close()
+		}
+	}
+}
+
+func TestWhatIsOpenBeneathStaysWhereItIs(t *testing.T) {
+	top := beneathTree(t)
+	root, err := OpenBeneath(filepath.Join(top, "base"), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	err = errors.Join(os.Rename(filepath.Join(top, "base", "a"), filepath.Join(top, "base", "away")),
+		os.Symlink("../outside", filepath.Join(top, "base", "a")), root.RemoveAll("b"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !exists(filepath.Join(top, "outside", "b")) || exists(filepath.Join(top, "base", "away", "b")) {
+		t.Error("the link was followed")
+	}
+}
+
+func TestRemovingBeneathFollowsNoLink(t *testing.T) {
+	top := beneathTree(t)
+	for _, rel := range []string{"outer/b", "inner/b"} {
+		if err := removeBeneath(filepath.Join(top, "base"), rel); !errors.Is(err, ErrReplaced) {
+			t.Errorf("%s: %v", rel, err)
+		}
+	}
+	if err := errors.Join(removeBeneath(filepath.Join(top, "base"), "a/b"), removeBeneath(filepath.Join(top, "base"), "outer")); err != nil {
+		t.Error(err)
+	}
+	if !exists(filepath.Join(top, "outside", "b")) || exists(filepath.Join(top, "base", "a", "b")) {
+		t.Error("something else was removed")
+	}
+}
+
+// TestDiscardsGoNowhereElse makes what edits are set aside in a link, and then the directory that it stands in.
+func TestDiscardsGoNowhereElse(t *testing.T) {
+	for _, link := range []string{"work", "work/discarded"} {
+		top := t.TempDir()
+		outside := filepath.Join(top, "outside")
+		for n := range MaxDiscards + 3 { // so many that room would have to be made
+			for _, dir := range []string{outside, filepath.Join(outside, "discarded")} {
+				if err := os.MkdirAll(filepath.Join(dir, fmt.Sprintf("20260101-0000%02d", n)), 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if err := errors.Join(os.MkdirAll(filepath.Dir(filepath.Join(top, link)), 0o755), os.Symlink(outside, filepath.Join(top, link))); err != nil {
+			t.Fatal(err)
+		}
+		base := filepath.Join(top, "work", "discarded")
+		if gone, err := MakeRoom(base, nil); !errors.Is(err, ErrReplaced) || len(gone) > 0 {
+			t.Errorf("%s is a link: %q, %v", link, gone, err)
+		}
+		d := discarder{base: base, now: time.Now}
+		if err := d.begin(); !errors.Is(err, ErrReplaced) {
+			t.Errorf("%s is a link: %v", link, err)
+		}
+		d.close()
+		for _, dir := range []string{outside, filepath.Join(outside, "discarded")} {
+			left, err := filepath.Glob(filepath.Join(dir, "2*"))
+			if err != nil || len(left) != MaxDiscards+3 {
+				t.Errorf("%s is a link: of %s %q is left, %v", link, dir, left, err)
+			}
+		}
+	}
+}
