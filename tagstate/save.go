@@ -76,7 +76,7 @@ func (e Editor) edit(change func(old []byte) ([]byte, error)) error {
 }
 
 // lock takes the lock. The lock file is open to nobody else, since whoever can open it could hold
-// the lock for ever, and it is closed in child processes.
+// the lock for ever, and it is closed in child processes. A link in its place is not followed.
 func (e Editor) lock(ctx context.Context) (unlock func(), err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -84,7 +84,7 @@ func (e Editor) lock(ctx context.Context) (unlock func(), err error) {
 	if err := e.step("lock"); err != nil {
 		return nil, fmt.Errorf("lock %s: %w", e.Lock, err)
 	}
-	l := flock.New(e.Lock, flock.SetPermissions(0o600), flock.SetFlag(os.O_CREATE|os.O_RDWR))
+	l := flock.New(e.Lock, flock.SetPermissions(0o600), flock.SetFlag(os.O_CREATE|os.O_RDWR|unix.O_NOFOLLOW))
 	locked, err := l.TryLock()
 	if err == nil && !locked && e.Wait > 0 {
 		wait, cancel := context.WithTimeoutCause(ctx, e.Wait, ErrBusy)

@@ -357,6 +357,20 @@ func TestEditIsBusyWhileAnotherHoldsTheLock(t *testing.T) {
 	}
 }
 
+func TestALinkedLockIsNotFollowed(t *testing.T) {
+	e := editor(t)
+	target := filepath.Join(t.TempDir(), "made")
+	if err := os.Symlink(target, e.Lock); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Edit(t.Context(), put("new\n")); err == nil {
+		t.Error("no error")
+	}
+	if _, err := os.Lstat(target); err == nil {
+		t.Error("a file was made where the link leads to")
+	}
+}
+
 func TestEditWaitsForTheLock(t *testing.T) {
 	e := editor(t)
 	e.Wait = time.Hour
