@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/etch/etchtag/snapshot/source"
 	"github.com/etch/etchtag/tagging"
 	"golang.org/x/sys/unix"
 )
@@ -23,8 +24,8 @@ type Debris struct {
 // everyone but the user who makes tags.
 func FindDebris(l tagging.Layout) (found []Debris, err error) {
 	for _, p := range debrisPlaces(l) {
-		entries, readErr := os.ReadDir(p.dir)
-		if readErr != nil && !errors.Is(readErr, fs.ErrNotExist) {
+		entries, readErr := readOwnDir(l, p.dir)
+		if readErr != nil && !errors.Is(readErr, fs.ErrNotExist) && !errors.Is(readErr, source.ErrReplaced) {
 			err = errors.Join(err, fmt.Errorf("look for debris: %w", readErr))
 		}
 		for _, e := range entries {
@@ -41,4 +42,28 @@ func FindDebris(l tagging.Layout) (found []Debris, err error) {
 		}
 	}
 	return found, err
+}
+
+func readOwnDir(l tagging.Layout, path string) ([]fs.DirEntry, error) {
+	dir, err := files{tags: l.Tags()}.open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	return fs.ReadDir(dir.FS(), ".")
+}
+
+// FindReplaced lists what stands in the places of our own directories and is none, such as a symbolic link. No run
+// begins while there is something.
+func FindReplaced(l tagging.Layout) (paths []string) {
+	public, private := ownDirs(l)
+	for _, dir := range append(public, private...) {
+		if info, err := os.Lstat(dir); err == nil && !info.IsDir() {
+			paths = append(paths, dir)
+			if dir == l.Work() {
+				break // the others are seen through it
+			}
+		}
+	}
+	return paths
 }

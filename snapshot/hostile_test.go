@@ -334,3 +334,23 @@ func (p *swappingPlain) Export(ctx context.Context, r source.Revision, dir strin
 	p.swap()
 	return p.plain.Export(ctx, r, dir, o)
 }
+
+func TestWhatStandsInPlaceOfOurDirectoriesIsFound(t *testing.T) {
+	f := newFixture(t)
+	f.take(TakeOptions{})
+	if found := FindReplaced(f.Layout); len(found) > 0 {
+		t.Errorf("found %q", found)
+	}
+	v := newVictim(t, f)
+	for _, path := range []string{f.Layout.Trash(), f.Layout.Work()} {
+		if err := swapFor(path, v.dir); err != nil {
+			t.Fatal(err)
+		}
+		if found := FindReplaced(f.Layout); !slices.Equal(found, []string{path}) {
+			t.Errorf("found %q, want %s", found, path)
+		}
+		if debris, err := FindDebris(f.Layout); len(debris) > 0 || err != nil {
+			t.Errorf("%s is a link: the debris is said to be %v, %v", path, debris, err)
+		}
+	}
+}

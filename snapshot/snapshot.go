@@ -325,15 +325,23 @@ func (m *Manager) Prepare() error {
 			return err
 		}
 	}
-	for _, dir := range []string{l.Work(), filepath.Dir(l.Manifest("x")), filepath.Dir(l.Table("x"))} {
+	public, private := ownDirs(l)
+	for _, dir := range public {
 		if err := m.files().publicDir("make directory", dir); err != nil {
 			return err
 		}
 	}
-	for _, dir := range []string{l.Stage(), l.Trash(), l.Discarded()} {
+	for _, dir := range private {
 		if err := m.files().privateDir("make directory", dir); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// ownDirs are our own directories among the tags, each after the one that it stands in: those that everybody may read,
+// and those that nobody else may enter.
+func ownDirs(l tagging.Layout) (public, private []string) {
+	return []string{l.Work(), filepath.Dir(l.Manifest("x")), filepath.Dir(l.Table("x"))},
+		[]string{l.Stage(), l.Trash(), l.Discarded()}
 }

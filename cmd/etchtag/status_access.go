@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/etch/etchtag/snapshot"
 )
 
 // Permissions of a file's group and of everybody.
@@ -42,6 +44,10 @@ func (s *site) accessFindings() []finding {
 		if info, err := os.Stat(path); err == nil && info.Mode()&othersOpen != 0 {
 			open.add(path)
 		}
+	}
+	for _, path := range snapshot.FindReplaced(s.layout) {
+		out = append(out, finding{levelProblem, what, path + " is no directory of ours, so that no tag is made, and none removed",
+			"see who has put it there and where it leads; then: rm " + path})
 	}
 	if all.any() {
 		out = append(out, finding{levelProblem, what,

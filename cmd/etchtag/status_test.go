@@ -322,6 +322,9 @@ var statusTests = []struct {
 		b.must(os.MkdirAll(b.path("orig"), 0o755))
 		b.chmod("orig", 0o777)
 	}, level: levelOK, what: "tags"},
+	{name: "a link stands where our own directory belongs", spoil: func(b *statusBase) {
+		b.must(os.RemoveAll(b.path("tags/.etchtag/trash")), os.Symlink(b.t.TempDir(), b.path("tags/.etchtag/trash")))
+	}, level: levelProblem, what: "access", says: "trash is no directory of ours", do: "rm /"},
 	{name: "others can open the lock", spoil: func(b *statusBase) { b.chmod("tags/.etchtag/snapshot.lock", 0o644) },
 		level: levelWarning, what: "access", says: "hold it for ever", do: "chmod 600"},
 }
