@@ -28,7 +28,8 @@ func FuzzPackDelta(f *testing.F) {
 		b.WriteString("PACK\x00\x00\x00\x02\x00\x00\x00\x02")
 		at := b.Len()
 		writePacked(t, &b, plumbing.BlobObject, nil, base)
-		name := nameObject(plumbing.BlobObject, base)
+		namer := newNamer()
+		name := namer.name(plumbing.BlobObject, base)
 		if distance := b.Len() - at; byOffset && distance < 0x80 {
 			writePacked(t, &b, plumbing.OFSDeltaObject, []byte{byte(distance)}, delta)
 		} else {
@@ -40,7 +41,7 @@ func FuzzPackDelta(f *testing.F) {
 		if (err == nil) != ok {
 			t.Fatalf("%q on %q: %v, and read plainly %v", delta, base, err, ok)
 		}
-		if h := nameObject(plumbing.BlobObject, want).String(); ok && !slices.Contains(names, h) {
+		if h := namer.name(plumbing.BlobObject, want).String(); ok && !slices.Contains(names, h) {
 			t.Fatalf("%q on %q makes %q, %s, which is not among %q", delta, base, want, h, names)
 		}
 	})
