@@ -129,7 +129,29 @@ func (s *syncRun) listTarget() ([]treeFile, error) {
 	if s.files != nil {
 		return s.files, nil
 	}
-	return s.known().list(s.ctx, s.objects, s.target)
+	list, err := s.known().list(s.ctx, s.objects, s.target)
+	if err != nil || s.known().sound() {
+		return list, err
+	}
+	return list, s.checkFiles(list)
+}
+
+// checkFiles looks for each file's object in a store that others have changed: once the index stands for the target
+// nobody looks for those whose files are unchanged.
+func (s *syncRun) checkFiles(list []treeFile) error {
+	o, err := s.objects()
+	if err != nil {
+		return err
+	}
+	for _, f := range list {
+		if f.mode == Directory {
+			continue
+		}
+		if _, err := o.size(f.hash); err != nil {
+			return fmt.Errorf("reading %s of the target: %w", quotePath(f.path), err)
+		}
+	}
+	return nil
 }
 
 // makePlan compares the target, the index and the working copy.
