@@ -42,10 +42,13 @@ func hour(n int) time.Time {
 
 func tagName(n int) string { return "etchautotag-" + hour(n).Format("20060102-1504") }
 
-// snapshot is the command that makes the tag with that number.
-func (x *base) snapshot(n int) []string {
+// hourly is the command that updates the working copy and makes the tag with that number.
+func (x *base) hourly(n int) []string {
 	return x.command("snapshot", "--no-prune", "--rehearse", hour(n).Format(time.RFC3339))
 }
+
+// snapshot is the command that makes the tag with that number of what was fetched before, as git archive does.
+func (x *base) snapshot(n int) []string { return append(x.hourly(n), "--no-update") }
 
 func (x *base) trunk() string    { return filepath.Join(x.dir, "trunk") }
 func (x *base) tags() string     { return filepath.Join(x.dir, "tags") }

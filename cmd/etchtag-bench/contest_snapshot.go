@@ -72,7 +72,7 @@ func (a *arena) linkDest() contestant {
 	}}
 }
 
-// snapshot makes the tag after that of the round. Upstream has nothing new.
+// snapshot makes the tag after that of the round.
 func (a *arena) snapshot() contestant {
 	return contestant{name: us, act: func(round int) action {
 		return a.b.durable(a.b.process(a.base.snapshot(round + 1)...))

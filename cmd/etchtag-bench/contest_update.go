@@ -11,6 +11,7 @@ import (
 const (
 	gitUpdate = "git pull; git reset --hard; git clean -fdx"
 	gitClone  = "git clone"
+	gitHour   = gitUpdate + "; git archive | tar -x"
 )
 
 // pull is what an administrator would run for an exact working copy.
@@ -27,6 +28,26 @@ func (a *arena) update() contestant {
 	return contestant{name: us, act: func(int) action {
 		return a.b.durable(a.b.process(a.base.command("update")...))
 	}}
+}
+
+// hourContest does what cron does every hour: ten files have changed upstream, which are to be in a new tag.
+func hourContest(ctx context.Context, b *bench, dir string) (results, error) {
+	a, err := newArena(ctx, b, dir, "")
+	if err != nil {
+		return nil, err
+	}
+	if err := b.quietly(ctx, a.base.hourly(0)); err != nil {
+		return nil, err
+	}
+	ours := contestant{name: us, act: func(round int) action { return b.durable(b.process(a.base.hourly(round + 1)...)) }}
+	pull, archive := a.pull(), a.archive()
+	theirs := contestant{name: gitHour, act: func(round int) action { return sequence(pull.act(round), archive.act(round)) }}
+	change := func(ctx context.Context, _ int) error { return a.up.commit(ctx, 10) }
+	r, err := b.takeTurns(ctx, b.rounds, change, ours, theirs)
+	if err != nil {
+		return nil, err
+	}
+	return r, requireEqual(a.base.tag(b.rounds), a.out("git", b.rounds-1))
 }
 
 // updateContest updates both working copies, each time with so many changed files.

@@ -29,6 +29,9 @@ func contests() []contest {
 			timeRow("update, 10 files changed", gitUpdate, 1.0),
 			peakRow("update, 10 files changed", gitUpdate, 100e6),
 		}},
+		{needs: []string{"git", "tar"}, run: hourContest, rows: []row{
+			timeRow("an hour: update and snapshot, 10 files changed", gitHour, 0),
+		}},
 		{needs: git, run: cloneContest(true), rows: []row{
 			timeRow("clone and checkout, git://", gitClone, 2.0),
 			peakRow("clone and checkout, git://", gitClone, 250e6),
