@@ -165,7 +165,9 @@ func (f files) syncFS(label, path string) error {
 // removeAll deletes a directory with all that is in it. Links in it are deleted, never followed.
 func (f files) removeAll(label, path string) error {
 	return f.do(label, path, func() error {
-		return f.in(path, func(dir *os.Root, name string) error { return dir.RemoveAll(name) })
+		return f.in(path, func(dir *os.Root, name string) error {
+			return source.WithDirectory(dir, func(fd int) error { return removeTree(fd, name) })
+		})
 	})
 }
 

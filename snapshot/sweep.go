@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/etch/etchtag/snapshot/source"
 	"github.com/etch/etchtag/tagging"
 )
 
@@ -62,7 +63,10 @@ func (m *Manager) sweepDir(dir string, debris func(name string) bool) []error {
 		}
 		path := filepath.Join(dir, e.Name())
 		// In the directory that was listed: another one of that name may hold anything.
-		if err := m.Step.do("sweep", path, func() error { return root.RemoveAll(e.Name()) }); err != nil {
+		err := m.Step.do("sweep", path, func() error {
+			return source.WithDirectory(root, func(fd int) error { return removeTree(fd, e.Name()) })
+		})
+		if err != nil {
 			failed = append(failed, err)
 		}
 	}
