@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// writes returns the actions that write something, after making sure that all contents are there.
+// writes returns the actions that write something, after making sure that all contents are there and are files'.
 func (s *syncRun) writes() ([]*action, error) {
 	var writes []*action
 	for i := range s.plan.actions {
@@ -25,7 +25,7 @@ func (s *syncRun) writes() ([]*action, error) {
 		case a.want.mode == Symlink:
 			err = checkLink(o, a.want)
 		case !s.fresh: // where nothing is lost if it is missed later
-			_, err = o.size(a.want.hash)
+			err = o.checkBlob(a.want.hash)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("reading %s of the target: %w", quotePath(a.path), err)

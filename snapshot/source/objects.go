@@ -169,6 +169,25 @@ func (o *objects) size(h plumbing.Hash) (int64, error) {
 	return obj.size, objectError(h, err)
 }
 
+// checkBlob makes sure that an object is there and is a blob, as far as that can be told without reading its contents.
+func (o *objects) checkBlob(h plumbing.Hash) error {
+	if _, err := o.size(h); err != nil {
+		return err
+	}
+	p, offset, ok, err := o.packed(h)
+	if err == nil && ok {
+		var kind plumbing.ObjectType
+		if kind, err = p.kindAt(offset); err == nil && kind == plumbing.BlobObject {
+			return nil
+		}
+	}
+	if err != nil {
+		return objectError(h, err)
+	}
+	_, err = o.writeBlob(io.Discard, h) // to tell what is wrong with it, or because its kind stands in its contents
+	return err
+}
+
 // read reads a whole object of at most limit bytes, and proves it against its hash. It is valid until the next one is read.
 func (o *objects) read(t plumbing.ObjectType, h plumbing.Hash, limit int64) ([]byte, error) {
 	obj, err := o.any(h)

@@ -292,6 +292,22 @@ func (p *packReader) sizeAt(offset int64) (int64, error) {
 	return size, err
 }
 
+// kindAt returns the kind of an object: that of what all its deltas are based on.
+func (p *packReader) kindAt(offset int64) (plumbing.ObjectType, error) {
+	w := &p.window
+	for range maxDeltaDepth + 1 {
+		h, err := p.head(w, offset)
+		if err != nil || !h.kind.IsDelta() {
+			return h.kind, err
+		}
+		if offset, err = p.base(h); err != nil {
+			return 0, err
+		}
+		w = &p.below
+	}
+	return 0, fmt.Errorf("a chain of deltas is longer than %d", maxDeltaDepth)
+}
+
 // stream returns the contents of an object that is no delta.
 func (p *packReader) stream(h objectHead) (io.ReadCloser, error) {
 	return zlib.NewReader(io.NewSectionReader(p.file, h.body, p.size-h.body))
