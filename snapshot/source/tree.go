@@ -115,6 +115,9 @@ func (p *publication) add(f treeFile) error {
 // addBareDirectories lists the directories in which nothing stands because each of their files is left
 // out: `git archive` has them, unlike those that hold nothing but directories that are left out.
 func (p *publication) addBareDirectories() {
+	if len(p.bare) == 0 {
+		return
+	}
 	held := map[string]bool{"": true}
 	for _, e := range p.entries {
 		parentDirs(held, e.Path)
