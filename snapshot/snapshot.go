@@ -95,7 +95,8 @@ func (m *Manager) Take(ctx context.Context, o TakeOptions) (Result, error) {
 	}
 	r.Name, r.Revision = tagging.Name(at), revision.ID
 	if _, err := os.Lstat(m.Layout.Dir(r.Name)); err == nil {
-		return r, m.describeExisting(&r)
+		err = m.describeExisting(&r)
+		return r, err
 	} else if !errors.Is(err, os.ErrNotExist) {
 		return r, err
 	}

@@ -213,10 +213,12 @@ func (w *writer) write(fd int, e source.Entry, old *tagging.ManifestEntry) (tagg
 			return m, err
 		}
 	}
+	fill := w.writeFile
 	if e.Mode == source.Symlink {
-		return m, w.writeLink(fd, name, e, &m)
+		fill = w.writeLink
 	}
-	return m, w.writeFile(fd, name, e, &m)
+	err := fill(fd, name, e, &m) // not in the return, in which m could be read before
+	return m, err
 }
 
 // setTimes gives what bears a name the tree's time; a symbolic link its own.

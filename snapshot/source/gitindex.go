@@ -117,7 +117,8 @@ func (s *packScan) object(offset int64) (o packedObject, err error) {
 		return o, err
 	}
 	if o.size > streamThreshold {
-		return o, s.large(&o)
+		err = s.large(&o)
+		return o, err
 	}
 	for wanted := int(o.body-offset) + compressedBound(int(o.size)); ; wanted *= 2 {
 		src, err := s.window.at(offset, wanted)
