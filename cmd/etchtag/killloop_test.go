@@ -29,8 +29,9 @@ const (
 	// killLoopSeedVariable repeats the choices of a loop, though not what the kernel makes of them.
 	killLoopSeedVariable = "ETCHTAG_KILLLOOP_SEED"
 	killLoopDefault      = 5 * time.Second
-	// killLoopKeep is for how long tags are kept: the loop lives through hours in fractions of a second.
-	killLoopKeep = 8 * time.Hour
+	// killLoopKeep is how many hours tags are kept, and killLoopLate how late a process may come to make one.
+	killLoopKeep = 8
+	killLoopLate = 4
 )
 
 // TestKillLoop has several processes at once update the working copy, make tags, prune and mark them, and kills them
@@ -57,7 +58,7 @@ func TestKillLoop(t *testing.T) {
 	l := &killLoop{t: t, seed: seed, upstream: upstream, layout: tagging.Layout{Base: filepath.Join(dir, "base")}}
 	must(t, os.Mkdir(l.layout.Base, 0o755))
 	must(t, os.WriteFile(filepath.Join(l.layout.Base, "etchtag.yml"), fmt.Appendf(nil,
-		"working_copy: {kind: git, url: %s}\ntags: {keep: {within: %s, last: 8}}\n", upstream.dir, killLoopKeep), 0o644))
+		"working_copy: {kind: git, url: %s}\ntags: {keep: {within: %dh, last: 8}}\n", upstream.dir, killLoopKeep), 0o644))
 	l.run(duration)
 	l.end()
 	t.Logf("%d processes, %d of them killed; %d commits; %d tags made, and %d removed; %d comparisons by readers; "+
@@ -77,7 +78,7 @@ type killLoop struct {
 	seed     uint64
 	upstream *livelyUpstream
 	layout   tagging.Layout
-	hour     atomic.Int64 // hours since killLoopStart: the present of all
+	clock    killLoopClock
 	stop     atomic.Bool
 	first    atomic.Bool // a tag was made
 
@@ -89,8 +90,54 @@ type killLoop struct {
 // killLoopStart is the hour in which a loop begins.
 var killLoopStart = time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC)
 
-func (l *killLoop) now() time.Time {
-	return killLoopStart.Add(time.Duration(l.hour.Load()) * time.Hour)
+// killLoopClock is the present of all. Hours pass in fractions of a second, so that a process that is kept waiting for
+// its turn would live through a day: none passes while somebody works since killLoopLate, lest a tag is old enough to be
+// pruned before it is made.
+type killLoopClock struct {
+	mu      sync.Mutex
+	hour    int         // since killLoopStart
+	working map[int]int // how many began in an hour and have not ended
+}
+
+func (c *killLoopClock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return killLoopTime(c.hour)
+}
+
+func killLoopTime(hour int) time.Time { return killLoopStart.Add(time.Duration(hour) * time.Hour) }
+
+// begin says in which hour somebody begins to work, and is followed by end.
+func (c *killLoopClock) begin() (hour int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.working == nil {
+		c.working = map[int]int{}
+	}
+	c.working[c.hour]++
+	return c.hour
+}
+
+func (c *killLoopClock) end(hour int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.working[hour]--; c.working[hour] == 0 {
+		delete(c.working, hour)
+	}
+}
+
+// pass ends an hour, if that has not ended yet and nobody is late.
+func (c *killLoopClock) pass(hour int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for began := range c.working {
+		if hour-began >= killLoopLate {
+			return
+		}
+	}
+	if c.hour == hour {
+		c.hour++
+	}
 }
 
 // run lets everybody work until the time is over, or something is wrong.
@@ -155,8 +202,9 @@ func (l *killLoop) delay(random *rand.Rand) time.Duration {
 
 // snapshot makes the tag of the present hour. Success has to be true.
 func (l *killLoop) snapshot(random *rand.Rand) {
-	hour := l.hour.Load()
-	at := l.now()
+	hour := l.clock.begin()
+	defer l.clock.end(hour)
+	at := killLoopTime(hour)
 	name := tagging.Name(at)
 	atLeast := l.upstream.newest()
 	code, stdout, stderr := l.process(random, "snapshot", "--json", "--lock-wait", "2s", "--rehearse", at.Format(time.RFC3339))
@@ -190,7 +238,7 @@ func (l *killLoop) snapshot(random *rand.Rand) {
 	}
 	l.removed.Add(int64(len(r.Pruned)))
 	if code == exitDone || random.IntN(10) == 0 {
-		l.hour.CompareAndSwap(hour, hour+1)
+		l.clock.pass(hour)
 	}
 }
 
@@ -202,7 +250,7 @@ func (l *killLoop) update(random *rand.Rand) {
 }
 
 func (l *killLoop) prune(random *rand.Rand) {
-	code, stdout, stderr := l.process(random, "prune", "--json", "--lock-wait", "1s", "--rehearse", l.now().Format(time.RFC3339))
+	code, stdout, stderr := l.process(random, "prune", "--json", "--lock-wait", "1s", "--rehearse", l.clock.now().Format(time.RFC3339))
 	switch code {
 	case exitDone:
 		var plan struct{ Remove []verdictJSON }
@@ -218,7 +266,7 @@ func (l *killLoop) prune(random *rand.Rand) {
 
 // mark marks a tag and clears that again. Nobody else marks, so that what a mark says has to be so.
 func (l *killLoop) mark(random *rand.Rand) {
-	name := tagging.Name(l.now().Add(-time.Duration(random.IntN(6)) * time.Hour))
+	name := tagging.Name(l.clock.now().Add(-time.Duration(random.IntN(6)) * time.Hour))
 	for _, word := range []string{"bad", "clear"} {
 		for done := false; !done && !l.stop.Load() && !l.t.Failed(); {
 			code, _, stderr := l.process(random, "mark", word, name)
@@ -294,12 +342,7 @@ func (l *killLoop) compare(name string) bool {
 		l.t.Errorf("%s is not what git archive gives for %s: it has %q, not %q", name, header.Revision, files, want)
 	}
 	identity := fmt.Sprint(header.Revision, opened.Sys().(*syscall.Stat_t).Ino)
-	// One that is old enough to be pruned may be made again, by a process that has waited for the lock since its hour.
-	made, err := tagging.ParseName(name)
-	if err != nil {
-		l.t.Error(err)
-	}
-	if first, seen := l.seen.LoadOrStore(name, identity); seen && first != identity && l.now().Sub(made) <= killLoopKeep {
+	if first, seen := l.seen.LoadOrStore(name, identity); seen && first != identity {
 		l.t.Errorf("%s was made twice: %s, and then %s", name, first, identity)
 	}
 	l.comparisons.Add(1)
@@ -318,7 +361,7 @@ func (l *killLoop) resolve(random *rand.Rand) {
 	case code == exitDone && !l.compare(strings.TrimPrefix(path, "tags/")):
 		// Since then an hour may have passed, or a mark been cleared, so that it could be pruned.
 		if _, again, _ := l.ask(host); again == answer {
-			l.t.Errorf("nodetagger %s says %s at %s and later, which is not there", host, path, l.now())
+			l.t.Errorf("nodetagger %s says %s at %s and later, which is not there", host, path, l.clock.now())
 		}
 	case code == exitDone:
 		l.answers.Add(1)
@@ -331,18 +374,18 @@ func (l *killLoop) resolve(random *rand.Rand) {
 // ask asks which tag a host gets now.
 func (l *killLoop) ask(host string) (code int, stdout, stderr string) {
 	var out, log bytes.Buffer
-	a := app{stdout: &out, stderr: &log, getenv: os.Getenv, now: l.now}
-	code = a.run([]string{"etchtag", "--base", l.layout.Base, "nodetagger", host, "--at", l.now().Format(time.RFC3339)})
+	a := app{stdout: &out, stderr: &log, getenv: os.Getenv, now: l.clock.now}
+	code = a.run([]string{"etchtag", "--base", l.layout.Base, "nodetagger", host, "--at", l.clock.now().Format(time.RFC3339)})
 	return code, out.String(), log.String()
 }
 
 // end proves that one normal run puts everything right and leaves nothing behind.
 func (l *killLoop) end() {
 	t := l.t
-	l.hour.Add(1)
-	at := l.now()
+	l.clock.pass(l.clock.hour)
+	at := l.clock.now()
 	var stdout, stderr bytes.Buffer
-	a := app{stdout: &stdout, stderr: &stderr, getenv: os.Getenv, now: l.now}
+	a := app{stdout: &stdout, stderr: &stderr, getenv: os.Getenv, now: l.clock.now}
 	for _, words := range [][]string{{"snapshot", "--rehearse", at.Format(time.RFC3339)}, {"mark", "good", tagging.Name(at)}} {
 		if code := a.run(append([]string{"etchtag", "--base", l.layout.Base}, words...)); code != exitDone {
 			t.Errorf("the normal run %q: exit status %d: %s", words, code, &stderr)
