@@ -1,22 +1,28 @@
 package main
 
 import (
+	"fmt"
+	"io"
 	"sync"
 	"time"
 
-	"github.com/schollz/progressbar/v3"
+	"github.com/etch/etchtag/tagging"
 	"github.com/urfave/cli/v2"
 )
 
-// progressThrottle is how often the bar is drawn at most.
+// progressThrottle is how often the line is drawn at most.
 const progressThrottle = 100 * time.Millisecond
 
-// progress shows how far a long operation is, on a terminal. A nil progress shows nothing.
+// progress shows how far a long operation is, on one line of a terminal. A nil progress shows nothing. (There are
+// libraries for it, but they compile regular expressions before the resolver may begin.)
 type progress struct {
-	app   *app
+	out io.Writer
+	now func() time.Time
+
 	mu    sync.Mutex
 	phase string
-	bar   *progressbar.ProgressBar
+	drawn time.Time
+	width int // of the line that stands there, in columns
 }
 
 // phases describes what each phase of a source or a snapshot does, and whether it counts bytes.
@@ -36,7 +42,7 @@ func (a *app) newProgress(c *cli.Context) *progress {
 	if c.Bool("quiet") || c.String("log-format") == "json" || !isTerminal(a.stderr) {
 		return nil
 	}
-	return &progress{app: a}
+	return &progress{out: a.stderr, now: time.Now}
 }
 
 // report shows that done of total units of a phase are finished. A negative total is not known.
@@ -46,42 +52,41 @@ func (p *progress) report(phase string, done, total int64) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if phase != p.phase {
-		p.finish()
-		p.phase, p.bar = phase, p.newBar(phase, total)
+	now := p.now()
+	if phase == p.phase && now.Sub(p.drawn) < progressThrottle {
+		return
 	}
-	if total != p.bar.GetMax64() {
-		p.bar.ChangeMax64(total)
-	}
-	p.bar.Set64(done)
+	p.phase, p.drawn = phase, now
+	p.draw(progressLine(phase, done, total))
 }
 
-func (p *progress) newBar(phase string, total int64) *progressbar.ProgressBar {
-	return progressbar.NewOptions64(total,
-		progressbar.OptionSetWriter(p.app.stderr),
-		progressbar.OptionSetDescription(phases[phase].text),
-		progressbar.OptionShowBytes(phases[phase].bytes),
-		progressbar.OptionShowCount(),
-		progressbar.OptionEnableColorCodes(false),
-		progressbar.OptionClearOnFinish(),
-		progressbar.OptionThrottle(progressThrottle),
-		progressbar.OptionSetWidth(30),
-	)
+func progressLine(phase string, done, total int64) string {
+	format := tagging.FormatCount
+	if phases[phase].bytes {
+		format = func(n int64) string { return tagging.FormatBytes(uint64(n)) }
+	}
+	line := phases[phase].text + " " + format(done)
+	if total > 0 {
+		line += fmt.Sprintf(" of %s (%d%%)", format(total), 100*done/total)
+	}
+	return line
 }
 
-// end clears the bar.
+// draw replaces the line; the cursor stays at its beginning.
+func (p *progress) draw(line string) {
+	fmt.Fprintf(p.out, "\r%-*s\r", p.width, line)
+	p.width = len(line)
+}
+
+// end clears the line.
 func (p *progress) end() {
 	if p == nil {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.finish()
-}
-
-func (p *progress) finish() {
-	if p.bar != nil {
-		p.bar.Clear()
+	if p.width > 0 {
+		p.draw("")
 	}
-	p.phase, p.bar = "", nil
+	p.phase = ""
 }

@@ -156,8 +156,8 @@ func (s *site) manager(clock func() time.Time, show *progress) *snapshot.Manager
 		Kept:     s.kept,
 		Refresh:  func() error { return s.refreshTables(s.app.step) },
 		Replaced: s.rescueMarksOf,
-		Warn:     func(message string) { s.app.log.Warn(message) },
-		Note:     func(message string) { s.app.log.Info(message) },
+		Warn:     func(message string) { show.end(); s.app.log.Warn(message) },
+		Note:     func(message string) { show.end(); s.app.log.Info(message) },
 		Progress: func(done, total int) { show.report("stage", int64(done), int64(total)) },
 		Step:     s.app.step,
 	}
