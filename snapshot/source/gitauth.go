@@ -18,7 +18,6 @@ import (
 	"sync"
 
 	githttp "github.com/go-git/go-git/v5/plumbing/transport/http"
-	"github.com/kevinburke/ssh_config"
 	"github.com/skeema/knownhosts"
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
@@ -335,41 +334,6 @@ func hostKeyAlgorithms(known []string) []string {
 		}
 	}
 	return known
-}
-
-// sshSettings is what ~/.ssh/config and /etc/ssh/ssh_config say, in that order.
-type sshSettings []*ssh_config.Config
-
-// readSSHSettings leaves out a file that cannot be parsed: Match blocks, for one, are not understood,
-// and most hosts need no configuration.
-func readSSHSettings(home string) sshSettings {
-	var settings sshSettings
-	for _, file := range []string{filepath.Join(home, ".ssh", "config"), "/etc/ssh/ssh_config"} {
-		if data, err := os.ReadFile(file); err == nil {
-			if config, err := ssh_config.DecodeBytes(data); err == nil {
-				settings = append(settings, config)
-			}
-		}
-	}
-	return settings
-}
-
-func (s sshSettings) all(host, key string) []string {
-	var values []string
-	for _, config := range s {
-		found, err := config.GetAll(host, key)
-		if err == nil {
-			values = append(values, found...)
-		}
-	}
-	return values
-}
-
-func (s sshSettings) get(host, key string) string {
-	for _, value := range s.all(host, key) {
-		return value
-	}
-	return ""
 }
 
 // homeDir returns the user's home directory, also where HOME is not set, as under systemd.
