@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -10,39 +11,36 @@ import (
 	"slices"
 	"time"
 
-	"github.com/go-git/go-billy/v5/osfs"
 	"github.com/go-git/go-git/v5/plumbing"
-	"github.com/go-git/go-git/v5/plumbing/cache"
 	"github.com/go-git/go-git/v5/plumbing/filemode"
 	"github.com/go-git/go-git/v5/plumbing/format/index"
-	"github.com/go-git/go-git/v5/storage/filesystem"
+	"github.com/go-git/go-git/v5/plumbing/format/objfile"
 )
 
-const demoBranch plumbing.ReferenceName = "refs/heads/main"
+const demoBranch = "refs/heads/main"
 
-// demoRepository is a git repository whose commits are a directory as it stands. (go-git's own worktree would do that
-// too, but what it brings along costs every start of the resolver time.)
+// demoRepository is a git repository whose commits are a directory as it stands. (go-git's own worktree and storage
+// would do that too, but what they bring along costs every start of the resolver time.)
 type demoRepository struct {
 	dir   string
-	store *filesystem.Storage
 	head  plumbing.Hash
 	index index.Index // of the last commit, so that people can go on with git
 }
 
 func newDemoRepository(dir string) (*demoRepository, error) {
-	r := &demoRepository{dir: dir,
-		store: filesystem.NewStorage(osfs.New(filepath.Join(dir, ".git")), cache.NewObjectLRUDefault())}
-	if err := r.store.Init(); err != nil {
-		return nil, err
+	r := &demoRepository{dir: dir}
+	return r, errors.Join(
+		r.put("config", []byte("[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = false\n")),
+		r.put("HEAD", []byte("ref: "+demoBranch+"\n")))
+}
+
+// put writes a file of the repository.
+func (r *demoRepository) put(name string, data []byte) error {
+	name = filepath.Join(r.dir, ".git", name)
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		return err
 	}
-	config, err := r.store.Config()
-	if err != nil {
-		return nil, err
-	}
-	if err := r.store.SetConfig(config); err != nil {
-		return nil, err
-	}
-	return r, r.store.SetReference(plumbing.NewSymbolicReference(plumbing.HEAD, demoBranch))
+	return os.WriteFile(name, data, 0o644)
 }
 
 // commit commits the directory.
@@ -63,10 +61,11 @@ func (r *demoRepository) commit(message string, when time.Time) error {
 		return err
 	}
 	slices.SortFunc(r.index.Entries, func(a, b *index.Entry) int { return cmp.Compare(a.Name, b.Name) })
-	if err := r.store.SetIndex(&r.index); err != nil {
+	var entries bytes.Buffer
+	if err := index.NewEncoder(&entries).Encode(&r.index); err != nil {
 		return err
 	}
-	return r.store.SetReference(plumbing.NewHashReference(demoBranch, r.head))
+	return errors.Join(r.put("index", entries.Bytes()), r.put(demoBranch, []byte(r.head.String()+"\n")))
 }
 
 // writeTree writes the tree of a directory, which has files and directories only.
@@ -121,10 +120,9 @@ func (r *demoRepository) writeEntry(path string, e fs.DirEntry) (filemode.FileMo
 }
 
 func (r *demoRepository) write(kind plumbing.ObjectType, data []byte) (plumbing.Hash, error) {
-	o := r.store.NewEncodedObject()
-	o.SetType(kind)
-	w, err := o.Writer()
-	if err != nil {
+	var object bytes.Buffer
+	w := objfile.NewWriter(&object)
+	if err := w.WriteHeader(kind, int64(len(data))); err != nil {
 		return plumbing.ZeroHash, err
 	}
 	if _, err := w.Write(data); err != nil {
@@ -133,5 +131,6 @@ func (r *demoRepository) write(kind plumbing.ObjectType, data []byte) (plumbing.
 	if err := w.Close(); err != nil {
 		return plumbing.ZeroHash, err
 	}
-	return r.store.SetEncodedObject(o)
+	name := w.Hash().String()
+	return w.Hash(), r.put(filepath.Join("objects", name[:2], name[2:]), object.Bytes())
 }

@@ -1,7 +1,6 @@
 package source
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -10,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing"
-	"github.com/go-git/go-git/v5/plumbing/format/config"
 )
 
 // conversion is what happens to the line ends of a blob on its way to a file. Git on Linux never
@@ -42,18 +40,17 @@ func readEOLConfig(gitDir string) (eolConfig, error) {
 	if err != nil {
 		return c, fmt.Errorf("reading the repository's configuration: %w", err)
 	}
-	parsed := config.New()
-	if err := config.NewDecoder(bytes.NewReader(data)).Decode(parsed); err != nil {
+	parsed, err := parseGitConfig(data)
+	if err != nil {
 		return c, fmt.Errorf("parsing %q: %w", path, err)
 	}
-	core := parsed.Section("core")
-	switch strings.ToLower(core.Option("autocrlf")) {
+	switch strings.ToLower(parsed.get("core", "", "autocrlf")) {
 	case "input":
 		c.autoInput = true
 	case "true", "yes", "on", "1":
 		c.autoCRLF = true
 	}
-	c.crlf = strings.EqualFold(core.Option("eol"), "crlf")
+	c.crlf = strings.EqualFold(parsed.get("core", "", "eol"), "crlf")
 	return c, nil
 }
 

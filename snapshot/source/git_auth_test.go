@@ -125,6 +125,11 @@ func TestFilesOfSecretsThatCannotBeUsedAreNamed(t *testing.T) {
 	}
 }
 
+// certificateOf returns a server's own certificate, in PEM.
+func certificateOf(server *httptest.Server) string {
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
+}
+
 func TestCertificateOfAWebServerIsProved(t *testing.T) {
 	r := newTestRepo(t)
 	server := httptest.NewUnstartedServer(r.webHandler(""))
@@ -134,8 +139,8 @@ func TestCertificateOfAWebServerIsProved(t *testing.T) {
 	url := server.URL + "/upstream"
 	c := newWorkingCopy(t, url)
 	c.cloneFails("certificate")
-	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
-	c = c.with(func(o *GitOptions) { o.Auth.CAFile = secretFile(t, string(ca)) })
+	ca := certificateOf(server)
+	c = c.with(func(o *GitOptions) { o.Auth.CAFile = secretFile(t, ca) })
 	if _, err := c.Clone(context.Background()); err != nil {
 		t.Errorf("with its certificate: %v", err)
 	}

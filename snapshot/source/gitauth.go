@@ -13,11 +13,9 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 
-	githttp "github.com/go-git/go-git/v5/plumbing/transport/http"
 	"github.com/skeema/knownhosts"
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
@@ -220,22 +218,22 @@ func readSecret(what, file string) (string, error) {
 }
 
 // basicAuth returns the user and password to send to a web server, or nil.
-func (a Auth) basicAuth(u gitURL) (*githttp.BasicAuth, error) {
-	auth := &githttp.BasicAuth{Username: u.user, Password: u.password}
+func (a Auth) basicAuth(u gitURL) (*basicAuth, error) {
+	auth := &basicAuth{u.user, u.password}
 	if a.Username != "" {
-		auth.Username = a.Username
+		auth.user = a.Username
 	}
 	var err error
 	switch {
 	case a.TokenFile != "":
-		auth.Password, err = readSecret("token", a.TokenFile)
-		if auth.Username == "" {
-			auth.Username = defaultTokenUser
+		auth.password, err = readSecret("token", a.TokenFile)
+		if auth.user == "" {
+			auth.user = defaultTokenUser
 		}
 	case a.PasswordFile != "":
-		auth.Password, err = readSecret("password", a.PasswordFile)
+		auth.password, err = readSecret("password", a.PasswordFile)
 	}
-	if err != nil || auth.Username == "" && auth.Password == "" {
+	if err != nil || auth.user == "" && auth.password == "" {
 		return nil, err
 	}
 	return auth, nil
@@ -464,10 +462,4 @@ func readSSHKey(file string) (ssh.Signer, error) {
 		return nil, fmt.Errorf("reading the ssh key %q: %w", file, err)
 	}
 	return signer, nil
-}
-
-// portNumber returns the port for go-git's endpoints, 0 for the usual one.
-func (u gitURL) portNumber() int {
-	n, _ := strconv.Atoi(u.port)
-	return n
 }

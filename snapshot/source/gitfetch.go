@@ -1,32 +1,22 @@
 package source
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/format/pktline"
-	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
-	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
-	"github.com/go-git/go-git/v5/plumbing/protocol/packp/sideband"
-	"github.com/go-git/go-git/v5/plumbing/transport"
-	githttp "github.com/go-git/go-git/v5/plumbing/transport/http"
 	"golang.org/x/crypto/ssh"
 )
 
-const (
-	uploadPack = "git-upload-pack"
-	// politeness is how long we may take to say goodbye to a server.
-	politeness = 100 * time.Millisecond
-)
+// politeness is how long we may take to say goodbye to a server.
+const politeness = 100 * time.Millisecond
 
 // remoteRefs is what an upstream repository offers.
 type remoteRefs struct {
@@ -76,8 +66,10 @@ func dialUpstream(ctx context.Context, o *GitOptions, raw string) (upstream, err
 
 // packSession is one conversation with git-upload-pack.
 type packSession interface {
-	AdvertisedReferencesContext(ctx context.Context) (*packp.AdvRefs, error)
-	UploadPack(ctx context.Context, req *packp.UploadPackRequest) (*packp.UploadPackResponse, error)
+	// advertised says what the repository has; it comes first.
+	advertised(ctx context.Context) (*advertisement, error)
+	// uploadPack sends a request and returns the answer, which ends with ctx.
+	uploadPack(ctx context.Context, request []byte) (io.ReadCloser, error)
 	io.Closer
 }
 
@@ -87,7 +79,7 @@ type network struct {
 	timeout  time.Duration
 	progress ProgressFunc
 	secrets  []string
-	adv      *packp.AdvRefs
+	adv      *advertisement
 	listed   remoteRefs
 }
 
@@ -125,79 +117,14 @@ func (n *network) explain(ctx context.Context, err error) error {
 func (n *network) list(ctx context.Context) (err error) {
 	ctx, cancel := n.withDeadline(ctx)
 	defer cancel()
-	n.adv, err = n.session.AdvertisedReferencesContext(ctx)
-	if errors.Is(err, transport.ErrEmptyRemoteRepository) {
-		return nil
+	if n.adv, err = n.session.advertised(ctx); err != nil {
+		return fmt.Errorf("listing its refs: %w", err)
 	}
-	if err != nil {
-		return fmt.Errorf("listing its refs: %w", explainProtocol(err))
-	}
-	if format := n.adv.Capabilities.Get("object-format"); len(format) > 0 && format[0] != "sha1" {
-		return fmt.Errorf("it has object names of the kind %s: only SHA-1 is supported", format[0])
-	}
-	if len(n.adv.Shallows) > 0 {
+	if n.adv.shallow {
 		return errShallowUpstream
 	}
-	n.listed = advertised(n.adv)
+	n.listed = n.adv.remote()
 	return nil
-}
-
-// explainProtocol says in our words what an error of go-git usually means. Its own may quote whole pages
-// that a web server sent.
-func explainProtocol(err error) error {
-	var unexpected *packp.ErrUnexpectedData
-	switch {
-	case errors.Is(err, transport.ErrRepositoryNotFound):
-		return &redactedError{"there is no such repository, or no right to read it", err}
-	case errors.Is(err, transport.ErrAuthenticationRequired):
-		return &redactedError{"authentication required: a user and a password or token are missing or wrong", err}
-	case errors.Is(err, transport.ErrAuthorizationFailed):
-		return &redactedError{"the server forbids us to read this repository", err}
-	case errors.As(err, &unexpected) && bytes.Contains(unexpected.Data, []byte("object-format=sha256")):
-		return &redactedError{"it has object names of the kind sha256: only SHA-1 is supported", err}
-	case errors.As(err, &unexpected) || errors.Is(err, pktline.ErrInvalidPktLen):
-		return &redactedError{"the answer is not git's protocol", err}
-	case errors.Is(err, packp.ErrEmptyInput):
-		return errors.New("the server closed the connection without an answer")
-	}
-	return err
-}
-
-// advertised sorts out what a server offers.
-func advertised(adv *packp.AdvRefs) remoteRefs {
-	refs := remoteRefs{branches: map[string]plumbing.Hash{}}
-	for name, h := range adv.References {
-		if branch, ok := strings.CutPrefix(name, headsPrefix); ok {
-			refs.branches[branch] = h
-		}
-	}
-	for _, symref := range adv.Capabilities.Get(capability.SymRef) {
-		name, target, _ := strings.Cut(symref, ":")
-		if branch, ok := strings.CutPrefix(target, headsPrefix); ok && name == "HEAD" {
-			refs.head = branch
-		}
-	}
-	if refs.head == "" && adv.Head != nil { // an old server
-		refs.head = guessHead(refs.branches, *adv.Head)
-	}
-	return refs
-}
-
-// guessHead finds the branch that HEAD stands for by its hash, as git does for servers that do not say.
-func guessHead(branches map[string]plumbing.Hash, head plumbing.Hash) string {
-	best := ""
-	for name, h := range branches {
-		if h != head {
-			continue
-		}
-		if name == "master" {
-			return name
-		}
-		if best == "" || name < best {
-			best = name
-		}
-	}
-	return best
 }
 
 // fetch asks for one commit and all behind it that the store lacks.
@@ -228,22 +155,14 @@ var errLocalWrite = errors.New("writing the pack")
 
 // download asks for a pack with all that want needs and the commits haves do not have.
 func (n *network) download(ctx context.Context, want plumbing.Hash, haves []plumbing.Hash, w io.Writer) error {
-	if n.adv == nil {
-		return errors.New("the repository is empty")
-	}
-	request, multiplexed, err := packRequest(n.adv.Capabilities)
+	answer, err := n.session.uploadPack(ctx, n.adv.packRequest(want, haves))
 	if err != nil {
 		return err
 	}
-	request.Wants, request.Haves = []plumbing.Hash{want}, haves
-	response, err := n.session.UploadPack(ctx, request)
+	defer answer.Close()
+	pack, err := n.adv.openPack(answer)
 	if err != nil {
 		return err
-	}
-	defer response.Close()
-	var pack io.Reader = response
-	if multiplexed {
-		pack = sideband.NewDemuxer(sideband.Sideband64k, response)
 	}
 	received := &countingWriter{w: w, report: func(bytes int64) { n.progress.report("fetch", bytes, -1) }}
 	if _, err := io.CopyBuffer(received, onlyReader{pack}, make([]byte, 128<<10)); err != nil {
@@ -253,20 +172,6 @@ func (n *network) download(ctx context.Context, want plumbing.Hash, haves []plum
 		return err
 	}
 	return nil
-}
-
-// packRequest prepares a request for a pack that is complete in itself.
-func packRequest(offered *capability.List) (request *packp.UploadPackRequest, multiplexed bool, err error) {
-	request = packp.NewUploadPackRequest()
-	for _, c := range []capability.Capability{capability.OFSDelta, capability.NoProgress, capability.Sideband64k} {
-		if offered.Supports(c) {
-			err = errors.Join(err, request.Capabilities.Set(c))
-		}
-	}
-	if offered.Supports(capability.Agent) {
-		err = errors.Join(err, request.Capabilities.Set(capability.Agent, "etchtag"))
-	}
-	return request, offered.Supports(capability.Sideband64k), err
 }
 
 // countingWriter reports how much went through it, and remembers the error of the writer behind it.
@@ -283,46 +188,6 @@ func (c *countingWriter) Write(p []byte) (int, error) {
 	c.err = err
 	c.report(c.n)
 	return n, err
-}
-
-// dialHTTP prepares a session over http or https; nothing is sent yet.
-func dialHTTP(auth Auth, u gitURL) (packSession, []string, error) {
-	basic, err := auth.basicAuth(u)
-	if err != nil {
-		return nil, nil, err
-	}
-	secrets := []string{u.password}
-	var method transport.AuthMethod
-	if basic != nil {
-		secrets = append(secrets, basic.Password)
-		method = basic
-	}
-	trip, err := auth.httpTransport()
-	if err != nil {
-		return nil, secrets, err
-	}
-	host := u.host
-	if strings.Contains(host, ":") {
-		host = "[" + host + "]"
-	}
-	// The endpoint has no credentials, so that no error of the library can show them.
-	endpoint := &transport.Endpoint{Protocol: u.scheme, Host: host, Port: u.portNumber(), Path: u.path}
-	session, err := githttp.NewClient(&http.Client{Transport: trip}).NewUploadPackSession(endpoint, method)
-	if err != nil {
-		return nil, secrets, err
-	}
-	return &httpSession{session, trip}, secrets, nil
-}
-
-// httpSession closes the connections that it kept open.
-type httpSession struct {
-	transport.UploadPackSession
-	trip *http.Transport
-}
-
-func (s *httpSession) Close() error {
-	s.trip.CloseIdleConnections()
-	return s.UploadPackSession.Close()
 }
 
 // streamSession talks git's protocol over one connection, whose deadline is that of the context.
@@ -347,44 +212,25 @@ func bindConn(ctx context.Context, conn net.Conn) (release func()) {
 	return func() { stop() }
 }
 
-func (s *streamSession) AdvertisedReferencesContext(ctx context.Context) (*packp.AdvRefs, error) {
+func (s *streamSession) advertised(ctx context.Context) (*advertisement, error) {
 	defer s.bind(ctx)()
-	adv := packp.NewAdvRefs()
-	err := adv.Decode(s.out)
-	if errors.Is(err, packp.ErrEmptyAdvRefs) || err == nil && adv.IsEmpty() {
-		return nil, transport.ErrEmptyRemoteRepository
-	}
-	if err != nil {
-		if text := s.stderr(); text != "" && errors.Is(err, packp.ErrEmptyInput) {
-			err = fmt.Errorf("the server says: %s", text)
+	adv, err := readAdvertisement(s.out)
+	if errors.Is(err, errNoAnswer) {
+		if text := s.stderr(); text != "" {
+			return nil, fmt.Errorf("the server says: %s", text)
 		}
-		return nil, err
 	}
-	return adv, nil
+	return adv, err
 }
 
-func (s *streamSession) UploadPack(
-	ctx context.Context, r *packp.UploadPackRequest,
-) (*packp.UploadPackResponse, error) {
+func (s *streamSession) uploadPack(ctx context.Context, request []byte) (io.ReadCloser, error) {
 	release := s.bind(ctx)
 	s.asked = true
-	err := r.UploadRequest.Encode(s.in)
-	if err == nil {
-		err = r.UploadHaves.Encode(s.in, true)
-	}
-	if err == nil {
-		_, err = io.WriteString(s.in, "0009done\n")
-	}
-	if err != nil {
+	if _, err := s.in.Write(request); err != nil {
 		release()
 		return nil, fmt.Errorf("asking for objects: %w", err)
 	}
-	response := packp.NewUploadPackResponse(r)
-	if err := response.Decode(&releasingReader{s.out, release}); err != nil {
-		release()
-		return nil, err
-	}
-	return response, nil
+	return &releasingReader{s.out, release}, nil
 }
 
 // releasingReader lets go of the context when it is closed; the session itself is closed by its owner.
@@ -421,8 +267,7 @@ func dialGit(ctx context.Context, n *network, u gitURL) (packSession, error) {
 	if u.port != "" {
 		host = net.JoinHostPort(u.host, u.port)
 	}
-	request := packp.GitProtoRequest{RequestCommand: uploadPack, Pathname: u.path, Host: host}
-	if err := request.Encode(conn); err != nil {
+	if _, err := conn.Write(appendPacket(nil, uploadPack+" "+u.path+"\x00host="+host+"\x00")); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
 	noStderr := func() string { return "" }

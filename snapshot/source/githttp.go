@@ -1,0 +1,147 @@
+package source
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// The smart protocol of gitprotocol-http(5).
+const (
+	refsSuffix = "/info/refs"
+	refsQuery  = "service=" + uploadPack
+	maxHops    = 10
+)
+
+// basicAuth is what a web server is told of us.
+type basicAuth struct{ user, password string }
+
+// httpSession asks a web server.
+type httpSession struct {
+	client *http.Client
+	url    *url.URL   // of the repository; it has no credentials, so that no error can show them
+	auth   *basicAuth // nil for none, or if a redirect led to another server
+}
+
+// dialHTTP prepares a session over http or https; nothing is sent yet.
+func dialHTTP(auth Auth, u gitURL) (session packSession, secrets []string, err error) {
+	s := &httpSession{}
+	secrets = []string{u.password}
+	if s.auth, err = auth.basicAuth(u); err != nil {
+		return nil, nil, err
+	}
+	if s.auth != nil {
+		secrets = append(secrets, s.auth.password)
+	}
+	trip, err := auth.httpTransport()
+	if err != nil {
+		return nil, secrets, err
+	}
+	s.client = &http.Client{Transport: trip, CheckRedirect: checkRedirect}
+	s.url, err = url.Parse(u.scheme + "://" + strings.TrimSuffix(u.address(""), ":") + strings.TrimRight(u.path, "/"))
+	return s, secrets, err
+}
+
+// checkRedirect follows redirects of the first request only, as git does: a pack is asked for where the refs came from.
+func checkRedirect(next *http.Request, via []*http.Request) error {
+	last := via[len(via)-1].URL
+	switch {
+	case via[0].Method != http.MethodGet:
+		return fmt.Errorf("it redirects the request for a pack to %s", next.URL.Redacted())
+	case last.Scheme == "https" && next.URL.Scheme != "https":
+		return fmt.Errorf("it redirects from https to %s", next.URL.Redacted())
+	case len(via) >= maxHops:
+		return fmt.Errorf("it redirects more than %d times", maxHops)
+	}
+	if !sameServer(via[0].URL, next.URL) {
+		next.Header.Del("Authorization")
+	}
+	return nil
+}
+
+// sameServer reports whether what is meant for one server may be told to another: it is the same, or the same with TLS.
+func sameServer(one, other *url.URL) bool {
+	upgraded := one.Scheme == "http" && other.Scheme == "https" && one.Port() == "" && other.Port() == ""
+	return strings.EqualFold(one.Hostname(), other.Hostname()) &&
+		(upgraded || one.Scheme == other.Scheme && one.Port() == other.Port())
+}
+
+// do sends a request, and returns the answer if that is one.
+func (s *httpSession) do(request *http.Request) (*http.Response, error) {
+	request.Header.Set("User-Agent", "git/etchtag") // some servers speak the protocol with git only
+	if s.auth != nil {
+		request.SetBasicAuth(s.auth.user, s.auth.password)
+	}
+	response, err := s.client.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	switch response.StatusCode {
+	case http.StatusOK:
+		return response, nil
+	case http.StatusUnauthorized:
+		err = errors.New("authentication required: a user and a password or token are missing or wrong")
+	case http.StatusForbidden:
+		err = errors.New("the server forbids us to read this repository")
+	case http.StatusNotFound:
+		err = errors.New("there is no such repository, or no right to read it")
+	default: // its page may be long, and say nothing
+		err = fmt.Errorf("the server answers %s", response.Status)
+	}
+	return nil, errors.Join(err, response.Body.Close())
+}
+
+func (s *httpSession) advertised(ctx context.Context) (*advertisement, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url.String()+refsSuffix+"?"+refsQuery, nil)
+	if err != nil {
+		return nil, err
+	}
+	response, err := s.do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	if err := s.moved(*response.Request.URL); err != nil {
+		return nil, err
+	}
+	return readAdvertisement(response.Body)
+}
+
+// moved takes the place to which the first request was redirected for the repository's.
+func (s *httpSession) moved(to url.URL) (err error) {
+	to.RawQuery = ""
+	base, ok := strings.CutSuffix(to.String(), refsSuffix)
+	if !ok {
+		return fmt.Errorf("it redirects to %s, which is no repository", to.Redacted())
+	}
+	if !sameServer(s.url, &to) {
+		s.auth = nil
+	}
+	s.url, err = url.Parse(base)
+	return err
+}
+
+func (s *httpSession) uploadPack(ctx context.Context, request []byte) (io.ReadCloser, error) {
+	post, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url.String()+"/"+uploadPack, bytes.NewReader(request))
+	if err != nil {
+		return nil, err
+	}
+	post.Header.Set("Content-Type", "application/x-"+uploadPack+"-request")
+	post.Header.Set("Accept", "application/x-"+uploadPack+"-result")
+	response, err := s.do(post)
+	if err != nil {
+		return nil, err
+	}
+	return response.Body, nil
+}
+
+// Close closes the connections that were kept open.
+func (s *httpSession) Close() error {
+	s.client.CloseIdleConnections()
+	return nil
+}
