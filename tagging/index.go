@@ -72,7 +72,7 @@ func ReadIndex(l Layout) (*Index, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the tags: %w", err)
 	}
-	x := &Index{}
+	x := &Index{Tags: make([]*Tag, 0, len(entries))}
 	manifests := l.manifests()
 	for _, e := range entries { // sorted by name, and so by time
 		switch tag := l.tag(e, manifests); {

@@ -38,11 +38,27 @@ func ParseName(s string) (time.Time, error) {
 	return t, nil
 }
 
-// parseStamp reads YYYYMMDD-HHMM.
+// parseStamp reads YYYYMMDD-HHMM. (time.Parse would have to be checked by writing the time again, since it takes some
+// digits that are missing for zeros.)
 func parseStamp(s string) (time.Time, bool) {
-	t, err := time.Parse(stampFormat, s)
-	// Parse takes some digits that are missing for zeros.
-	return t, err == nil && len(s) == len(stampFormat) && t.Format(stampFormat) == s
+	if len(s) != len(stampFormat) || s[8] != '-' {
+		return time.Time{}, false
+	}
+	number := func(digits string) (n int) {
+		for _, c := range []byte(digits) {
+			if c < '0' || c > '9' {
+				return -1
+			}
+			n = 10*n + int(c-'0')
+		}
+		return n
+	}
+	year, month, day, hour, minute := number(s[:4]), number(s[4:6]), number(s[6:8]), number(s[9:11]), number(s[11:])
+	if year < 0 || month < 1 || month > 12 || hour < 0 || hour > 23 || minute < 0 || minute > 59 {
+		return time.Time{}, false
+	}
+	t := time.Date(year, time.Month(month), day, hour, minute, 0, 0, time.UTC)
+	return t, day > 0 && t.Day() == day // no 31st of November
 }
 
 // quote is text from outside in quotes, shortened to what fits in a message.

@@ -43,12 +43,16 @@ func TestParseName(t *testing.T) {
 }
 
 func FuzzParseName(f *testing.F) {
-	for _, seed := range []string{"etchautotag-20261122-0900", "etchautotag-20261122-9:00", "etchautotag-20260230-0900", ""} {
+	for _, seed := range []string{"etchautotag-20261122-0900", "etchautotag-20261122-9:00", "etchautotag-20260230-0900",
+		"etchautotag-20240229-2359", "etchautotag-20260431-0000", "etchautotag-00000101-0000", "etchautotag-20261122-0960", ""} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		if at, err := tagging.ParseName(s); err == nil && tagging.Name(at) != s {
-			t.Errorf("ParseName(%q) = %v, whose name is %q", s, at, tagging.Name(at))
+		at, err := tagging.ParseName(s)
+		// Package time takes some digits that are missing for zeros.
+		want, wantErr := time.Parse(tagging.Prefix+"20060102-1504", s)
+		if valid := wantErr == nil && tagging.Name(want) == s; valid != (err == nil) || valid && !at.Equal(want) {
+			t.Errorf("ParseName(%q) = %v, %v, and package time says %v, %v", s, at, err, want, wantErr)
 		}
 	})
 }

@@ -47,12 +47,15 @@ func readRegular(path string) ([]byte, error) {
 // link on the way is dangling.
 func leadsNowhere(path string) error {
 	for p := filepath.Clean(path); ; p = filepath.Dir(p) {
-		_, err := os.Lstat(p)
+		info, err := os.Lstat(p)
 		if errors.Is(err, fs.ErrNotExist) && p != filepath.Dir(p) {
 			continue
 		}
 		if err != nil {
 			return fmt.Errorf("read %s: %w", path, err)
+		}
+		if info.Mode().Type() != fs.ModeSymlink {
+			return nil
 		}
 		if _, err := os.Stat(p); errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("read %s: %s is a symbolic link that leads nowhere", path, p)
