@@ -1,11 +1,13 @@
 package inventory
 
 import (
+	"encoding/binary"
 	"errors"
 	"io/fs"
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode/utf16"
 )
 
 func TestFileEntries(t *testing.T) {
@@ -73,5 +75,28 @@ func TestFileThatIsNotThere(t *testing.T) {
 	_, err := NewFile(path, "").Lookup(t.Context(), "h")
 	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), path) {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestFileInUTF16IsReadAndItsLinesAreCounted(t *testing.T) {
+	encode := func(order binary.AppendByteOrder, text string) string {
+		var b []byte
+		for _, unit := range utf16.Encode([]rune("\uFEFF" + text)) {
+			b = order.AppendUint16(b, unit)
+		}
+		return string(b)
+	}
+	for _, order := range []binary.AppendByteOrder{binary.LittleEndian, binary.BigEndian} {
+		c, err := parseFile("f", encode(order, "h: {groups: [\u2028\u2028web]}\n"))
+		if err != nil || len(c.hosts) != 1 {
+			t.Errorf("%v: %v, %v", order, c, err)
+		}
+		_, err = parseFile("f", encode(order, "g: {groups: [web]}\nh: {groups: [web]}\nh: {}\n"))
+		if fault, ok := errors.AsType[*Fault](err); !ok || fault.Line != 3 {
+			t.Errorf("%v: the fault is %v", order, err)
+		}
+		if _, err := parseFile("f", encode(order, "h: {}\n")+"x"); err == nil {
+			t.Errorf("%v: half a character is no fault", order)
+		}
 	}
 }

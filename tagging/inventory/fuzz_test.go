@@ -78,7 +78,7 @@ func checkParsed(t *testing.T, text string, err error) {
 		return
 	}
 	fault, ok := errors.AsType[*Fault](err)
-	if !ok || fault.File != "f" || fault.Line < 1 || fault.Line > 1+countBreaks(text) || fault.Problem == "" {
+	if !ok || fault.File != "f" || fault.Line < 1 || fault.Line > 1+countBreaks(fromUTF16(text)) || fault.Problem == "" {
 		t.Errorf("not a fault with a line of the file: %#v", err)
 	}
 }

@@ -1,9 +1,13 @@
 package inventory
 
 import (
+	"encoding/binary"
 	"errors"
 	"io"
+	"slices"
 	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -25,6 +29,7 @@ func eachEntry(file, text string, begin func() visitor) error {
 // eachYAMLEntry is eachEntry for all of YAML. An empty document has no entries; a second one in the
 // same file is a fault, since its hosts would be lost without a word.
 func eachYAMLEntry(file, text string, visit visitor) error {
+	text = fromUTF16(text)
 	decoder := yaml.NewDecoder(strings.NewReader(text))
 	var doc, second yaml.Node
 	switch err := decoder.Decode(&doc); {
@@ -52,6 +57,30 @@ func eachYAMLEntry(file, text string, visit visitor) error {
 		}
 	}
 	return nil
+}
+
+// fromUTF16 returns a text that begins with the mark of UTF-16 in UTF-8. The library reads both, but lines are counted in
+// bytes here. What is no UTF-16 after all stays as it is, for the library to complain of.
+func fromUTF16(text string) string {
+	var order binary.ByteOrder
+	switch {
+	case strings.HasPrefix(text, "\xff\xfe"):
+		order = binary.LittleEndian
+	case strings.HasPrefix(text, "\xfe\xff"):
+		order = binary.BigEndian
+	}
+	if order == nil || len(text)%2 != 0 {
+		return text
+	}
+	var units []uint16
+	for unit := range slices.Chunk([]byte(text[2:]), 2) {
+		units = append(units, order.Uint16(unit))
+	}
+	runes := utf16.Decode(units)
+	if slices.Contains(runes, utf8.RuneError) {
+		return text
+	}
+	return string(runes)
 }
 
 // isNull reports whether n is nothing, as YAML has it: null, ~, or no text at all.
