@@ -29,34 +29,44 @@ func (b *bench) newFleet(ctx context.Context, dir string) (*base, error) {
 	return fleet, nil
 }
 
-// startContest asks short questions, each in a process of its own.
-func startContest(ctx context.Context, b *bench, dir string) (results, error) {
-	fleet, err := b.newFleet(ctx, dir)
-	if err != nil {
-		return nil, err
-	}
-	at := hour(b.size.tags).Format(time.RFC3339)
-	ask := func(name, answer string, argv func(round int) []string) contestant {
-		return contestant{name: name, act: func(round int) action {
-			return func(ctx context.Context) (sample, error) {
-				out, s, err := b.output(ctx, argv(round)...)
-				if err == nil && !strings.Contains(out, answer) {
-					err = fmt.Errorf("%s: the answer is %q", name, out)
+// A question is a command line of etchtag, which may be another one each round.
+type question func(fleet *base, round int) []string
+
+func askNodetagger(fleet *base, round int) []string {
+	return []string{filepath.Join(fleet.dir, "nodetagger"), host(round % fleet.b.size.hosts)}
+}
+
+func askList(fleet *base, _ int) []string {
+	return fleet.command("list", "--at", hour(fleet.b.size.tags).Format(time.RFC3339))
+}
+
+func askExplain(fleet *base, round int) []string {
+	return fleet.command("explain", host(round%fleet.b.size.hosts))
+}
+
+// startContest asks a short question each round, and has an empty program start in between: nobody else, so that both
+// find the processor's caches as the other one left them.
+func startContest(ask question) func(ctx context.Context, b *bench, dir string) (results, error) {
+	return func(ctx context.Context, b *bench, dir string) (results, error) {
+		fleet, err := b.newFleet(ctx, dir)
+		if err != nil {
+			return nil, err
+		}
+		asked := func(name, answer string, argv func(round int) []string) contestant {
+			return contestant{name: name, act: func(round int) action {
+				return func(ctx context.Context) (sample, error) {
+					out, s, err := b.output(ctx, argv(round)...)
+					if err == nil && !strings.Contains(out, answer) {
+						err = fmt.Errorf("%s: the answer is %q", name, out)
+					}
+					return s, err
 				}
-				return s, err
-			}
-		}}
+			}}
+		}
+		// The present is long after the last tag, so all get that one.
+		return b.takeTurns(ctx, max(b.rounds, b.size.calls), nil,
+			asked(emptyProgram, "", func(int) []string { return []string{b.empty()} }),
+			asked(us, tagName(b.size.tags-1), func(round int) []string { return ask(fleet, round) }),
+		)
 	}
-	// The present is long after the last tag, so all get that one.
-	newest := tagName(b.size.tags - 1)
-	return b.takeTurns(ctx, max(b.rounds, b.size.calls), nil,
-		ask(emptyProgram, "", func(int) []string { return []string{b.empty()} }),
-		ask(us, "tags/"+newest, func(round int) []string {
-			return []string{filepath.Join(fleet.dir, "nodetagger"), host(round % b.size.hosts)}
-		}),
-		ask("etchtag list", newest, func(int) []string { return fleet.command("list", "--at", at) }),
-		ask("etchtag explain", newest, func(round int) []string {
-			return fleet.command("explain", host(round%b.size.hosts))
-		}),
-	)
 }

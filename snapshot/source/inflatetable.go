@@ -1,6 +1,9 @@
 package source
 
-import "math/bits"
+import (
+	"math/bits"
+	"sync"
+)
 
 const (
 	maxLitSymbols  = 288 // two of which no stream may have
@@ -37,11 +40,21 @@ func (t *huffmanTable) second(e uint32, bits uint64) uint32 {
 	return t[(uint64(e>>16)+bits&(1<<(e>>8&15)-1))&(litTableSize-1)]
 }
 
-// litEntries and distEntries are what symbols stand for, without the length of their codes.
-var (
-	litEntries  = makeLitEntries()
-	distEntries = makeDistEntries()
-)
+// symbolEntries is what symbols stand for, without the length of their codes.
+type symbolEntries struct {
+	lit  [maxLitSymbols]uint32
+	dist [maxDistSymbols]uint32
+	pre  [precodes]uint32 // of the symbols by which the lengths of codes are written
+}
+
+// entries are made when they are needed: the resolver, which inflates nothing, would wait for them at every start.
+var entries = sync.OnceValue(func() *symbolEntries {
+	e := &symbolEntries{lit: makeLitEntries(), dist: makeDistEntries()}
+	for s := range e.pre {
+		e.pre[s] = uint32(s) << 16
+	}
+	return e
+})
 
 func makeLitEntries() (e [maxLitSymbols]uint32) {
 	for s := range endOfBlock {
@@ -75,14 +88,6 @@ func makeDistEntries() (e [maxDistSymbols]uint32) {
 	}
 	return e
 }
-
-// precodeEntries are those of the symbols by which the lengths of codes are written.
-var precodeEntries = func() (e [precodes]uint32) {
-	for s := range e {
-		e[s] = uint32(s) << 16
-	}
-	return e
-}()
 
 // build makes the table of a code whose lengths are given. It reports false if the lengths are those of no code. Like
 // the standard library it takes a code without any symbol, or with one of a single bit, which fails when it is used.
@@ -211,12 +216,12 @@ func (d *inflater) useFixed() {
 			lengths[s] = 8
 		}
 	}
-	d.lit.build(lengths, litEntries[:], litBits)
+	d.lit.build(lengths, entries().lit[:], litBits)
 	lengths = d.lengths[:maxDistSymbols]
 	for s := range lengths {
 		lengths[s] = 5
 	}
-	d.dist.build(lengths, distEntries[:], distBits)
+	d.dist.build(lengths, entries().dist[:], distBits)
 	d.fixed = true
 }
 
@@ -242,14 +247,14 @@ func (d *inflater) readCodes() error {
 		}
 		lengths[s] = uint8(n)
 	}
-	if !d.lit.build(lengths[:], precodeEntries[:], precodeBits) {
+	if !d.lit.build(lengths[:], entries().pre[:], precodeBits) {
 		return errMalformed
 	}
 	if err := d.readLengths(d.lengths[:lits+dists]); err != nil {
 		return err
 	}
-	if !d.lit.build(d.lengths[:lits], litEntries[:], litBits) ||
-		!d.dist.build(d.lengths[lits:lits+dists], distEntries[:], distBits) {
+	if !d.lit.build(d.lengths[:lits], entries().lit[:], litBits) ||
+		!d.dist.build(d.lengths[lits:lits+dists], entries().dist[:], distBits) {
 		return errMalformed
 	}
 	return nil
