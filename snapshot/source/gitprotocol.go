@@ -109,8 +109,8 @@ func (a *advertisement) add(line string) error {
 	if err != nil || ref == "" {
 		return errNoProtocol
 	}
-	// What a tag leads to has such a name; and "capabilities^{}" stands where there are no refs.
-	if !strings.HasSuffix(ref, "^{}") {
+	// What a tag leads to has the name of no ref, and neither has what stands where there are no refs.
+	if validRef(ref) {
 		a.refs[ref] = h
 	}
 	return nil
