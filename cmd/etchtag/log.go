@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strconv"
 	"strings"
 	"sync"
+	"unicode"
 )
 
 // newLogger writes what is not a result: one line each, for people or, as JSON, for programs.
@@ -39,15 +41,28 @@ func (h *lineHandler) Handle(_ context.Context, r slog.Record) error {
 	case r.Level >= slog.LevelWarn:
 		prefix = paint(h.colour, yellow, "warning: ")
 	}
-	line := prefix + r.Message + h.attrs
+	line := prefix + visible(r.Message+h.attrs)
 	r.Attrs(func(a slog.Attr) bool {
-		line += formatAttr(a)
+		line += visible(formatAttr(a))
 		return true
 	})
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	_, err := fmt.Fprintln(h.w, "etchtag: "+strings.ReplaceAll(line, "\n", "\n  "))
 	return err
+}
+
+// visible shows what a terminal would obey instead of showing it: messages quote servers and commands.
+func visible(text string) string {
+	var b strings.Builder
+	for _, r := range text {
+		if r == '\n' || r == '\t' || unicode.IsPrint(r) {
+			b.WriteRune(r)
+		} else {
+			b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+		}
+	}
+	return b.String()
 }
 
 func (h *lineHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
