@@ -142,7 +142,8 @@ func TestDirectoryThatIsNoCheckoutIsRefused(t *testing.T) {
 const adv = "003f" + hashA + " refs/heads/main\x00 \n"
 
 func TestServerThatHangsEndsByTheDeadline(t *testing.T) {
-	const web = "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"
+	const web = "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n" +
+		"Content-Type: application/x-git-upload-pack-advertisement\r\n\r\n"
 	for _, test := range []struct{ name, scheme, says string }{
 		{"silent", "git", ""},
 		{"half a length", "git", "00"},
@@ -196,6 +197,14 @@ func TestWebPageIsNotTakenForARepository(t *testing.T) {
 	}))
 	defer server.Close()
 	c := newWorkingCopy(t, server.URL+"/r")
+	c.cloneFails("not git's protocol")
+
+	// Nor are a repository's files, which git's old protocol over HTTP reads one by one.
+	r := newTestRepo(t)
+	r.git("update-server-info")
+	files := httptest.NewServer(http.FileServer(http.Dir(r.dir)))
+	defer files.Close()
+	c = newWorkingCopy(t, files.URL+"/.git")
 	c.cloneFails("not git's protocol")
 }
 

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/skeema/knownhosts"
 	"golang.org/x/crypto/ssh"
@@ -241,7 +242,7 @@ func (a Auth) basicAuth(u gitURL) (*basicAuth, error) {
 
 // httpTransport returns a transport that trusts CAFile, too, and takes proxies from the environment.
 func (a Auth) httpTransport() (*http.Transport, error) {
-	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true}
+	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, IdleConnTimeout: time.Minute}
 	if a.CAFile == "" {
 		return transport, nil
 	}

@@ -270,8 +270,7 @@ func dialGit(ctx context.Context, n *network, u gitURL) (packSession, error) {
 	if _, err := conn.Write(appendPacket(nil, uploadPack+" "+u.path+"\x00host="+host+"\x00")); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
-	noStderr := func() string { return "" }
-	return &streamSession{conn: conn, in: conn, out: conn, stderr: noStderr, close: conn.Close}, nil
+	return &streamSession{conn: conn, in: conn, out: conn, stderr: new(tail).String, close: conn.Close}, nil
 }
 
 // dialSSH runs git-upload-pack on an ssh server.

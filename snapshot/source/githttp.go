@@ -2,6 +2,7 @@ package source
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -58,6 +59,7 @@ func checkRedirect(next *http.Request, via []*http.Request) error {
 	case len(via) >= maxHops:
 		return fmt.Errorf("it redirects more than %d times", maxHops)
 	}
+	next.URL.User = nil // it is for us to say who we are
 	if !sameServer(via[0].URL, next.URL) {
 		next.Header.Del("Authorization")
 	}
@@ -66,9 +68,24 @@ func checkRedirect(next *http.Request, via []*http.Request) error {
 
 // sameServer reports whether what is meant for one server may be told to another: it is the same, or the same with TLS.
 func sameServer(one, other *url.URL) bool {
-	upgraded := one.Scheme == "http" && other.Scheme == "https" && one.Port() == "" && other.Port() == ""
-	return strings.EqualFold(one.Hostname(), other.Hostname()) &&
-		(upgraded || one.Scheme == other.Scheme && one.Port() == other.Port())
+	from, to := serverPort(one), serverPort(other)
+	upgraded := one.Scheme == "http" && other.Scheme == "https" && from == "80" && to == "443"
+	return asciiLower(one.Hostname()) == asciiLower(other.Hostname()) &&
+		(upgraded || one.Scheme == other.Scheme && from == to)
+}
+
+func serverPort(u *url.URL) string {
+	return cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
+}
+
+// asciiLower leaves other letters alone: in the DNS the two small sigmas, for one, are two letters.
+func asciiLower(host string) string {
+	return strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			r += 'a' - 'A'
+		}
+		return r
+	}, host)
 }
 
 // do sends a request, and returns the answer if that is one.
@@ -85,13 +102,18 @@ func (s *httpSession) do(request *http.Request) (*http.Response, error) {
 	case http.StatusOK:
 		return response, nil
 	case http.StatusUnauthorized:
+		if from, to := request.URL, response.Request.URL; s.auth != nil && !sameServer(from, to) {
+			err = fmt.Errorf("it redirects to %s, which requires authentication; what is configured is told to %s only: "+
+				"configure the new URL", to.Redacted(), from.Host)
+			break
+		}
 		err = errors.New("authentication required: a user and a password or token are missing or wrong")
 	case http.StatusForbidden:
 		err = errors.New("the server forbids us to read this repository")
 	case http.StatusNotFound:
 		err = errors.New("there is no such repository, or no right to read it")
 	default: // its page may be long, and say nothing
-		err = fmt.Errorf("the server answers %s", response.Status)
+		err = fmt.Errorf("the server answers %d %s", response.StatusCode, http.StatusText(response.StatusCode))
 	}
 	return nil, errors.Join(err, response.Body.Close())
 }
@@ -109,12 +131,15 @@ func (s *httpSession) advertised(ctx context.Context) (*advertisement, error) {
 	if err := s.moved(*response.Request.URL); err != nil {
 		return nil, err
 	}
+	if !strings.HasPrefix(response.Header.Get("Content-Type"), "application/x-"+uploadPack+"-advertisement") {
+		return nil, errNoProtocol // a page, or the files of a repository for git's old "dumb" protocol
+	}
 	return readAdvertisement(response.Body)
 }
 
 // moved takes the place to which the first request was redirected for the repository's.
 func (s *httpSession) moved(to url.URL) (err error) {
-	to.RawQuery = ""
+	to.RawQuery, to.Fragment = "", ""
 	base, ok := strings.CutSuffix(to.String(), refsSuffix)
 	if !ok {
 		return fmt.Errorf("it redirects to %s, which is no repository", to.Redacted())

@@ -35,8 +35,11 @@ func TestWebServerMayRedirectTheFirstRequest(t *testing.T) {
 	here, there := &authorizations{next: r.webHandler("")}, &authorizations{next: r.webHandler("")}
 	other := httptest.NewServer(there)
 	t.Cleanup(other.Close)
+	locked := httptest.NewServer(r.webHandler("another"))
+	t.Cleanup(locked.Close)
 	backend := here.next
-	var self string
+	server := httptest.NewServer(here)
+	t.Cleanup(server.Close)
 	here.next = http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		switch rest, _ := strings.CutPrefix(q.URL.RequestURI(), "/moved"); {
 		case strings.HasPrefix(q.URL.Path, "/moved/within"):
@@ -52,27 +55,32 @@ func TestWebServerMayRedirectTheFirstRequest(t *testing.T) {
 			backend.ServeHTTP(w, q)
 		case strings.HasPrefix(q.URL.Path, "/moved/pack"):
 			http.Redirect(w, q, name+"/"+uploadPack, http.StatusTemporaryRedirect)
+		case strings.HasPrefix(q.URL.Path, "/moved/login"):
+			http.Redirect(w, q, locked.URL+rest, http.StatusFound)
+		case strings.HasPrefix(q.URL.Path, "/moved/named"):
+			http.Redirect(w, q, strings.Replace(server.URL, "http://", "http://eve:hers@", 1)+
+				strings.Replace(rest, "/named", name, 1)+"#fragment", http.StatusFound)
 		case q.URL.Path == "/login":
 			_, _ = w.Write([]byte("<html>"))
 		default:
 			backend.ServeHTTP(w, q)
 		}
 	})
-	server := httptest.NewServer(here)
-	t.Cleanup(server.Close)
-	self = strings.Replace(server.URL, "http://", "http://etch:s3cret@", 1)
+	self := strings.Replace(server.URL, "http://", "http://etch:s3cret@", 1)
 
 	cloned(t, self+"/moved/within").is(r, "main")
 	post := "POST " + name + "/" + uploadPack
 	if len(here.told) != here.all || !slices.Contains(here.told, post) {
 		t.Errorf("the server itself was told only with %q", here.told)
 	}
+	cloned(t, self+"/moved/named").is(r, "main")
 	cloned(t, self+"/moved/away").is(r, "main")
 	if len(there.told) > 0 || there.all != 2 {
 		t.Errorf("another server got our password with %q of %d requests", there.told, there.all)
 	}
 	for path, says := range map[string]string{
 		"/moved/page": "no repository", "/moved/circle": "redirects more than", "/moved/pack": "redirects the request for a pack",
+		"/moved/login": "told to " + strings.TrimPrefix(server.URL, "http://") + " only",
 	} {
 		err := newWorkingCopy(t, self+path).cloneFails(says, path)
 		if strings.Contains(err.Error(), "s3cret") || strings.Contains(err.Error(), "token=secret") {
@@ -90,7 +98,10 @@ func TestWhatOneServerMayKnowAnotherMayNot(t *testing.T) {
 		{"https://a.example.com/x", "https://A.example.com/y", true},
 		{"http://a.example.com/x", "https://a.example.com/x", true},
 		{"https://a.example.com/x", "http://a.example.com/x", false},
-		{"http://a.example.com:80/x", "https://a.example.com/x", false},
+		{"http://a.example.com:80/x", "https://a.example.com/x", true},
+		{"https://a.example.com/x", "https://a.example.com:443/x", true},
+		{"http://a.example.com:8080/x", "https://a.example.com/x", false},
+		{"https://a.k\u03c3.example.com/x", "https://a.k\u03c2.example.com/x", false}, // two letters in the DNS
 		{"https://a.example.com/x", "https://b.a.example.com/x", false},
 		{"https://a.example.com/x", "https://a.example.com:8443/x", false},
 		{"https://example.com/x", "https://example.com.evil.org/x", false},
@@ -112,7 +123,7 @@ func TestWhatOneServerMayKnowAnotherMayNot(t *testing.T) {
 func TestServerThatForbidsSaysSoInOurWords(t *testing.T) {
 	for status, says := range map[int]string{
 		http.StatusUnauthorized: "authentication required", http.StatusForbidden: "forbids", http.StatusNotFound: "no such repository",
-		http.StatusBadGateway: "502 Bad Gateway",
+		http.StatusBadGateway: "502 Bad Gateway", 599: "the server answers 599",
 	} {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			http.Error(w, strings.Repeat("a long page ", 1000), status)

@@ -29,7 +29,7 @@ var (
 
 // advertisement is what a server says of a repository before it is asked for anything.
 type advertisement struct {
-	refs         map[string]plumbing.Hash // by full name; HEAD is one of them
+	refs         map[string]plumbing.Hash // HEAD and the branches, by full name
 	capabilities []string                 // NAME or NAME=VALUE
 	shallow      bool                     // it lacks history
 }
@@ -56,7 +56,10 @@ func readAdvertisement(r io.Reader) (*advertisement, error) {
 	for lines.Scan() {
 		line := string(bytes.TrimSuffix(lines.Bytes(), []byte("\n")))
 		if first && strings.HasPrefix(line, "# service=") { // a web server says so, and flushes
-			if lines.Scan() && len(lines.Bytes()) > 0 {
+			if !lines.Scan() {
+				break
+			}
+			if len(lines.Bytes()) > 0 {
 				return nil, errNoProtocol
 			}
 			continue
@@ -68,6 +71,9 @@ func readAdvertisement(r io.Reader) (*advertisement, error) {
 			_, capabilities, _ := strings.Cut(line, "\x00")
 			a.capabilities = strings.Fields(capabilities)
 			first = false
+			if format := a.values("object-format"); len(format) > 0 && format[0] != "sha1" {
+				return nil, fmt.Errorf("it has object names of the kind %s: only SHA-1 is supported", format[0])
+			}
 		}
 		if err := a.add(line); err != nil {
 			return nil, err
@@ -87,7 +93,7 @@ func scanError(s *pktline.Scanner) error {
 	switch err := s.Err(); {
 	case errors.Is(err, pktline.ErrInvalidPktLen):
 		return errNoProtocol
-	case errors.Is(err, io.ErrUnexpectedEOF):
+	case errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF):
 		return errHalfAnswer
 	default:
 		return err
@@ -96,9 +102,6 @@ func scanError(s *pktline.Scanner) error {
 
 // add takes a line of an advertisement.
 func (a *advertisement) add(line string) error {
-	if format := a.values("object-format"); len(format) > 0 && format[0] != "sha1" {
-		return fmt.Errorf("it has object names of the kind %s: only SHA-1 is supported", format[0])
-	}
 	line, _, _ = strings.Cut(line, "\x00")
 	word, ref, _ := strings.Cut(line, " ")
 	if word == "shallow" {
@@ -109,8 +112,7 @@ func (a *advertisement) add(line string) error {
 	if err != nil || ref == "" {
 		return errNoProtocol
 	}
-	// What a tag leads to has the name of no ref, and neither has what stands where there are no refs.
-	if validRef(ref) {
+	if ref == "HEAD" || strings.HasPrefix(ref, headsPrefix) && validRef(ref) {
 		a.refs[ref] = h
 	}
 	return nil

@@ -42,9 +42,13 @@ func TestAdvertisementsAreUnderstood(t *testing.T) {
 		"<html>":                                 errNoProtocol,
 		packets("<html>\n", ""):                  errNoProtocol,
 		packets(hashA+"\x00\n", ""):              errNoProtocol,
-		packets("# service=git-upload-pack\n", "x"):                     errNoProtocol,
-		packets("ERR access denied: /r\n"):                              "access denied: /r",
-		packets(hashA+hashB[:24]+" HEAD\x00object-format=sha256\n", ""): "kind sha256",
+		packets("# service=git-upload-pack\n"):   errNoAnswer,
+		packets("# service=git-upload-pack\n", "ERR no access\n"):                          "no access",
+		packets("# service=git-upload-pack\n") + "zzzz" + packets(hashA+" HEAD\x00\n", ""): errNoProtocol,
+		packets(hashA+" HEAD\x00\n") + "0040":                                              errHalfAnswer,
+		packets("# service=git-upload-pack\n", "x"):                                        errNoProtocol,
+		packets("ERR access denied: /r\n"):                                                 "access denied: /r",
+		packets(hashA+hashB[:24]+" HEAD\x00object-format=sha256\n", ""):                    "kind sha256",
 	} {
 		adv, err := readAdvertisement(strings.NewReader(text))
 		switch want := want.(type) {

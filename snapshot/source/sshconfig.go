@@ -77,11 +77,14 @@ func (r *sshConfigReader) include(pattern, dir string, scope sshScope, depth int
 	} else if !filepath.IsAbs(pattern) {
 		pattern = filepath.Join(dir, pattern)
 	}
-	names, err := filepath.Glob(pattern)
+	names, err := filepath.Glob(strings.ReplaceAll(pattern, "[!", "[^"))
 	if err != nil {
 		return // it is malformed, so there is no such file
 	}
 	for _, name := range names {
+		if filepath.Base(name)[0] == '.' && filepath.Base(pattern)[0] != '.' {
+			continue // glob(7) passes over hidden files, such as those of editors
+		}
 		r.file(name, dir, scope, depth-1)
 	}
 }
@@ -122,11 +125,12 @@ func parseSSHLine(line string) (key string, values []string) {
 
 // fits reports whether lines of this scope stand for a host.
 func (s sshScope) fits(host string) bool {
+	special := strings.NewReplacer(`\`, `\\`, "[", `\[`) // to path.Match, and not in a Host line
 	for _, patterns := range s {
 		fits := false
 		for _, pattern := range patterns {
 			pattern, negated := strings.CutPrefix(pattern, "!")
-			if ok, err := path.Match(pattern, host); err == nil && ok {
+			if ok, err := path.Match(special.Replace(pattern), host); err == nil && ok {
 				if negated {
 					return false
 				}
@@ -142,9 +146,10 @@ func (s sshScope) fits(host string) bool {
 
 // all returns the values of a keyword for a host.
 func (s sshSettings) all(host, keyword string) []string {
+	keyword = strings.ToLower(keyword)
 	var values []string
 	for _, setting := range s {
-		if strings.EqualFold(setting.key, keyword) && setting.scope.fits(host) {
+		if setting.key == keyword && setting.scope.fits(host) {
 			values = append(values, setting.value)
 		}
 	}

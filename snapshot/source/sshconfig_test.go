@@ -47,7 +47,7 @@ func sshConfigLines(included string) *rapid.Generator[string] {
 		})
 	}
 	return rapid.OneOf(
-		value("Host", "*", "git", "git.example.com", "*.example.com", "g?t", "git web", "* !git", "!web git*", `"git" web`, "!git"),
+		value("Host", "*", "git", "git.example.com", "*.example.com", "g?t", "git web", "* !git", "!web git*", `"git" web`, "!git", "g[i]t", `g\\it`),
 		value("HostName", "one", "two.example.com", `"three"`),
 		value("Port", "1", "22", "2222"),
 		value("User", "alice", "bob", `"carol"`),
@@ -145,4 +145,21 @@ func FuzzSSHConfig(f *testing.F) {
 			sshScope{values}.fits("host")
 		}
 	})
+}
+
+func TestSSHIncludesPassOverHiddenFiles(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"config": "Include d/*\nInclude e/[!x]\nInclude h/.*\n", "d/.work.swp": "User wrong\n", "d/work": "User right\n",
+		"e/x": "Port 1\n", "e/y": "Port 2\n", "h/.hidden": "HostName asked-for\n",
+	} {
+		writeTestFile(t, filepath.Join(dir, name), text)
+	}
+	var r sshConfigReader
+	r.file(filepath.Join(dir, "config"), dir, nil, maxSSHIncludes)
+	for key, want := range map[string]string{"User": "right", "Port": "2", "HostName": "asked-for"} {
+		if got := r.settings.get("h", key); got != want {
+			t.Errorf("%s is %q, not %q", key, got, want)
+		}
+	}
 }
