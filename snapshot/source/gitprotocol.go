@@ -54,6 +54,9 @@ func readAdvertisement(r io.Reader) (*advertisement, error) {
 	lines := pktline.NewScanner(r)
 	first := true
 	for lines.Scan() {
+		if len(lines.Bytes()) == 0 {
+			return a, nil
+		}
 		line := string(bytes.TrimSuffix(lines.Bytes(), []byte("\n")))
 		if first && strings.HasPrefix(line, "# service=") { // a web server says so, and flushes
 			if !lines.Scan() {
@@ -63,9 +66,6 @@ func readAdvertisement(r io.Reader) (*advertisement, error) {
 				return nil, errNoProtocol
 			}
 			continue
-		}
-		if line == "" {
-			return a, nil
 		}
 		if first {
 			_, capabilities, _ := strings.Cut(line, "\x00")
