@@ -79,7 +79,7 @@ type previousTag struct {
 // openPrevious opens the newest tag of a store's from which unchanged files can be taken for the next tree. Not to
 // have one costs time and disk, nothing else.
 func (m *Manager) openPrevious(ctx context.Context, store source.Store, next source.Tree) *previousTag {
-	p := m.openNewest(func(h tagging.Header) bool { return h.Source == store.Kind() })
+	p := m.openNewest(func(h *tagging.Header) bool { return h.Source == store.Kind() })
 	if p == nil {
 		return nil
 	}
@@ -96,7 +96,7 @@ func (m *Manager) openPrevious(ctx context.Context, store source.Store, next sou
 }
 
 // openNewest opens the newest tag with a manifest whose header is accepted, if it can be had.
-func (m *Manager) openNewest(accept func(tagging.Header) bool) *previousTag {
+func (m *Manager) openNewest(accept func(*tagging.Header) bool) *previousTag {
 	index, err := tagging.ReadIndex(m.Layout)
 	if err != nil {
 		return nil

@@ -21,7 +21,7 @@ func (m *Manager) fillFromExport(ctx context.Context, exporter source.Exporter, 
 	if err := m.checkTree(len(export.Entries), export.Warnings); err != nil {
 		return nil, revision, err
 	}
-	previous := m.openNewest(func(tagging.Header) bool { return true })
+	previous := m.openNewest(func(*tagging.Header) bool { return true })
 	defer previous.close()
 	s := newSettler(&stager{step: m.Step, files: m.Files, previous: previous}, export.Entries)
 	defer s.close()

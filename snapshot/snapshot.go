@@ -210,8 +210,11 @@ func (m *Manager) describeExisting(r *Result) error {
 	if errors.Is(err, os.ErrNotExist) {
 		return nil // a tag of repo_update
 	}
+	if err != nil {
+		return err
+	}
 	r.Revision, r.Tree, r.Files, r.Bytes = header.Revision, header.Tree, header.Files, header.Bytes
-	return err
+	return nil
 }
 
 // makeOrHeal makes the tag. If what was fetched of the revision turns out to be damaged, it is fetched again, which

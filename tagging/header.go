@@ -85,29 +85,29 @@ func cutHeader(data string) (header, entries string, ok bool) {
 }
 
 // parseHeader reads a header without the empty line and the line end before it.
-func parseHeader(text string) (Header, error) {
+func parseHeader(text string) (*Header, error) {
 	first, _, _ := strings.Cut(text, "\n")
 	if first != headerMagic {
-		return Header{}, fmt.Errorf("it begins with %s, not with %q", quote(first), headerMagic)
+		return nil, fmt.Errorf("it begins with %s, not with %q", quote(first), headerMagic)
 	}
 	end := strings.LastIndexByte(text, '\n') + 1
 	if text[end:] != checkKey+" "+checksum(text[:end]) {
-		return Header{}, errors.New("the header is damaged: its checksum is another one")
+		return nil, errors.New("the header is damaged: its checksum is another one")
 	}
-	var h Header
+	h := &Header{}
 	known := 0
 	for line := range strings.SplitSeq(text[len(first):end], "\n") {
 		key, value, _ := strings.Cut(line, " ")
 		ok, err := h.set(key, value)
 		if err != nil {
-			return Header{}, fmt.Errorf("the header's %s cannot be %s: %w", key, quote(value), err)
+			return nil, fmt.Errorf("the header's %s cannot be %s: %w", key, quote(value), err)
 		}
 		if ok {
 			known++
 		}
 	}
 	if known != headerKeys || h.Name == "" || h.Tree == "" {
-		return Header{}, errors.New("the header lacks a key, or has one twice")
+		return nil, errors.New("the header lacks a key, or has one twice")
 	}
 	return h, nil
 }
@@ -147,33 +147,32 @@ func (h *Header) set(key, value string) (known bool, err error) {
 //
 // It calls the kernel itself: it is all that list does for each tag, and what os.File does besides, for files that one
 // can wait for and for those that nobody closes, takes longer than to open, read and close this one.
-func ReadHeader(path string) (Header, error) {
+func ReadHeader(path string) (*Header, error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	for err == unix.EINTR {
 		fd, err = unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	}
 	if err != nil {
-		return Header{}, &fs.PathError{Op: "open", Path: path, Err: err}
+		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
 	defer unix.Close(fd)
 	text, err := readHeader(fd)
 	if errno, ok := errors.AsType[unix.Errno](err); ok {
 		err = &fs.PathError{Op: "read", Path: path, Err: errno}
 	}
-	var h Header
+	var h *Header
 	if err == nil {
 		h, err = parseHeader(text)
 	}
 	if err != nil {
-		return Header{}, fmt.Errorf("read the manifest %s: %w", path, err)
+		return nil, fmt.Errorf("read the manifest %s: %w", path, err)
 	}
 	return h, nil
 }
 
 // readHeader reads an open manifest up to the empty line that ends the header. It returns what comes before.
 func readHeader(fd int) (string, error) {
-	var usual [512]byte // one read does for any header that is not extraordinary
-	buf := usual[:0]
+	buf := make([]byte, 0, 512) // one read does for any header that is not extraordinary
 	for {
 		n, err := unix.Read(fd, buf[len(buf):cap(buf)])
 		if err == unix.EINTR {

@@ -22,7 +22,7 @@ var ErrNoLister = errors.New("no inventory can list its hosts")
 // come, so that memory does not grow with the fleet. One that cannot is asked for each host that another
 // one lists, which takes its time. An error means that an inventory failed to list its hosts, or listed
 // them out of order; a decision that fails is not an error.
-func (r *Resolver) Hosts(ctx context.Context, now time.Time, yield func(Decision) bool) error {
+func (r *Resolver) Hosts(ctx context.Context, now time.Time, yield func(*Decision) bool) error {
 	if len(r.Rings) == 0 {
 		return errors.New("there are no rings")
 	}
@@ -93,10 +93,10 @@ func (r *Resolver) sharing(now time.Time) decider {
 		note string
 		err  error
 	}
-	rings, paths := make(map[string]Decision, len(r.Rings)), make(map[string]prospect)
+	rings, paths := make(map[string]*Decision, len(r.Rings)), make(map[string]prospect)
 	return decider{
 		Resolver: r,
-		ringTag: func(ring Ring) Decision {
+		ringTag: func(ring Ring) *Decision {
 			d, found := rings[ring.Name]
 			if !found {
 				d = r.RingTag(ring, now)

@@ -62,9 +62,9 @@ func (l listed) Hosts(ctx context.Context, yield func(string, inventory.Answer) 
 }
 
 // all collects what Hosts yields.
-func all(t fataler, r *tagging.Resolver, now time.Time) []tagging.Decision {
-	var ds []tagging.Decision
-	err := r.Hosts(context.Background(), now, func(d tagging.Decision) bool {
+func all(t fataler, r *tagging.Resolver, now time.Time) []*tagging.Decision {
+	var ds []*tagging.Decision
+	err := r.Hosts(context.Background(), now, func(d *tagging.Decision) bool {
 		ds = append(ds, d)
 		return true
 	})
@@ -123,7 +123,7 @@ func TestHostsAgreesWithDecide(t *testing.T) {
 		for i, d := range got {
 			names[i] = d.Host
 			alone := r.Decide(context.Background(), d.Host, now)
-			if diff := cmp.Diff(alone, d, cmpopts.IgnoreFields(d, "Err"), cmpopts.EquateEmpty()); diff != "" {
+			if diff := cmp.Diff(alone, d, cmpopts.IgnoreFields(*d, "Err"), cmpopts.EquateEmpty()); diff != "" {
 				t.Fatalf("host %q at %s (decided alone -, with all +):\n%s", d.Host, now, diff)
 			}
 			if fmt.Sprint(alone.Err) != fmt.Sprint(d.Err) || errors.Is(alone.Err, tagging.ErrNoTag) != errors.Is(d.Err, tagging.ErrNoTag) {
@@ -169,7 +169,7 @@ func TestHostsAsksEachInventoryOnceForAllItsHosts(t *testing.T) {
 func TestHostsStopsWhenItIsToldTo(t *testing.T) {
 	var seen []string
 	r := fleet(t, knows("x", "a", "c"), knows("y", "b", "d"))
-	err := r.Hosts(t.Context(), at("08:30"), func(d tagging.Decision) bool {
+	err := r.Hosts(t.Context(), at("08:30"), func(d *tagging.Decision) bool {
 		seen = append(seen, d.Host)
 		return d.Host != "b"
 	})
@@ -200,7 +200,7 @@ func TestHostsThatCannotBeListed(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			err := test.with.Hosts(test.ctx, at("08:30"), func(tagging.Decision) bool { return true })
+			err := test.with.Hosts(test.ctx, at("08:30"), func(*tagging.Decision) bool { return true })
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("got %v, want %q", err, test.want)
 			}
@@ -211,7 +211,7 @@ func TestHostsThatCannotBeListed(t *testing.T) {
 func TestHostsEndsWhenItIsCancelledHalfWay(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	count := 0
-	err := fleet(t, knows("x", "a", "b", "c")).Hosts(ctx, at("08:30"), func(tagging.Decision) bool {
+	err := fleet(t, knows("x", "a", "b", "c")).Hosts(ctx, at("08:30"), func(*tagging.Decision) bool {
 		count++
 		cancel()
 		return true

@@ -17,16 +17,17 @@ type Tag struct {
 	Time time.Time // what the name says, in UTC
 	Link bool      // the name is a symbolic link to a directory
 
-	read   func() (Header, bool, error)
+	read   func() (*Header, bool, error) // nil for a tag on disk
+	dir    string                        // of the manifests; empty for a tag that is not on disk
 	once   sync.Once
-	header Header
+	header *Header
 	known  bool
 	err    error
 }
 
 // NewTag returns a tag whose manifest's header is what read returns: false if the tag has no manifest. A
 // nil read means none. Tags on disk come from ReadIndex.
-func NewTag(name string, link bool, read func() (Header, bool, error)) (*Tag, error) {
+func NewTag(name string, link bool, read func() (*Header, bool, error)) (*Tag, error) {
 	t, err := ParseName(name)
 	if err != nil {
 		return nil, err
@@ -35,10 +36,14 @@ func NewTag(name string, link bool, read func() (Header, bool, error)) (*Tag, er
 }
 
 // Header returns what the tag's manifest begins with, and false if the tag has none because repo_update
-// made it. The file is read by the first call. An error is a manifest that exists and cannot be used.
-func (t *Tag) Header() (Header, bool, error) {
+// made it. The file is read by the first call; what it returns must not be changed. An error is a manifest that exists
+// and cannot be used.
+func (t *Tag) Header() (*Header, bool, error) {
 	t.once.Do(func() {
-		if t.read != nil {
+		switch {
+		case t.dir != "":
+			t.header, t.known, t.err = header(t.dir, t.Name)
+		case t.read != nil:
 			t.header, t.known, t.err = t.read()
 		}
 	})
@@ -73,10 +78,11 @@ func ReadIndex(l Layout) (*Index, error) {
 		return nil, fmt.Errorf("read the tags: %w", err)
 	}
 	x := &Index{Tags: make([]*Tag, 0, len(entries))}
-	manifests := l.manifests()
-	for _, e := range entries { // sorted by name, and so by time
-		switch tag := l.tag(e, manifests); {
-		case tag != nil:
+	tags, manifests := make([]Tag, len(entries)), l.manifests()
+	for i, e := range entries { // sorted by name, and so by time
+		switch tag := &tags[i]; {
+		case l.isTag(e, tag):
+			tag.dir = manifests
 			x.Tags = append(x.Tags, tag)
 		case e.Name() != workDir:
 			x.Foreign = append(x.Foreign, e.Name())
@@ -85,36 +91,37 @@ func ReadIndex(l Layout) (*Index, error) {
 	return x, nil
 }
 
-// tag returns the tag that e is, or nil. Its manifest, if it has one, is in the directory of that name.
-func (l Layout) tag(e fs.DirEntry, manifests string) *Tag {
+// isTag reports whether e is a tag, and fills that in if it is.
+func (l Layout) isTag(e fs.DirEntry, tag *Tag) bool {
 	link := e.Type() == fs.ModeSymlink
 	if !e.IsDir() && !link {
-		return nil
+		return false
 	}
-	tag, err := NewTag(e.Name(), link, func() (Header, bool, error) { return header(manifests, e.Name()) })
+	t, err := ParseName(e.Name())
 	if err != nil {
-		return nil
+		return false
 	}
 	if link {
 		if info, err := os.Stat(l.Dir(e.Name())); err != nil || !info.IsDir() {
-			return nil
+			return false
 		}
 	}
-	return tag
+	tag.Name, tag.Time, tag.Link = e.Name(), t, link
+	return true
 }
 
 // header reads the header of a tag's manifest, if there is one in the directory of manifests.
-func header(manifests, name string) (Header, bool, error) {
+func header(manifests, name string) (*Header, bool, error) {
 	path := manifests + "/" + name
 	h, err := ReadHeader(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return Header{}, false, nil
+		return nil, false, nil
 	}
 	if err == nil && h.Name != name {
 		err = fmt.Errorf("manifest %s is that of another tag, %q", path, h.Name)
 	}
 	if err != nil {
-		return Header{}, false, err
+		return nil, false, err
 	}
 	return h, true, nil
 }

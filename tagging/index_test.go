@@ -150,9 +150,9 @@ func TestHeadersOfAnIndex(t *testing.T) {
 
 func TestAHeaderIsReadOnceAndOnlyWhenAskedFor(t *testing.T) {
 	reads := 0
-	tag, err := tagging.NewTag("etchautotag-20261122-0900", false, func() (tagging.Header, bool, error) {
+	tag, err := tagging.NewTag("etchautotag-20261122-0900", false, func() (*tagging.Header, bool, error) {
 		reads++
-		return tagging.Header{Revision: "r"}, true, nil
+		return &tagging.Header{Revision: "r"}, true, nil
 	})
 	if err != nil || reads != 0 {
 		t.Fatal(err, reads)

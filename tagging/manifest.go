@@ -231,6 +231,6 @@ func parseManifest(data string) (*Manifest, error) {
 		return nil, fmt.Errorf("%d files of %d bytes are announced, but there are %d of %d",
 			header.Files, header.Bytes, m.Files, m.Bytes)
 	}
-	m.Header = header
+	m.Header = *header
 	return m, nil
 }

@@ -96,7 +96,7 @@ func TestManifestText(t *testing.T) {
 		t.Errorf("read again: %v (-want +got):\n%s", err, diff)
 	}
 	header, err := tagging.ReadHeader(string(f))
-	if diff := cmp.Diff(m.Header, header); err != nil || diff != "" {
+	if diff := cmp.Diff(&m.Header, header); err != nil || diff != "" {
 		t.Errorf("header: %v (-want +got):\n%s", err, diff)
 	}
 }
@@ -145,7 +145,7 @@ func TestManifestsAreReadAsTheyWereWritten(t *testing.T) {
 			t.Fatalf("%v (-want +got):\n%s", err, diff)
 		}
 		header, err := tagging.ReadHeader(string(f))
-		if diff := cmp.Diff(m.Header, header); err != nil || diff != "" {
+		if diff := cmp.Diff(&m.Header, header); err != nil || diff != "" {
 			t.Fatalf("header: %v (-want +got):\n%s", err, diff)
 		}
 	})
@@ -211,7 +211,7 @@ func TestHeadersHaveRoomForLongRevisionsAndUnknownKeys(t *testing.T) {
 	m.Revision = strings.Repeat("r", 10<<10)
 	f := newManifestFile(t)
 	f.write(t, manifestText(t, m))
-	if h, err := tagging.ReadHeader(string(f)); err != nil || h != m.Header {
+	if h, err := tagging.ReadHeader(string(f)); err != nil || *h != m.Header {
 		t.Errorf("%+.200v, %v", h, err)
 	}
 	m.Revision = strings.Repeat("r", 20<<10)
@@ -358,7 +358,7 @@ func FuzzReadManifest(f *testing.F) {
 			return
 		}
 		header, err := tagging.ReadHeader(string(file))
-		if err != nil || header != m.Header {
+		if err != nil || *header != m.Header {
 			t.Fatalf("the header alone is %+v, %v", header, err)
 		}
 		again := *m

@@ -33,8 +33,8 @@ func (w world) resolver(t fataler) *tagging.Resolver {
 	}
 	var tags []*tagging.Tag
 	for _, wt := range w.tags {
-		tag, err := tagging.NewTag(wt.name, false, func() (tagging.Header, bool, error) {
-			return tagging.Header{Name: wt.name, Tree: wt.tree, Published: wt.published}, wt.tree != "", nil
+		tag, err := tagging.NewTag(wt.name, false, func() (*tagging.Header, bool, error) {
+			return &tagging.Header{Name: wt.name, Tree: wt.tree, Published: wt.published}, wt.tree != "", nil
 		})
 		if err != nil {
 			t.Fatalf("%v", err)
@@ -57,7 +57,7 @@ type fataler interface{ Fatalf(string, ...any) }
 // An answer is the part of a decision on which the naive resolver has an opinion.
 type answer struct{ nominal, base, direction, path string }
 
-func answerOf(d tagging.Decision) answer {
+func answerOf(d *tagging.Decision) answer {
 	return answer{d.Nominal, d.BaseTag, string(d.Direction), d.Path}
 }
 

@@ -258,7 +258,7 @@ func inventoryPin(path string) *fakeInventory {
 }
 
 // decideAt is what host h gets, whose ring has a delay of 4 hours.
-func decideAt(b base, now time.Time, inventories []inventory.Inventory, pins string) tagging.Decision {
+func decideAt(b base, now time.Time, inventories []inventory.Inventory, pins string) *tagging.Decision {
 	r := tagging.Resolver{Layout: b.Layout, Rings: tagging.Rings{{Name: "rest", Delay: 4 * time.Hour}}, Index: b.index(),
 		Pins: b.pins(pins), Inventories: inventories}
 	return r.Decide(context.Background(), "H", now)

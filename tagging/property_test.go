@@ -17,7 +17,7 @@ const moments = 20
 
 // checkDecisions draws worlds, and in each rings and times, and checks every decision.
 func checkDecisions(t *testing.T,
-	check func(t *rapid.T, w world, r *tagging.Resolver, ring tagging.Ring, d tagging.Decision)) {
+	check func(t *rapid.T, w world, r *tagging.Resolver, ring tagging.Ring, d *tagging.Decision)) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := drawWorld(t)
 		r := w.resolver(t)
@@ -29,7 +29,7 @@ func checkDecisions(t *testing.T,
 }
 
 func TestDecisionsAreThoseOfTheNaiveResolver(t *testing.T) {
-	checkDecisions(t, func(t *rapid.T, w world, _ *tagging.Resolver, ring tagging.Ring, d tagging.Decision) {
+	checkDecisions(t, func(t *rapid.T, w world, _ *tagging.Resolver, ring tagging.Ring, d *tagging.Decision) {
 		if diff := cmp.Diff(newNaive(w).ask(ring, d.At), answerOf(d), cmp.AllowUnexported(answer{})); diff != "" {
 			t.Fatalf("at %s, ring %+v (naive -, ours +):\n%s\n%+v", d.At.UTC(), ring, diff, d.Steps)
 		}
@@ -37,7 +37,7 @@ func TestDecisionsAreThoseOfTheNaiveResolver(t *testing.T) {
 }
 
 func TestAHostGetsTheTagOfItsRing(t *testing.T) {
-	checkDecisions(t, func(t *rapid.T, _ world, r *tagging.Resolver, ring tagging.Ring, d tagging.Decision) {
+	checkDecisions(t, func(t *rapid.T, _ world, r *tagging.Resolver, ring tagging.Ring, d *tagging.Decision) {
 		host := tagging.Resolver{Cadence: r.Cadence, States: r.States, Index: r.Index, Rings: tagging.Rings{ring}}
 		if got, want := answerOf(host.Decide(context.Background(), "Web1", d.At)), answerOf(d); got != want {
 			t.Fatalf("a host gets %+v, its ring %+v", got, want)
@@ -46,7 +46,7 @@ func TestAHostGetsTheTagOfItsRing(t *testing.T) {
 }
 
 func TestNoTagOfTheFutureIsServed(t *testing.T) {
-	checkDecisions(t, func(t *rapid.T, _ world, r *tagging.Resolver, _ tagging.Ring, d tagging.Decision) {
+	checkDecisions(t, func(t *rapid.T, _ world, r *tagging.Resolver, _ tagging.Ring, d *tagging.Decision) {
 		if tag := r.Index.Find(d.Tag()); tag != nil && tag.Time.After(d.At) {
 			t.Fatalf("%s is served at %s", tag.Name, d.At.UTC())
 		}
@@ -54,7 +54,7 @@ func TestNoTagOfTheFutureIsServed(t *testing.T) {
 }
 
 func TestOnlyAlignedTagsThatExistAreServed(t *testing.T) {
-	checkDecisions(t, func(t *rapid.T, _ world, r *tagging.Resolver, _ tagging.Ring, d tagging.Decision) {
+	checkDecisions(t, func(t *rapid.T, _ world, r *tagging.Resolver, _ tagging.Ring, d *tagging.Decision) {
 		if d.Path != "" && (r.Index.Find(d.Tag()) == nil || r.Cadence.Valid(d.Tag()) != nil) {
 			t.Fatalf("%q is served", d.Path)
 		}
@@ -62,7 +62,7 @@ func TestOnlyAlignedTagsThatExistAreServed(t *testing.T) {
 }
 
 func TestNoBadTagIsServed(t *testing.T) {
-	checkDecisions(t, func(t *rapid.T, w world, _ *tagging.Resolver, ring tagging.Ring, d tagging.Decision) {
+	checkDecisions(t, func(t *rapid.T, w world, _ *tagging.Resolver, ring tagging.Ring, d *tagging.Decision) {
 		if d.Path == "" {
 			return
 		}
@@ -74,7 +74,7 @@ func TestNoBadTagIsServed(t *testing.T) {
 }
 
 func TestGoingBackOnlySoakedTagsAreServed(t *testing.T) {
-	checkDecisions(t, func(t *rapid.T, w world, _ *tagging.Resolver, ring tagging.Ring, d tagging.Decision) {
+	checkDecisions(t, func(t *rapid.T, w world, _ *tagging.Resolver, ring tagging.Ring, d *tagging.Decision) {
 		for _, tag := range w.tags {
 			if tag.name == d.Tag() && tag.tree != "" && d.Direction == tagging.Back &&
 				tag.published.After(d.At.Add(-ring.Delay)) {
@@ -85,7 +85,7 @@ func TestGoingBackOnlySoakedTagsAreServed(t *testing.T) {
 }
 
 func TestTheStepsTellOfTheDecision(t *testing.T) {
-	checkDecisions(t, func(t *rapid.T, _ world, r *tagging.Resolver, _ tagging.Ring, d tagging.Decision) {
+	checkDecisions(t, func(t *rapid.T, _ world, r *tagging.Resolver, _ tagging.Ring, d *tagging.Decision) {
 		for i, s := range d.Steps {
 			if last := i == len(d.Steps)-1; s.Accepted != (last && d.Path == "tags/"+s.Tag) || s.Why == "" {
 				t.Fatalf("step %d is %+v, and the answer %q", i, s, d.Path)
@@ -104,7 +104,7 @@ func TestTheStepsTellOfTheDecision(t *testing.T) {
 // Of two rings with the same requirement, the later is never ahead of the earlier, unless the later one goes
 // forward and the earlier does not.
 func TestALaterRingIsNeverAheadUnlessItGoesForward(t *testing.T) {
-	checkDecisions(t, func(t *rapid.T, _ world, r *tagging.Resolver, earlier tagging.Ring, first tagging.Decision) {
+	checkDecisions(t, func(t *rapid.T, _ world, r *tagging.Resolver, earlier tagging.Ring, first *tagging.Decision) {
 		later := earlier
 		later.Delay += time.Duration(rapid.IntRange(0, 12).Draw(t, "more")) * 15 * time.Minute
 		second := r.RingTag(later, first.At)
@@ -121,7 +121,7 @@ func TestALaterRingIsNeverAheadUnlessItGoesForward(t *testing.T) {
 // tag that it went forward to is either not its nominal one yet (what lies between is bad, or a mark without a
 // tag), or was published too late to have soaked.
 func TestAsTimePassesNoRingMovesBackUnlessItWentForward(t *testing.T) {
-	checkDecisions(t, func(t *rapid.T, w world, r *tagging.Resolver, ring tagging.Ring, before tagging.Decision) {
+	checkDecisions(t, func(t *rapid.T, w world, r *tagging.Resolver, ring tagging.Ring, before *tagging.Decision) {
 		if before.Path == "" {
 			return
 		}
@@ -190,7 +190,7 @@ func (w world) withoutBadAfterBadfwd() world {
 }
 
 func TestAnUnrelatedTagChangesNothing(t *testing.T) {
-	checkDecisions(t, func(t *rapid.T, w world, _ *tagging.Resolver, ring tagging.Ring, d tagging.Decision) {
+	checkDecisions(t, func(t *rapid.T, w world, _ *tagging.Resolver, ring tagging.Ring, d *tagging.Decision) {
 		at := worldStart.Add(time.Duration(rapid.IntRange(-600, (worldHours+12)*60).Draw(t, "minute")) * time.Minute)
 		if rapid.Bool().Draw(t, "on the hour") {
 			at = at.Truncate(6 * time.Hour)
@@ -205,7 +205,7 @@ func TestAnUnrelatedTagChangesNothing(t *testing.T) {
 		}
 		w.tags = append(w.tags, extra)
 		got := w.resolver(t).RingTag(ring, d.At)
-		if diff := cmp.Diff(d, got, cmpopts.IgnoreFields(d, "Err")); diff != "" {
+		if diff := cmp.Diff(d, got, cmpopts.IgnoreFields(*d, "Err")); diff != "" {
 			t.Fatalf("with %s besides:\n%s", extra.name, diff)
 		}
 	})

@@ -30,25 +30,26 @@ type Resolver struct {
 
 // Decide says what a host gets at now: what it is pinned to, or else the tag of its ring. A host whose name
 // cannot be one, an inventory that fails, and a pin that cannot be followed are failures of the decision.
-func (r *Resolver) Decide(ctx context.Context, host string, now time.Time) Decision {
-	return decider{
+func (r *Resolver) Decide(ctx context.Context, host string, now time.Time) *Decision {
+	d := decider{
 		Resolver:    r,
 		inventories: r.Inventories,
-		ringTag:     func(ring Ring) Decision { return r.RingTag(ring, now) },
+		ringTag:     func(ring Ring) *Decision { return r.RingTag(ring, now) },
 		inspect:     r.inspect,
-	}.decide(ctx, host, now)
+	}
+	return d.decide(ctx, host, now)
 }
 
 // decider decides for hosts, by what does not depend on the host alone.
 type decider struct {
 	*Resolver
 	inventories []inventory.Inventory
-	ringTag     func(Ring) Decision
+	ringTag     func(Ring) *Decision
 	inspect     func(path string) (note string, err error)
 }
 
-func (r decider) decide(ctx context.Context, host string, now time.Time) Decision {
-	d := Decision{Host: strings.ToLower(host), At: now}
+func (r *decider) decide(ctx context.Context, host string, now time.Time) *Decision {
+	d := &Decision{Host: strings.ToLower(host), At: now}
 	if err := ValidateHost(host); err != nil {
 		d.fail(err)
 		return d
@@ -68,18 +69,18 @@ func (r decider) decide(ctx context.Context, host string, now time.Time) Decisio
 	}
 	ring, why := r.Rings.Match(d.Host, d.Groups)
 	d.RingWhy = why
-	r.enter(&d, ring)
-	if !r.pinned(&d, known.Pins) {
+	r.enter(d, ring)
+	if !r.pinned(d, known.Pins) {
 		d.take(r.ringTag(ring))
 	}
 	return d
 }
 
 // RingTag says what a ring gets at now, whatever single hosts are pinned to.
-func (r *Resolver) RingTag(ring Ring, now time.Time) Decision {
-	d := Decision{At: now}
-	r.enter(&d, ring)
-	r.resolve(&d, ring)
+func (r *Resolver) RingTag(ring Ring, now time.Time) *Decision {
+	d := &Decision{At: now}
+	r.enter(d, ring)
+	r.resolve(d, ring)
 	return d
 }
 
@@ -103,7 +104,7 @@ func (r *Resolver) nominal(ring Ring, now time.Time) time.Time {
 
 // pinned decides by the host's pins, and reports whether one of them decides. The pins file comes before
 // the inventories. A bump that does not hold means nothing.
-func (r decider) pinned(d *Decision, more []inventory.Pin) bool {
+func (r *decider) pinned(d *Decision, more []inventory.Pin) bool {
 	var pins []Pin
 	if pin, ok := r.Pins.Get(d.Host); ok {
 		pins = append(pins, pin)
@@ -134,7 +135,7 @@ func (r decider) pinned(d *Decision, more []inventory.Pin) bool {
 }
 
 // follow decides for the path that a pin means.
-func (r decider) follow(d *Decision, pin Pin, path string) {
+func (r *decider) follow(d *Decision, pin Pin, path string) {
 	note, err := r.inspect(path)
 	if err != nil {
 		d.fail(fmt.Errorf("the pin %q of %s (%s) cannot be followed: %w", pin.Path, pin.Host, pin.From, err))
@@ -161,7 +162,7 @@ func (r *Resolver) inspect(path string) (note string, err error) {
 }
 
 // take makes the answer for the host's ring the host's own.
-func (d *Decision) take(ring Decision) {
+func (d *Decision) take(ring *Decision) {
 	d.BaseTag, d.Direction, d.Path = ring.BaseTag, ring.Direction, ring.Path
 	d.Err, d.Failure, d.Steps = ring.Err, ring.Failure, ring.Steps
 	d.Notes = append(d.Notes, ring.Notes...)

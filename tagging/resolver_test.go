@@ -52,7 +52,7 @@ func hourly(tags string, files ...string) world {
 }
 
 // brief is a decision in a line: direction, base tag, the candidates, and in the end the tag.
-func brief(d tagging.Decision) string {
+func brief(d *tagging.Decision) string {
 	short := func(tag string) string { return strings.TrimPrefix(tag, "etchautotag-20261122-") }
 	words := []string{string(d.Direction), "from", short(d.BaseTag) + ":"}
 	for _, s := range d.Steps {
@@ -239,14 +239,14 @@ func withHeaders(t *testing.T, w world, reads map[string]int, broken ...string) 
 	r := w.resolver(t)
 	var tags []*tagging.Tag
 	for _, wt := range w.tags {
-		tag, err := tagging.NewTag(wt.name, false, func() (tagging.Header, bool, error) {
+		tag, err := tagging.NewTag(wt.name, false, func() (*tagging.Header, bool, error) {
 			reads[wt.name]++
 			for _, clock := range broken {
 				if name(clock) == wt.name {
-					return tagging.Header{}, false, errors.New("no manifest but rubbish")
+					return nil, false, errors.New("no manifest but rubbish")
 				}
 			}
-			return tagging.Header{Tree: wt.tree, Published: wt.published}, true, nil
+			return &tagging.Header{Tree: wt.tree, Published: wt.published}, true, nil
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -326,7 +326,7 @@ func TestDecide(t *testing.T) {
 		&fakeInventory{answers: map[string]inventory.Answer{"web1": {Known: true, Groups: []string{"qa", "web"}}}},
 	}
 	got := r.Decide(context.Background(), "WEB1", at("10:30"))
-	want := tagging.Decision{Host: "web1", Ring: "qa", RingWhy: "group qa", Groups: []string{"qa", "web"},
+	want := &tagging.Decision{Host: "web1", Ring: "qa", RingWhy: "group qa", Groups: []string{"qa", "web"},
 		Delay: time.Hour, At: at("10:30"), Nominal: name("09:00"), BaseTag: name("09:00"), Direction: tagging.Back,
 		Path:  "tags/" + name("09:00"),
 		Steps: []tagging.Step{{Tag: name("09:00"), Accepted: true, Why: "acceptable"}}, Notes: []string{"fake: a note"}}
@@ -378,7 +378,7 @@ func TestDecisionTag(t *testing.T) {
 		"":                                 "",
 		"etchautotag-20261122-0900":        "",
 	} {
-		if got := (tagging.Decision{Path: path}).Tag(); got != want {
+		if got := (&tagging.Decision{Path: path}).Tag(); got != want {
 			t.Errorf("the tag of %q is %q, want %q", path, got, want)
 		}
 	}

@@ -52,7 +52,7 @@ type Step struct {
 }
 
 // Tag returns the name of the tag that was decided on, or "" if the answer is not a tag.
-func (d Decision) Tag() string {
+func (d *Decision) Tag() string {
 	dir, name := path.Split(path.Clean(d.Path))
 	if dir != "tags/" || !strings.HasPrefix(name, Prefix) {
 		return ""

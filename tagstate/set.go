@@ -1,7 +1,6 @@
 package tagstate
 
 import (
-	"cmp"
 	"maps"
 	"slices"
 )
@@ -59,7 +58,11 @@ func (s *Set) Entries() []Entry {
 	if s == nil {
 		return nil
 	}
-	return slices.SortedFunc(maps.Values(s.merged), func(a, b Entry) int { return cmp.Compare(a.Tag, b.Tag) })
+	entries := make([]Entry, 0, len(s.merged))
+	for _, tag := range slices.Sorted(maps.Keys(s.merged)) {
+		entries = append(entries, s.merged[tag])
+	}
+	return entries
 }
 
 // From returns what each file by itself says of tag, in the order of the files: it tells which of

@@ -42,9 +42,9 @@ func (a *app) explain(c *cli.Context) error {
 	}
 	now := clock()
 	r, err := site.resolver(now)
-	var d tagging.Decision
+	var d *tagging.Decision
 	if err != nil {
-		d = tagging.Decision{Host: strings.ToLower(host), At: now, Failure: err.Error()}
+		d = &tagging.Decision{Host: strings.ToLower(host), At: now, Failure: err.Error()}
 	} else {
 		d = r.Decide(c.Context, host, now)
 	}
@@ -82,7 +82,7 @@ type stepJSON struct {
 	Why       string `json:"why"`
 }
 
-func newDecisionJSON(d tagging.Decision) decisionJSON {
+func newDecisionJSON(d *tagging.Decision) decisionJSON {
 	j := decisionJSON{d.Host, d.Ring, d.RingWhy, append([]string{}, d.Groups...), d.Delay.String(), d.At.UTC(),
 		d.Nominal, d.BaseTag, string(d.Direction), d.Path, d.Failure, []stepJSON{}}
 	for _, s := range d.Steps {
@@ -93,7 +93,7 @@ func newDecisionJSON(d tagging.Decision) decisionJSON {
 
 // printDecision writes a decision for people: what went in, the candidates in the order in which they were
 // tried, and the answer last, where the eye ends.
-func printDecision(w io.Writer, d tagging.Decision, colour bool) error {
+func printDecision(w io.Writer, d *tagging.Decision, colour bool) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	row := func(name, format string, args ...any) {
 		fmt.Fprintf(t, "%s\t%s\n", name, fmt.Sprintf(format, args...))

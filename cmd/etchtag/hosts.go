@@ -42,13 +42,13 @@ func (a *app) hosts(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	wanted := func(tagging.Decision) bool { return true }
+	wanted := func(*tagging.Decision) bool { return true }
 	if c.IsSet("ring") {
 		name := c.String("ring")
 		if err := checkRing(r.Rings, name); err != nil {
 			return err
 		}
-		wanted = func(d tagging.Decision) bool { return d.Ring == name }
+		wanted = func(d *tagging.Decision) bool { return d.Ring == name }
 	}
 	w := bufio.NewWriterSize(a.stdout, 1<<16)
 	var list hostList = &hostTable{columns: columns{w: w}, colour: a.colours(a.stdout)}
@@ -57,7 +57,7 @@ func (a *app) hosts(c *cli.Context) error {
 	}
 	shown, failed := 0, 0
 	var writing error
-	err = r.Hosts(c.Context, now, func(d tagging.Decision) bool {
+	err = r.Hosts(c.Context, now, func(d *tagging.Decision) bool {
 		if !wanted(d) {
 			return true
 		}
@@ -103,7 +103,7 @@ func ringNames(rings tagging.Rings) []string {
 
 // hostList writes what hosts get as it becomes known: there may be a million of them.
 type hostList interface {
-	add(d tagging.Decision) error
+	add(d *tagging.Decision) error
 	end() error
 }
 
@@ -114,7 +114,7 @@ type hostTable struct {
 	begun  bool
 }
 
-func (t *hostTable) add(d tagging.Decision) error {
+func (t *hostTable) add(d *tagging.Decision) error {
 	if !t.begun {
 		t.begun = true
 		heading := row{cells: []string{"HOST", "RING", "TAG", "PIN", "GROUPS"}}
@@ -157,7 +157,7 @@ type hostJSON struct {
 	Failure string   `json:"failure"`
 }
 
-func (j *hostsJSON) add(d tagging.Decision) error {
+func (j *hostsJSON) add(d *tagging.Decision) error {
 	j.line.Reset()
 	if j.some {
 		j.line.WriteString(",\n    ")

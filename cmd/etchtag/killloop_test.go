@@ -394,8 +394,10 @@ func (l *killLoop) end() {
 	if !l.compare(tagging.Name(at)) {
 		t.Errorf("the normal run made no tag")
 	}
-	if header, err := tagging.ReadHeader(l.layout.Manifest(tagging.Name(at))); err != nil || header.Revision != l.upstream.head {
-		t.Errorf("the normal run made a tag of %s, not of %s: %v", header.Revision, l.upstream.head, err)
+	if header, err := tagging.ReadHeader(l.layout.Manifest(tagging.Name(at))); err != nil {
+		t.Errorf("the normal run made a tag whose manifest is damaged: %v", err)
+	} else if header.Revision != l.upstream.head {
+		t.Errorf("the normal run made a tag of %s, not of %s", header.Revision, l.upstream.head)
 	}
 	l.read(nil)
 	debris, err := snapshot.FindDebris(l.layout)
