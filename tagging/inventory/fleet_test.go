@@ -169,13 +169,17 @@ func compileTable(t rapid.TB, dir string) string {
 	return path
 }
 
-// tempDir is t.TempDir for rapid, which has none.
+// tempDir is t.TempDir for rapid, which has none. What is made beside the directory goes with it.
 func tempDir(t *rapid.T) string {
-	dir, err := os.MkdirTemp("", "inventory")
+	parent, err := os.MkdirTemp("", "inventory")
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	t.Cleanup(func() { os.RemoveAll(parent) })
+	dir := filepath.Join(parent, "tree")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
 	return dir
 }
 
