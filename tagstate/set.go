@@ -59,7 +59,7 @@ func (s *Set) Entries() []Entry {
 		return nil
 	}
 	entries := make([]Entry, 0, len(s.merged))
-	for _, tag := range slices.Sorted(maps.Keys(s.merged)) {
+	for _, tag := range slices.Sorted(maps.Keys(s.merged)) { // to sort what is large needs a stack that has to grow for it
 		entries = append(entries, s.merged[tag])
 	}
 	return entries
