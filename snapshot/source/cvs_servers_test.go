@@ -1,6 +1,7 @@
 package source
 
 import (
+	"errors"
 	"io/fs"
 	"net"
 	"os"
@@ -169,5 +170,12 @@ func TestCVSUnknownHostKeyIsRefused(t *testing.T) {
 	c.commit(firstFiles...)
 	c.o.Auth.KnownHosts = secretFile(t, "")
 	_, err := c.source().Clone(t.Context())
-	says(t, err, "Host key verification failed")
+	var refused *HostKeyError
+	if !errors.As(err, &refused) {
+		t.Fatalf("got %v", err)
+	}
+	c.o.Auth.KnownHosts = secretFile(t, refused.Line+"\n")
+	if _, err := c.source().Clone(t.Context()); err != nil {
+		t.Errorf("with the line that the error gave: %v", err)
+	}
 }

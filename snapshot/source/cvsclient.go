@@ -19,8 +19,9 @@ const cvsShell = `unset CVSREAD CVSREADONLYFS CVS_CLIENT_LOG; umask 022; exec cv
 // cvsSession runs the client for one repository, with the credentials that were configured.
 type cvsSession struct {
 	client client
-	global []string // options before the command
-	dir    string   // where secrets and the program for :ext: are kept; empty if there are none
+	ssh    *sshTarget // where our ssh leads; nil if there is none
+	global []string   // options before the command
+	dir    string     // where secrets and the program for :ext: are kept; empty if there are none
 	step   func(string) error
 }
 
@@ -115,13 +116,8 @@ func (s *cvsSession) useSSH(upstream cvsRoot, auth Auth, root string) error {
 	if os.Getenv("CVS_RSH") != "" && auth.SSHKey == "" && auth.KnownHosts == "" && upstream.port == "" {
 		return nil
 	}
-	options := []string{"BatchMode=yes", "StrictHostKeyChecking=yes"}
-	if auth.SSHKey != "" {
-		options = append(options, "IdentitiesOnly=yes", "IdentityFile="+quoteSSH(auth.SSHKey))
-	}
-	if auth.KnownHosts != "" {
-		options = append(options, "GlobalKnownHostsFile=/dev/null", "UserKnownHostsFile="+quoteSSH(auth.KnownHosts))
-	}
+	s.ssh = &sshTarget{auth, upstream.user, upstream.host, upstream.port}
+	options := auth.sshOptions()
 	if upstream.port != "" {
 		options = append(options, "Port="+upstream.port)
 	}
@@ -132,11 +128,6 @@ func (s *cvsSession) useSSH(upstream cvsRoot, auth Auth, root string) error {
 	path, err := s.file(root, "ssh", script+" \"$@\"\n", 0o700)
 	s.client.env = append(s.client.env, "CVS_RSH="+path)
 	return err
-}
-
-// quoteSSH quotes a file name for an option of ssh, which knows blanks and percent signs.
-func quoteSSH(path string) string {
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "%", "%%").Replace(path) + `"`
 }
 
 func quoteShell(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
@@ -167,7 +158,11 @@ func (s *cvsSession) runShell(ctx context.Context, script, dir string, args []st
 		return string(out), err
 	}
 	text := cmp.Or(failed.Text, c.hide(strings.TrimSpace(string(out))))
-	return string(out), &ClientError{"cvs", c.hideAll(args), text[max(0, len(text)-maxClientText):], failed.Err}
+	err = &ClientError{"cvs", c.hideAll(args), text[max(0, len(text)-maxClientText):], failed.Err}
+	if s.ssh != nil {
+		err = s.ssh.explain(ctx, err)
+	}
+	return string(out), err
 }
 
 // cvsSkipped is what the client says of a directory that the repository has lost, or that it may not read. It does

@@ -1,22 +1,19 @@
 package source
 
 import (
+	"bufio"
 	"context"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"log"
-	"net"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"golang.org/x/crypto/ssh"
-	"golang.org/x/crypto/ssh/agent"
 )
 
 // testSSHKey makes a key that no server knows.
@@ -117,7 +114,6 @@ func TestFilesOfSecretsThatCannotBeUsedAreNamed(t *testing.T) {
 		{Auth{CAFile: missing}, url, missing},
 		{Auth{CAFile: empty}, url, empty},
 		{Auth{SSHKey: missing}, "ssh://u@127.0.0.1:1/r", missing},
-		{Auth{SSHKey: empty}, "ssh://u@127.0.0.1:1/r", empty},
 		{Auth{SSHKey: testSSHKey(t), KnownHosts: missing}, "ssh://u@127.0.0.1:1/r", missing},
 	} {
 		c := newWorkingCopy(t, test.url, func(o *GitOptions) { o.Auth = test.auth })
@@ -202,7 +198,7 @@ func TestSSHServerIsTrustedOnlyByAKnownKey(t *testing.T) {
 	rsaOnly := newSSHServer(t, "rsa")
 	s.port = other.port // which has no key of that type
 	err = clone(secretFile(t, fmt.Sprintf("[127.0.0.1]:%d %s", s.port, readTestFile(t, rsaOnly.path("host_rsa.pub")))))
-	if !errors.As(err, &refused) || !refused.Changed || !strings.Contains(err.Error(), refused.Fingerprint) {
+	if !errors.As(err, &refused) || !strings.Contains(err.Error(), refused.Fingerprint) {
 		t.Errorf("known by a key of another type: got %v", err)
 	}
 }
@@ -223,7 +219,7 @@ func TestSSHServerThatRefusesUsIsAnError(t *testing.T) {
 	c := newWorkingCopy(t, s.url(r.dir), func(o *GitOptions) {
 		o.Auth = Auth{SSHKey: testSSHKey(t), KnownHosts: known}
 	})
-	c.cloneFails("unable to authenticate")
+	c.cloneFails("Permission denied (publickey")
 	c = newWorkingCopy(t, s.url("/nonexistent.git"), func(o *GitOptions) {
 		o.Auth = Auth{SSHKey: s.path("user"), KnownHosts: known}
 	})
@@ -233,74 +229,79 @@ func TestSSHServerThatRefusesUsIsAnError(t *testing.T) {
 	}
 }
 
-// testAgent serves an ssh agent that has one key and returns its socket.
-func testAgent(t *testing.T, keyFile string) string {
+// testSSHAgent starts an ssh agent that has one key and returns its socket.
+func testSSHAgent(t *testing.T, keyFile string) string {
 	t.Helper()
-	key, err := ssh.ParseRawPrivateKey([]byte(readTestFile(t, keyFile)))
+	program := needProgram(t, "ssh-agent")
+	socket := filepath.Join(t.TempDir(), "agent")
+	agent := exec.CommandContext(t.Context(), program, "-D", "-a", socket)
+	started, err := agent.StdoutPipe() // it says where it listens
 	if err != nil {
 		t.Fatal(err)
 	}
-	keys := agent.NewKeyring()
-	if err := keys.Add(agent.AddedKey{PrivateKey: key}); err != nil {
+	if err := agent.Start(); err != nil {
 		t.Fatal(err)
 	}
-	listener, err := net.Listen("unix", filepath.Join(t.TempDir(), "agent"))
-	if err != nil {
+	t.Cleanup(func() { _ = agent.Process.Kill(); _ = agent.Wait() })
+	if _, err := bufio.NewReader(started).ReadString('\n'); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { listener.Close() })
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go func() { _ = agent.ServeAgent(keys, conn) }()
-		}
-	}()
-	return listener.Addr().String()
+	add := exec.Command("ssh-add", "-q", keyFile)
+	add.Env = append(os.Environ(), "SSH_AUTH_SOCK="+socket)
+	if out, err := add.CombinedOutput(); err != nil {
+		t.Fatalf("ssh-add: %v: %s", err, out)
+	}
+	return socket
 }
 
-func TestSSHKeysComeFromTheAgentOrTheHomeDirectory(t *testing.T) {
+// configureSSH makes ssh take a configuration instead of those of the machine and its user.
+func configureSSH(t *testing.T, config string) {
+	t.Helper()
+	ssh := needProgram(t, "ssh")
+	dir := t.TempDir()
+	file := filepath.Join(dir, "config")
+	writeTestFile(t, file, config)
+	program := fmt.Sprintf("#!/bin/sh\nexec %s -F %s \"$@\"\n", ssh, file)
+	if err := os.WriteFile(filepath.Join(dir, "ssh"), []byte(program), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+}
+
+func TestSSHKeyMayBeInAnAgent(t *testing.T) {
 	r := newTestRepo(t)
 	s := newSSHServer(t, "ed25519")
-	home := t.TempDir()
-	t.Setenv("HOME", home)
+	configureSSH(t, "IdentityFile none\nUserKnownHostsFile "+s.knownHosts("ed25519", true)+"\n")
 	t.Setenv("SSH_AUTH_SOCK", "")
-	writeTestFile(t, filepath.Join(home, ".ssh", "known_hosts"), readTestFile(t, s.knownHosts("ed25519", true)))
-	clone := func() error {
-		_, err := newWorkingCopy(t, s.url(r.dir)).Clone(context.Background())
-		return err
-	}
-	if err := clone(); err == nil || !strings.Contains(err.Error(), "no ssh key") {
-		t.Errorf("without any key: got %v", err)
-	}
-
-	t.Setenv("SSH_AUTH_SOCK", testAgent(t, s.path("user")))
-	if err := clone(); err != nil {
-		t.Errorf("with an agent: %v", err)
-	}
-	t.Setenv("SSH_AUTH_SOCK", "/nonexistent")
-	writeTestFile(t, filepath.Join(home, ".ssh", "id_ed25519"), readTestFile(t, s.path("user")))
-	if err := clone(); err != nil {
-		t.Errorf("with a key in the home directory: %v", err)
-	}
+	newWorkingCopy(t, s.url(r.dir)).cloneFails("The server must know our key")
+	t.Setenv("SSH_AUTH_SOCK", testSSHAgent(t, s.path("user")))
+	cloned(t, s.url(r.dir)).is(r, "main")
 }
 
 func TestSSHConfigurationIsHonoured(t *testing.T) {
 	r := newTestRepo(t)
 	s := newSSHServer(t, "ed25519")
-	home := t.TempDir()
-	t.Setenv("HOME", home)
 	t.Setenv("SSH_AUTH_SOCK", "")
-	writeTestFile(t, filepath.Join(home, ".ssh", "config"), fmt.Sprintf(
-		"Host configs\n  HostName 127.0.0.1\n  Port %d\n  User %s\n  IdentityFile %s\nHost jumping\n  ProxyJump x\n",
-		s.port, currentUser(t), s.path("user")))
-	writeTestFile(t, filepath.Join(home, ".ssh", "known_hosts"), readTestFile(t, s.knownHosts("ed25519", false)))
-	c := cloned(t, "configs:"+r.dir)
-	c.is(r, "main")
-	_, err := newWorkingCopy(t, "jumping:r").Clone(context.Background())
-	if err == nil || !strings.Contains(err.Error(), "ProxyJump") {
-		t.Errorf("a proxy: got %v", err)
+	// What it forwards and runs is for people, and what it trusts is no longer a matter of its.
+	configureSSH(t, fmt.Sprintf("StrictHostKeyChecking no\nLocalForward 127.0.0.1:%d 127.0.0.1:1\nRequestTTY force\n"+
+		"RemoteCommand false\nExitOnForwardFailure yes\nUserKnownHostsFile %s\n"+
+		"Host near far\n  HostName 127.0.0.1\n  Port %d\n  User %s\n  IdentityFile %s\n  HostKeyAlias [127.0.0.1]:%d\n"+
+		"Host far\n  ProxyJump near\nHost stranger\n  HostName localhost\n  Port %d\n",
+		s.port, s.knownHosts("ed25519", false), s.port, currentUser(t), s.path("user"), s.port, s.port))
+	for _, host := range []string{"near", "far"} {
+		cloned(t, host+":"+r.dir).is(r, "main")
+	}
+	newWorkingCopy(t, "stranger:"+r.dir).cloneFails("the key of the ssh server stranger is not known")
+}
+
+func TestSSHProgramThatIsMissingIsNamed(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	newWorkingCopy(t, "server:r").cloneFails("install the package openssh-client")
+}
+
+func TestSSHTakesNoPassword(t *testing.T) {
+	_, err := newWorkingCopy(t, "ssh://u:s3cr3t@127.0.0.1:1/r").Clone(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "use a key") || strings.Contains(err.Error(), "s3cr3t") {
+		t.Errorf("got %v", err)
 	}
 }

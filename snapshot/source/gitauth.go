@@ -3,29 +3,22 @@ package source
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
-	"os/user"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/skeema/knownhosts"
-	"golang.org/x/crypto/ssh"
-	"golang.org/x/crypto/ssh/agent"
 )
 
 // Auth says how to prove to a server who we are, and which servers to trust. All are paths but
 // Username; the files are read whenever a connection is made, so that they can be renewed.
 type Auth struct {
-	SSHKey       string // a private key without passphrase; empty: the agent's, then the usual ones in ~/.ssh
+	SSHKey       string // a private key without passphrase; empty: those that ssh finds
 	KnownHosts   string // empty: ~/.ssh/known_hosts and /etc/ssh/ssh_known_hosts
 	Username     string // for http, svn and cvs's pserver; empty: the one in the URL
 	PasswordFile string // for these: holds a password
@@ -259,208 +252,4 @@ func (a Auth) httpTransport() (*http.Transport, error) {
 	}
 	transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
 	return transport, nil
-}
-
-// sshTarget is what is needed to reach an ssh server.
-type sshTarget struct {
-	address string // host:port
-	config  *ssh.ClientConfig
-	refused error // set by the handshake if the server's key is not trusted
-	close   func()
-}
-
-// sshTarget completes an ssh URL by ~/.ssh/config and /etc/ssh/ssh_config (HostName, Port, User,
-// IdentityFile), and finds keys and known hosts.
-func (a Auth) sshTarget(u gitURL) (*sshTarget, error) {
-	host := u.host
-	home := homeDir()
-	settings := readSSHSettings(home)
-	if name := settings.get(host, "HostName"); name != "" {
-		u.host = strings.ReplaceAll(name, "%h", host)
-	}
-	if u.port == "" {
-		u.port = settings.get(host, "Port")
-	}
-	if u.user == "" {
-		u.user = settings.get(host, "User")
-	}
-	for _, key := range []string{"ProxyCommand", "ProxyJump"} {
-		if v := settings.get(host, key); v != "" && v != "none" {
-			return nil, fmt.Errorf("the ssh configuration has %s for %q, which is not supported", key, host)
-		}
-	}
-	if u.user == "" {
-		me, err := user.Current()
-		if err != nil {
-			return nil, fmt.Errorf("finding the user to connect to %q as: %w", host, err)
-		}
-		u.user = me.Username
-	}
-	t := &sshTarget{address: u.address("22"), close: func() {}}
-	known, err := a.knownHosts(home)
-	if err != nil {
-		return nil, err
-	}
-	t.config = &ssh.ClientConfig{
-		User:              u.user,
-		HostKeyAlgorithms: hostKeyAlgorithms(known.HostKeyAlgorithms(t.address)),
-		HostKeyCallback: func(address string, remote net.Addr, key ssh.PublicKey) error {
-			t.refused = explainHostKey(known.HostKeyCallback()(address, remote, key), address, key)
-			return t.refused
-		},
-	}
-	signers, err := a.signers(t, home, settings.all(host, "IdentityFile"))
-	if err != nil {
-		t.close()
-		return nil, err
-	}
-	t.config.Auth = []ssh.AuthMethod{ssh.PublicKeys(signers...)}
-	if u.password != "" {
-		t.config.Auth = append(t.config.Auth, ssh.Password(u.password))
-	}
-	return t, nil
-}
-
-// hostKeyAlgorithms has a server asked for the keys by which it is known first, and then, as OpenSSH does, for any: so
-// that the key can be shown if it is of another type now. An empty list means any to the library.
-func hostKeyAlgorithms(known []string) []string {
-	if len(known) == 0 {
-		return nil
-	}
-	for _, a := range ssh.SupportedAlgorithms().HostKeys {
-		if !slices.Contains(known, a) {
-			known = append(known, a)
-		}
-	}
-	return known
-}
-
-// homeDir returns the user's home directory, also where HOME is not set, as under systemd.
-func homeDir() string {
-	if home := os.Getenv("HOME"); home != "" {
-		return home
-	}
-	if me, err := user.Current(); err == nil {
-		return me.HomeDir
-	}
-	return "/"
-}
-
-// knownHosts reads the files of known hosts that exist.
-func (a Auth) knownHosts(home string) (*knownhosts.HostKeyDB, error) {
-	files := []string{a.KnownHosts}
-	if a.KnownHosts == "" {
-		files = []string{filepath.Join(home, ".ssh", "known_hosts"), "/etc/ssh/ssh_known_hosts"}
-	}
-	var found []string
-	for _, file := range files {
-		_, err := os.Stat(file)
-		switch {
-		case err == nil:
-			found = append(found, file)
-		case a.KnownHosts != "" || !errors.Is(err, os.ErrNotExist):
-			return nil, fmt.Errorf("reading the known hosts: %w", err)
-		}
-	}
-	db, err := knownhosts.NewDB(found...)
-	if err != nil {
-		return nil, fmt.Errorf("reading the known hosts: %w", err)
-	}
-	return db, nil
-}
-
-// HostKeyError says that an ssh server's key is not the one that it should have, or not known.
-type HostKeyError struct {
-	Address     string // host:port
-	Changed     bool   // another key of this host is known
-	Fingerprint string // of the key that the server showed, "SHA256:..."
-	Line        string // what a file of known hosts would have to hold for the key to be trusted
-	Err         error
-}
-
-func (e *HostKeyError) Error() string {
-	if e.Changed {
-		return fmt.Sprintf("the ssh server %s showed a key that is not the known one: its fingerprint is %s. "+
-			"Someone may be listening in. If the server's key was really changed, replace its line in "+
-			"known_hosts by: %s", e.Address, e.Fingerprint, e.Line)
-	}
-	return fmt.Sprintf("the key of the ssh server %s is not known: its fingerprint is %s. If that is the "+
-		"server's, add to known_hosts: %s", e.Address, e.Fingerprint, e.Line)
-}
-
-func (e *HostKeyError) Unwrap() error { return e.Err }
-
-func explainHostKey(err error, address string, key ssh.PublicKey) error {
-	if err == nil {
-		return nil
-	}
-	if !knownhosts.IsHostKeyChanged(err) && !knownhosts.IsHostUnknown(err) {
-		fingerprint := ssh.FingerprintSHA256(key)
-		return fmt.Errorf("the key of the ssh server %s (%s) is refused: %w", address, fingerprint, err)
-	}
-	return &HostKeyError{
-		Address:     address,
-		Changed:     knownhosts.IsHostKeyChanged(err),
-		Fingerprint: ssh.FingerprintSHA256(key),
-		Line:        knownhosts.Line([]string{address}, key),
-		Err:         err,
-	}
-}
-
-// signers collects the keys to offer: the configured one, or those of the agent and the usual files.
-func (a Auth) signers(t *sshTarget, home string, identities []string) ([]ssh.Signer, error) {
-	if a.SSHKey != "" {
-		signer, err := readSSHKey(a.SSHKey)
-		if err != nil {
-			return nil, err
-		}
-		return []ssh.Signer{signer}, nil
-	}
-	var signers []ssh.Signer
-	var failures []error
-	if socket := os.Getenv("SSH_AUTH_SOCK"); socket != "" {
-		if conn, err := net.Dial("unix", socket); err == nil {
-			t.close = func() { _ = conn.Close() }
-			keys, err := agent.NewClient(conn).Signers()
-			signers, failures = append(signers, keys...), append(failures, err)
-		} else {
-			failures = append(failures, fmt.Errorf("the ssh agent: %w", err))
-		}
-	}
-	for _, file := range append(identities, "~/.ssh/id_ed25519", "~/.ssh/id_ecdsa", "~/.ssh/id_rsa") {
-		if rest, ok := strings.CutPrefix(file, "~/"); ok {
-			file = filepath.Join(home, rest)
-		}
-		signer, err := readSSHKey(file)
-		switch {
-		case err == nil:
-			signers = append(signers, signer)
-		case !errors.Is(err, os.ErrNotExist):
-			failures = append(failures, err)
-		}
-	}
-	if len(signers) == 0 {
-		err := errors.Join(failures...)
-		if err == nil {
-			err = errors.New("no agent, and no key in ~/.ssh")
-		}
-		return nil, fmt.Errorf("there is no ssh key to log in with: %w", err)
-	}
-	return signers, nil
-}
-
-func readSSHKey(file string) (ssh.Signer, error) {
-	data, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fmt.Errorf("reading the ssh key: %w", err)
-	}
-	signer, err := ssh.ParsePrivateKey(data)
-	var locked *ssh.PassphraseMissingError
-	if errors.As(err, &locked) {
-		return nil, fmt.Errorf("the ssh key %q has a passphrase: load it into an agent, or use one without", file)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading the ssh key %q: %w", file, err)
-	}
-	return signer, nil
 }

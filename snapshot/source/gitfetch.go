@@ -12,7 +12,6 @@ import (
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/format/pktline"
-	"golang.org/x/crypto/ssh"
 )
 
 // politeness is how long we may take to say goodbye to a server.
@@ -50,7 +49,7 @@ func dialUpstream(ctx context.Context, o *GitOptions, raw string) (upstream, err
 	case "git":
 		n.session, err = dialGit(ctx, n, u)
 	case "ssh":
-		n.session, err = dialSSH(ctx, n, o.Auth, u)
+		n.session, err = dialSSH(o.Auth, u)
 	default:
 		n.session, secrets, err = dialHTTP(o.Auth, u)
 	}
@@ -192,12 +191,14 @@ func (c *countingWriter) Write(p []byte) (int, error) {
 
 // streamSession talks git's protocol over one connection, whose deadline is that of the context.
 type streamSession struct {
-	conn   net.Conn  // what deadlines are set on
-	in     io.Writer // to the server
-	out    io.Reader // from the server
-	stderr func() string
-	close  func() error
-	asked  bool // a pack was asked for
+	conn  connection
+	asked bool // a pack was asked for
+}
+
+// connection is what we need of a net.Conn.
+type connection interface {
+	io.ReadWriteCloser
+	SetDeadline(t time.Time) error
 }
 
 // bind makes the connection end with the context.
@@ -205,7 +206,7 @@ func (s *streamSession) bind(ctx context.Context) (release func()) {
 	return bindConn(ctx, s.conn)
 }
 
-func bindConn(ctx context.Context, conn net.Conn) (release func()) {
+func bindConn(ctx context.Context, conn connection) (release func()) {
 	deadline, _ := ctx.Deadline() // the zero time means none
 	_ = conn.SetDeadline(deadline)
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
@@ -214,23 +215,17 @@ func bindConn(ctx context.Context, conn net.Conn) (release func()) {
 
 func (s *streamSession) advertised(ctx context.Context) (*advertisement, error) {
 	defer s.bind(ctx)()
-	adv, err := readAdvertisement(s.out)
-	if errors.Is(err, errNoAnswer) {
-		if text := s.stderr(); text != "" {
-			return nil, fmt.Errorf("the server says: %s", text)
-		}
-	}
-	return adv, err
+	return readAdvertisement(s.conn)
 }
 
 func (s *streamSession) uploadPack(ctx context.Context, request []byte) (io.ReadCloser, error) {
 	release := s.bind(ctx)
 	s.asked = true
-	if _, err := s.in.Write(request); err != nil {
+	if _, err := s.conn.Write(request); err != nil {
 		release()
 		return nil, fmt.Errorf("asking for objects: %w", err)
 	}
-	return &releasingReader{s.out, release}, nil
+	return &releasingReader{s.conn, release}, nil
 }
 
 // releasingReader lets go of the context when it is closed; the session itself is closed by its owner.
@@ -249,9 +244,9 @@ func (s *streamSession) Close() error {
 		ctx, cancel := context.WithTimeout(context.Background(), politeness)
 		defer cancel()
 		defer bindConn(ctx, s.conn)()
-		_, _ = s.in.Write(pktline.FlushPkt)
+		_, _ = s.conn.Write(pktline.FlushPkt)
 	}
-	return s.close()
+	return s.conn.Close()
 }
 
 // dialGit connects to a git daemon.
@@ -270,65 +265,31 @@ func dialGit(ctx context.Context, n *network, u gitURL) (packSession, error) {
 	if _, err := conn.Write(appendPacket(nil, uploadPack+" "+u.path+"\x00host="+host+"\x00")); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
-	return &streamSession{conn: conn, in: conn, out: conn, stderr: new(tail).String, close: conn.Close}, nil
+	return &streamSession{conn: conn}, nil
 }
 
 // dialSSH runs git-upload-pack on an ssh server.
-func dialSSH(ctx context.Context, n *network, auth Auth, u gitURL) (packSession, error) {
-	ctx, cancel := n.withDeadline(ctx)
-	defer cancel()
-	target, err := auth.sshTarget(u)
+func dialSSH(auth Auth, u gitURL) (packSession, error) {
+	if u.password != "" {
+		return nil, errors.New("the URL has a password, which ssh does not take: use a key")
+	}
+	server := sshTarget{auth: auth, user: u.user, host: u.host, port: u.port}
+	p, err := server.start(uploadPack + " " + shellQuote(u.path))
 	if err != nil {
 		return nil, err
 	}
-	defer target.close()
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", target.address)
-	if err != nil {
-		return nil, err
-	}
-	defer bindConn(ctx, conn)()
-	session, err := startSSH(conn, target, u.path)
-	if err == nil {
-		return session, nil
-	}
-	if target.refused != nil {
-		err = target.refused
-	}
-	return nil, errors.Join(err, conn.Close())
+	return &sshSession{streamSession{conn: p}, server}, nil
 }
 
-func startSSH(conn net.Conn, target *sshTarget, path string) (*streamSession, error) {
-	c, channels, requests, err := ssh.NewClientConn(conn, target.address, target.config)
-	if err != nil {
-		return nil, err
-	}
-	client := ssh.NewClient(c, channels, requests)
-	session, err := client.NewSession()
-	if err != nil {
-		return nil, err
-	}
-	in, err := session.StdinPipe()
-	if err != nil {
-		return nil, err
-	}
-	out, err := session.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	said := &tail{}
-	session.Stderr = said
-	if err := session.Start(uploadPack + " " + shellQuote(path)); err != nil {
-		return nil, err
-	}
-	stderr := func() string {
-		_ = session.Wait() // the server closed its output: what it has to say comes before its exit status
-		return said.String()
-	}
-	return &streamSession{conn: conn, in: in, out: out, stderr: stderr, close: func() error {
-		_ = client.Close()
-		_ = conn.Close()
-		return nil
-	}}, nil
+// sshSession is a conversation with a server that ssh may not trust.
+type sshSession struct {
+	streamSession
+	server sshTarget
+}
+
+func (s *sshSession) advertised(ctx context.Context) (*advertisement, error) {
+	adv, err := s.streamSession.advertised(ctx)
+	return adv, s.server.explain(ctx, err)
 }
 
 // tail keeps the end of what is written to it, for messages.

@@ -104,18 +104,23 @@ func TestSVNHostKeysAreNeverTrustedOnFirstUse(t *testing.T) {
 	empty := filepath.Join(t.TempDir(), "none")
 	writeTestFile(t, empty, "")
 	c.o.Auth.KnownHosts = empty
-	if _, err := c.source().Clone(t.Context()); err == nil || !strings.Contains(err.Error(), "Host key verification failed") {
-		t.Errorf("an unknown key: %v", err)
+	_, err := c.source().Clone(t.Context())
+	var refused *HostKeyError
+	if !errors.As(err, &refused) || refused.Changed {
+		t.Fatalf("an unknown key: %v", err)
 	}
 	other := newSSHServer(t, "ed25519")
 	other.port = c.server.port()
 	c.o.Auth.KnownHosts = other.knownHosts("ed25519", true)
-	if _, err := c.source().Clone(t.Context()); err == nil || !strings.Contains(err.Error(), "SHA256:") {
+	line := refused.Line
+	if _, err := c.source().Clone(t.Context()); !errors.As(err, &refused) || !refused.Changed || refused.Line != line {
 		t.Errorf("a changed key: %v", err)
 	}
 	if _, err := os.Stat(c.dir()); err == nil {
 		t.Error("there is a working copy")
 	}
+	c.o.Auth.KnownHosts = secretFile(t, line+"\n")
+	c.clone()
 }
 
 func TestSVNSSHPathsWithBlanks(t *testing.T) {
@@ -149,7 +154,7 @@ func TestSVNTunnel(t *testing.T) {
 		{Auth{}, "svn+ssh://u@h:2222/x", "-o HostName=h -p 2222 --"},
 		{Auth{}, "svn://h:2222/x", "--"},
 		{Auth{SSHKey: "/k"}, "svn+ssh://h/x", "-i /k -o IdentitiesOnly=yes --"},
-		{Auth{KnownHosts: "/a b"}, "svn+ssh://h/x", `-o UserKnownHostsFile=\"/a\ b\" --`},
+		{Auth{KnownHosts: "/a b"}, "svn+ssh://h/x", `-o GlobalKnownHostsFile=/dev/null -o UserKnownHostsFile=\"/a\ b\" --`},
 	} {
 		env, err := test.auth.svnTunnel(test.url)
 		if err != nil || len(env) != 1 || !strings.HasPrefix(env[0], "SVN_SSH=ssh ") ||

@@ -78,7 +78,11 @@ func (c svnClient) remote(ctx context.Context, rawURL, command string, args ...s
 	run.env = append(run.env, tunnel...)
 	flags = append([]string{command, "--non-interactive"}, flags...)
 	out, err := run.run(ctx, password, append(flags, args...)...)
-	return out, explainSVN(err)
+	err = explainSVN(err)
+	if u, parseErr := parseSVNURL(rawURL); parseErr == nil && len(tunnel) > 0 {
+		err = sshTarget{c.o.Auth, u.User.Username(), u.Hostname(), u.Port()}.explain(ctx, err)
+	}
+	return out, err
 }
 
 // svnFlags returns what makes svn log in as configured: nothing if it is to use its own store. The password is for its
@@ -106,8 +110,10 @@ func (a Auth) svnTunnel(rawURL string) ([]string, error) {
 	if os.Getenv("SVN_SSH") != "" {
 		return nil, nil
 	}
-	words := []string{"ssh", "-o", "LogLevel=ERROR", "-o", "ControlMaster=no", "-o", "BatchMode=yes",
-		"-o", "StrictHostKeyChecking=yes"}
+	words := []string{"ssh"}
+	for _, o := range sshNeverAsks {
+		words = append(words, "-o", o)
+	}
 	if a.SSHKey != "" {
 		key, err := sshWord(a.SSHKey)
 		if err != nil {
@@ -120,7 +126,7 @@ func (a Auth) svnTunnel(rawURL string) ([]string, error) {
 		if err != nil {
 			return nil, fmt.Errorf("the file of known hosts: %w", err)
 		}
-		words = append(words, "-o", `UserKnownHostsFile=\"`+file+`\"`)
+		words = append(words, "-o", "GlobalKnownHostsFile=/dev/null", "-o", `UserKnownHostsFile=\"`+file+`\"`)
 	}
 	if u, err := parseSVNURL(rawURL); err == nil && u.Scheme == "svn+ssh" && u.Port() != "" {
 		words = append(words, "-o", "HostName="+u.Hostname(), "-p", u.Port())
