@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -128,7 +129,14 @@ func certificateOf(server *httptest.Server) string {
 
 func TestCertificateOfAWebServerIsProved(t *testing.T) {
 	r := newTestRepo(t)
-	server := httptest.NewUnstartedServer(r.webHandler(""))
+	web := r.webHandler("")
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		if q.ProtoMajor != 1 {
+			t.Errorf("%s %s by %s, which the program that users build does not have", q.Method, q.URL, q.Proto)
+		}
+		web.ServeHTTP(w, q)
+	}))
+	server.EnableHTTP2 = true
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	server.StartTLS()
 	defer server.Close()
