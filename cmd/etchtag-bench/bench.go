@@ -81,7 +81,7 @@ func (b *bench) build(ctx context.Context) error {
 	const ours = "github.com/etch/etchtag/cmd/etchtag"
 	for program, what := range map[string]string{b.etchtag(): ours, b.empty(): source} {
 		built := program + ".built"
-		c := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags", "urfave_cli_no_docs,nethttpomithttp2", "-o", built, what)
+		c := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags", "urfave_cli_no_docs", "-o", built, what)
 		c.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := c.CombinedOutput(); err != nil {
 			return fmt.Errorf("%s: %w\n%s", c, err, out)

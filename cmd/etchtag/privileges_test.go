@@ -19,7 +19,7 @@ import (
 // a program that it starts, may do, after it has made a tag with that.
 func TestTheDaemonDropsWhatItDoesNotNeed(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "etchtag")
-	build := exec.Command("go", "build", "-tags", "urfave_cli_no_docs,nethttpomithttp2", "-o", program, ".")
+	build := exec.Command("go", "build", "-tags", "urfave_cli_no_docs", "-o", program, ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)

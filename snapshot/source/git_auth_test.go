@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -129,14 +128,7 @@ func certificateOf(server *httptest.Server) string {
 
 func TestCertificateOfAWebServerIsProved(t *testing.T) {
 	r := newTestRepo(t)
-	web := r.webHandler("")
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
-		if q.ProtoMajor != 1 {
-			t.Errorf("%s %s by %s, which the program that users build does not have", q.Method, q.URL, q.Proto)
-		}
-		web.ServeHTTP(w, q)
-	}))
-	server.EnableHTTP2 = true
+	server := httptest.NewUnstartedServer(r.webHandler(""))
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	server.StartTLS()
 	defer server.Close()

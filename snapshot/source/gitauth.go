@@ -235,8 +235,7 @@ func (a Auth) basicAuth(u gitURL) (*basicAuth, error) {
 
 // httpTransport returns a transport that trusts CAFile, too, and takes proxies from the environment.
 func (a Auth) httpTransport() (*http.Transport, error) {
-	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, IdleConnTimeout: time.Minute, Protocols: new(http.Protocols)}
-	transport.Protocols.SetHTTP1(true) // one request follows another, and HTTP/2 may be left out of the program
+	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, IdleConnTimeout: time.Minute}
 	if a.CAFile == "" {
 		return transport, nil
 	}
