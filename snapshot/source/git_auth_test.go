@@ -1,7 +1,6 @@
 package source
 
 import (
-	"bufio"
 	"context"
 	"encoding/pem"
 	"errors"
@@ -143,66 +142,6 @@ func TestCertificateOfAWebServerIsProved(t *testing.T) {
 	c.is(r, "main")
 }
 
-func TestSSHServerIsTrustedOnlyByAKnownKey(t *testing.T) {
-	r := newTestRepo(t)
-	s := newSSHServer(t, "ed25519", "rsa", "ecdsa")
-	other := newSSHServer(t, "ed25519")
-	clone := func(knownHosts string) error {
-		c := newWorkingCopy(t, s.url(r.dir), func(o *GitOptions) {
-			o.Auth = Auth{SSHKey: s.path("user"), KnownHosts: knownHosts}
-		})
-		_, err := c.Clone(context.Background())
-		if err == nil {
-			c.is(r, "main")
-		} else if left, _ := os.ReadDir(filepath.Dir(c.dir)); len(left) > 0 {
-			t.Errorf("left %v", left)
-		}
-		return err
-	}
-	for _, kind := range []string{"ed25519", "rsa", "ecdsa"} {
-		for _, hashed := range []bool{false, true} {
-			if err := clone(s.knownHosts(kind, hashed)); err != nil {
-				t.Errorf("known by its %s key, hashed %v: %v", kind, hashed, err)
-			}
-		}
-	}
-
-	err := clone(secretFile(t, "# nobody\n"))
-	var refused *HostKeyError
-	if !errors.As(err, &refused) || refused.Changed {
-		t.Fatalf("unknown: got %v", err)
-	}
-	printed, _ := exec.Command("ssh-keygen", "-l", "-f", s.path("host_ed25519.pub")).Output()
-	rsa, _ := exec.Command("ssh-keygen", "-l", "-f", s.path("host_rsa.pub")).Output()
-	ecdsa, _ := exec.Command("ssh-keygen", "-l", "-f", s.path("host_ecdsa.pub")).Output()
-	if !strings.Contains(string(printed)+string(rsa)+string(ecdsa), refused.Fingerprint) ||
-		!strings.Contains(err.Error(), refused.Fingerprint) || !strings.Contains(err.Error(), refused.Line) {
-		t.Errorf("the fingerprint is not that of the server, or is not said: %v", err)
-	}
-	if err := clone(secretFile(t, refused.Line+"\n")); err != nil {
-		t.Errorf("with the line that the error gave: %v", err)
-	}
-
-	pub, err := os.ReadFile(other.path("host_ed25519.pub"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = clone(secretFile(t, fmt.Sprintf("[127.0.0.1]:%d %s", s.port, pub)))
-	if !errors.As(err, &refused) || !refused.Changed || !strings.Contains(err.Error(), "SHA256:") {
-		t.Errorf("changed: got %v", err)
-	}
-	revoked := fmt.Sprintf("@revoked [127.0.0.1]:%d %s", s.port, readTestFile(t, s.path("host_ed25519.pub")))
-	if err := clone(secretFile(t, revoked)); err == nil {
-		t.Error("a revoked key was accepted")
-	}
-	rsaOnly := newSSHServer(t, "rsa")
-	s.port = other.port // which has no key of that type
-	err = clone(secretFile(t, fmt.Sprintf("[127.0.0.1]:%d %s", s.port, readTestFile(t, rsaOnly.path("host_rsa.pub")))))
-	if !errors.As(err, &refused) || !strings.Contains(err.Error(), refused.Fingerprint) {
-		t.Errorf("known by a key of another type: got %v", err)
-	}
-}
-
 func readTestFile(t *testing.T, name string) string {
 	t.Helper()
 	data, err := os.ReadFile(name)
@@ -210,98 +149,4 @@ func readTestFile(t *testing.T, name string) string {
 		t.Fatal(err)
 	}
 	return string(data)
-}
-
-func TestSSHServerThatRefusesUsIsAnError(t *testing.T) {
-	r := newTestRepo(t)
-	s := newSSHServer(t, "ed25519")
-	known := s.knownHosts("ed25519", false)
-	c := newWorkingCopy(t, s.url(r.dir), func(o *GitOptions) {
-		o.Auth = Auth{SSHKey: testSSHKey(t), KnownHosts: known}
-	})
-	c.cloneFails("Permission denied (publickey")
-	c = newWorkingCopy(t, s.url("/nonexistent.git"), func(o *GitOptions) {
-		o.Auth = Auth{SSHKey: s.path("user"), KnownHosts: known}
-	})
-	_, err := c.Clone(context.Background())
-	if err == nil || !strings.Contains(err.Error(), "does not appear to be a git repository") {
-		t.Errorf("no such repository: got %v", err)
-	}
-}
-
-// testSSHAgent starts an ssh agent that has one key and returns its socket.
-func testSSHAgent(t *testing.T, keyFile string) string {
-	t.Helper()
-	program := needProgram(t, "ssh-agent")
-	socket := filepath.Join(t.TempDir(), "agent")
-	agent := exec.CommandContext(t.Context(), program, "-D", "-a", socket)
-	started, err := agent.StdoutPipe() // it says where it listens
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := agent.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = agent.Process.Kill(); _ = agent.Wait() })
-	if _, err := bufio.NewReader(started).ReadString('\n'); err != nil {
-		t.Fatal(err)
-	}
-	add := exec.Command("ssh-add", "-q", keyFile)
-	add.Env = append(os.Environ(), "SSH_AUTH_SOCK="+socket)
-	if out, err := add.CombinedOutput(); err != nil {
-		t.Fatalf("ssh-add: %v: %s", err, out)
-	}
-	return socket
-}
-
-// configureSSH makes ssh take a configuration instead of those of the machine and its user.
-func configureSSH(t *testing.T, config string) {
-	t.Helper()
-	ssh := needProgram(t, "ssh")
-	dir := t.TempDir()
-	file := filepath.Join(dir, "config")
-	writeTestFile(t, file, config)
-	program := fmt.Sprintf("#!/bin/sh\nexec %s -F %s \"$@\"\n", ssh, file)
-	if err := os.WriteFile(filepath.Join(dir, "ssh"), []byte(program), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
-}
-
-func TestSSHKeyMayBeInAnAgent(t *testing.T) {
-	r := newTestRepo(t)
-	s := newSSHServer(t, "ed25519")
-	configureSSH(t, "IdentityFile none\nUserKnownHostsFile "+s.knownHosts("ed25519", true)+"\n")
-	t.Setenv("SSH_AUTH_SOCK", "")
-	newWorkingCopy(t, s.url(r.dir)).cloneFails("The server must know our key")
-	t.Setenv("SSH_AUTH_SOCK", testSSHAgent(t, s.path("user")))
-	cloned(t, s.url(r.dir)).is(r, "main")
-}
-
-func TestSSHConfigurationIsHonoured(t *testing.T) {
-	r := newTestRepo(t)
-	s := newSSHServer(t, "ed25519")
-	t.Setenv("SSH_AUTH_SOCK", "")
-	// What it forwards and runs is for people, and what it trusts is no longer a matter of its.
-	configureSSH(t, fmt.Sprintf("StrictHostKeyChecking no\nLocalForward 127.0.0.1:%d 127.0.0.1:1\nRequestTTY force\n"+
-		"RemoteCommand false\nExitOnForwardFailure yes\nUserKnownHostsFile %s\n"+
-		"Host near far\n  HostName 127.0.0.1\n  Port %d\n  User %s\n  IdentityFile %s\n  HostKeyAlias [127.0.0.1]:%d\n"+
-		"Host far\n  ProxyJump near\nHost stranger\n  HostName localhost\n  Port %d\n",
-		s.port, s.knownHosts("ed25519", false), s.port, currentUser(t), s.path("user"), s.port, s.port))
-	for _, host := range []string{"near", "far"} {
-		cloned(t, host+":"+r.dir).is(r, "main")
-	}
-	newWorkingCopy(t, "stranger:"+r.dir).cloneFails("the key of the ssh server stranger is not known")
-}
-
-func TestSSHProgramThatIsMissingIsNamed(t *testing.T) {
-	t.Setenv("PATH", t.TempDir())
-	newWorkingCopy(t, "server:r").cloneFails("install the package openssh-client")
-}
-
-func TestSSHTakesNoPassword(t *testing.T) {
-	_, err := newWorkingCopy(t, "ssh://u:s3cr3t@127.0.0.1:1/r").Clone(t.Context())
-	if err == nil || !strings.Contains(err.Error(), "use a key") || strings.Contains(err.Error(), "s3cr3t") {
-		t.Errorf("got %v", err)
-	}
 }

@@ -21,6 +21,7 @@ func TestRepositoryURLsAreTakenApartAsGitDoes(t *testing.T) {
 		"git+ssh://example.com/r%20x":     {scheme: "ssh", host: "example.com", path: "/r x"},
 		"git@example.com:a/b.git":         {scheme: "ssh", user: "git", host: "example.com", path: "a/b.git"},
 		"example.com:/srv/r":              {scheme: "ssh", host: "example.com", path: "/srv/r"},
+		"me@corp.example@host:r":          {scheme: "ssh", user: "me@corp.example", host: "host", path: "r"},
 		"git@[::1]:r":                     {scheme: "ssh", user: "git", host: "::1", path: "r"},
 		"git@[example.com:2222]:r":        {scheme: "ssh", user: "git", host: "example.com", port: "2222", path: "r"},
 		"git://example.com/r":             {scheme: "git", host: "example.com", path: "/r"},

@@ -103,8 +103,9 @@ func parseGitURL(raw, dir string) (gitURL, error) {
 func parseSCP(raw string) (gitURL, bool) {
 	u := gitURL{scheme: "ssh"}
 	rest := raw
-	if at := strings.IndexByte(rest, '@'); at >= 0 && !strings.ContainsAny(rest[:at], "/:") {
-		u.user, rest = rest[:at], rest[at+1:]
+	end := max(0, strings.IndexAny(raw, "/:["))
+	if at := strings.LastIndexByte(raw[:end], '@'); at >= 0 {
+		u.user, rest = raw[:at], raw[at+1:]
 	}
 	if inner, ok := strings.CutPrefix(rest, "["); ok { // [::1]:path or [host:port]:path
 		host, after, ok := strings.Cut(inner, "]:")

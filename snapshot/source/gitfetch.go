@@ -268,30 +268,6 @@ func dialGit(ctx context.Context, n *network, u gitURL) (packSession, error) {
 	return &streamSession{conn: conn}, nil
 }
 
-// dialSSH runs git-upload-pack on an ssh server.
-func dialSSH(auth Auth, u gitURL) (packSession, error) {
-	if u.password != "" {
-		return nil, errors.New("the URL has a password, which ssh does not take: use a key")
-	}
-	server := sshTarget{auth: auth, user: u.user, host: u.host, port: u.port}
-	p, err := server.start(uploadPack + " " + shellQuote(u.path))
-	if err != nil {
-		return nil, err
-	}
-	return &sshSession{streamSession{conn: p}, server}, nil
-}
-
-// sshSession is a conversation with a server that ssh may not trust.
-type sshSession struct {
-	streamSession
-	server sshTarget
-}
-
-func (s *sshSession) advertised(ctx context.Context) (*advertisement, error) {
-	adv, err := s.streamSession.advertised(ctx)
-	return adv, s.server.explain(ctx, err)
-}
-
 // tail keeps the end of what is written to it, for messages.
 type tail struct{ text []byte }
 

@@ -18,20 +18,33 @@ import (
 )
 
 // Servers are reached by the ssh program, as git, svn and cvs do it: what ssh_config(5) says is true of us then, with
-// ProxyJump, agents, certificates and keys in hardware, and so are its defaults.
+// ProxyJump, agents, certificates and keys in hardware.
 
-// sshPackage is the Debian package that has ssh.
-const sshPackage = "openssh-client"
+const (
+	// sshPackage is the Debian package that has ssh.
+	sshPackage = "openssh-client"
 
-// sshNeverAsks are options of ssh with which it asks nobody anything, trusts no unknown key, says what is wrong and nothing
-// else, and leaves no process behind.
-var sshNeverAsks = []string{"LogLevel=ERROR", "ControlMaster=no", "BatchMode=yes", "StrictHostKeyChecking=yes"}
+	// probeTimeout is how long a server may take to show its key.
+	probeTimeout = 10 * time.Second
+)
+
+// sshAlways are options of every ssh, whatever the user's configuration says: it asks nobody anything, trusts no key that
+// known_hosts does not have, does not hand us on to a connection of somebody else's, and does nothing besides. All are
+// known to OpenSSH 7.6 and later; so KnownHostsCommand, which is newer, is left to the user.
+var sshAlways = []string{
+	"BatchMode=yes", "StrictHostKeyChecking=yes", "NoHostAuthenticationForLocalhost=no", "VerifyHostKeyDNS=no",
+	"UpdateHostKeys=no", "ControlPath=none", "PermitLocalCommand=no", "RemoteCommand=none", "ClearAllForwardings=yes",
+	"ForwardAgent=no", "ForwardX11=no", "AddKeysToAgent=no",
+}
+
+// sshQuiet has ssh say nothing where its words are mixed with those of a client.
+const sshQuiet = "LogLevel=ERROR"
 
 // sshOptions returns the options for every connection, such as "BatchMode=yes".
 func (a Auth) sshOptions() []string {
-	options := sshNeverAsks[:len(sshNeverAsks):len(sshNeverAsks)]
+	options := sshAlways[:len(sshAlways):len(sshAlways)]
 	if a.SSHKey != "" {
-		options = append(options, "IdentitiesOnly=yes", "IdentityFile="+quoteSSH(a.SSHKey))
+		options = append(options, "IdentityAgent=none", "IdentitiesOnly=yes", "IdentityFile="+quoteSSH(a.SSHKey))
 	}
 	if a.KnownHosts != "" {
 		options = append(options, "GlobalKnownHostsFile=/dev/null", "UserKnownHostsFile="+quoteSSH(a.KnownHosts))
@@ -49,6 +62,9 @@ func (a Auth) checkSSH() error {
 	for _, file := range []struct{ what, path string }{{"ssh key", a.SSHKey}, {"known hosts", a.KnownHosts}} {
 		if file.path == "" {
 			continue
+		}
+		if strings.Contains(file.path, "${") {
+			return fmt.Errorf("the file of the %s, %q: ssh takes ${ in a name for a variable", file.what, file.path)
 		}
 		f, err := os.Open(file.path)
 		if err != nil {
@@ -72,11 +88,10 @@ func (s sshTarget) String() string {
 	return net.JoinHostPort(s.host, s.port)
 }
 
-// args returns the arguments with which ssh runs a command on the server. Of an option that is there twice the first one
-// counts.
-func (s sshTarget) args(options []string, command string) []string {
-	args := []string{"-T", "-a", "-x"} // no terminal, and nothing of ours for the server to use
-	for _, o := range append(options[:len(options):len(options)], s.auth.sshOptions()...) {
+// args returns arguments for ssh. Of an option that is there twice the first one counts.
+func (s sshTarget) args(options ...string) []string {
+	args := []string{"-T"}
+	for _, o := range append(options, s.auth.sshOptions()...) {
 		args = append(args, "-o", o)
 	}
 	if s.port != "" {
@@ -85,7 +100,7 @@ func (s sshTarget) args(options []string, command string) []string {
 	if s.user != "" {
 		args = append(args, "-l", s.user)
 	}
-	return append(args, "--", s.host, command)
+	return append(args, "--", s.host)
 }
 
 // sshProcess is a command that runs on a server: what is written goes to its standard input, what is read comes from
@@ -112,7 +127,8 @@ func (s sshTarget) start(command string) (*sshProcess, error) {
 		return nil, errors.Join(err, theirIn.Close(), in.Close())
 	}
 	p := &sshProcess{in: in, out: out, ended: make(chan struct{})}
-	p.cmd = exec.Command("ssh", s.args([]string{"ClearAllForwardings=yes", "RemoteCommand=none"}, command)...)
+	p.cmd = exec.Command("ssh", append(s.args("LogLevel=INFO"), command)...)
+	p.cmd.Env = append(os.Environ(), "GIT_PROTOCOL=version=0") // the user's may be sent along
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = theirIn, theirOut, &p.said
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // no terminal to ask for a password, and one group to kill
 	p.cmd.WaitDelay = clientGrace
@@ -126,53 +142,61 @@ func (s sshTarget) start(command string) (*sshProcess, error) {
 		return nil, err
 	}
 	go func() {
-		p.err = p.cmd.Wait()
+		if p.err = p.cmd.Wait(); errors.Is(p.err, exec.ErrWaitDelay) {
+			p.err = nil // it ended well; some other process has its standard error still
+		}
 		close(p.ended)
 	}()
 	return p, nil
 }
 
-func (p *sshProcess) Write(data []byte) (int, error) {
-	n, err := p.in.Write(data)
-	return n, p.explain(err)
-}
+func (p *sshProcess) Write(data []byte) (int, error) { return p.in.Write(data) }
 
+// Read ends with the reason if the command failed, and else with io.EOF.
 func (p *sshProcess) Read(data []byte) (int, error) {
 	n, err := p.out.Read(data)
-	return n, p.explain(err)
-}
-
-// explain turns the end of a pipe into the reason, if the command is over because it failed.
-func (p *sshProcess) explain(err error) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, syscall.EPIPE) {
-		select {
-		case <-p.ended:
-			return cmp.Or(p.failure(), err)
-		case <-time.After(clientGrace):
+	if errors.Is(err, io.EOF) {
+		if failure := p.failure(); failure != nil {
+			err = failure
 		}
 	}
-	return err
+	return n, err
 }
 
-// failure is why a command that is over failed.
+// over waits a little for the end of a command that seems to be over, and reports whether it is.
+func (p *sshProcess) over() bool {
+	select {
+	case <-p.ended:
+		return true
+	case <-time.After(clientGrace + time.Second): // it may wait for its standard error for so long itself
+		return false
+	}
+}
+
+// failure is why a command that is over failed; nil if it did not, or is not.
 func (p *sshProcess) failure() error {
-	if p.err == nil {
+	if !p.over() || p.err == nil {
 		return nil
 	}
+	text := p.words()
+	if text == "" {
+		return fmt.Errorf("the connection ended, and ssh gives no reason: %w", p.err)
+	}
+	if strings.Contains(text, "Permission denied (") {
+		text += " The server must know our key, and ssh must not have to ask for a passphrase."
+	}
+	return fmt.Errorf("ssh says: %s", text)
+}
+
+// words are what ssh, or the command on the server, said before the end.
+func (p *sshProcess) words() string {
 	var said []string
 	for line := range strings.Lines(p.said.String()) {
 		if line = strings.Trim(line, "@ \r\n"); line != "" { // ssh frames what is most important
 			said = append(said, line)
 		}
 	}
-	text := strings.Join(said, "; ")
-	if text == "" {
-		text = p.err.Error()
-	}
-	if strings.Contains(text, "Permission denied (") {
-		text += " The server must know our key, which must be in an agent or have no passphrase."
-	}
-	return fmt.Errorf("ssh says: %s", text)
+	return strings.Join(said, "; ")
 }
 
 // SetDeadline is net.Conn's.
@@ -192,6 +216,42 @@ func (p *sshProcess) Close() error {
 		<-p.ended
 	}
 	return err
+}
+
+// sshSession is a conversation with git-upload-pack on an ssh server.
+type sshSession struct {
+	streamSession
+	process *sshProcess
+	server  sshTarget
+}
+
+// dialSSH runs git-upload-pack on an ssh server.
+func dialSSH(auth Auth, u gitURL) (packSession, error) {
+	if u.password != "" {
+		return nil, errors.New("the URL has a password, which ssh does not take: use a key")
+	}
+	server := sshTarget{auth, u.user, u.host, u.port}
+	p, err := server.start(uploadPack + " " + shellQuote(u.path))
+	if err != nil {
+		return nil, err
+	}
+	return &sshSession{streamSession{conn: p}, p, server}, nil
+}
+
+func (s *sshSession) advertised(ctx context.Context) (*advertisement, error) {
+	adv, err := s.streamSession.advertised(ctx)
+	if (errors.Is(err, errNoAnswer) || errors.Is(err, errHalfAnswer)) && s.process.over() && s.process.words() != "" {
+		err = fmt.Errorf("%w; it says: %s", err, s.process.words())
+	}
+	return adv, s.server.explain(ctx, err)
+}
+
+func (s *sshSession) uploadPack(ctx context.Context, request []byte) (io.ReadCloser, error) {
+	answer, err := s.streamSession.uploadPack(ctx, request)
+	if errors.Is(err, syscall.EPIPE) {
+		err = cmp.Or(s.process.failure(), err)
+	}
+	return answer, err
 }
 
 // HostKeyError says that an ssh server's key is not the one that it should have, or not known.
@@ -215,16 +275,20 @@ func (e *HostKeyError) Error() string {
 		"server's, add to known_hosts: %s", e.Server, e.Fingerprint, e.Line)
 }
 
-// explain returns a HostKeyError instead of an error by which ssh says that it does not trust the server's key, unless it
-// never will, or the key cannot be had.
+// explain returns a HostKeyError instead of an error by which ssh says that it does not trust a server's key, if it is
+// this server's, was not revoked, and can be had.
 func (s sshTarget) explain(ctx context.Context, failed error) error {
-	if failed == nil || !strings.Contains(failed.Error(), "Host key verification failed") ||
-		strings.Contains(failed.Error(), "REVOKED HOST KEY") {
+	const untrusted = "Host key verification failed"
+	if failed == nil || !strings.Contains(failed.Error(), untrusted) {
 		return failed
 	}
-	line, err := s.showKey(ctx)
+	said := s.probe(ctx) // it may have been another server, on the way to this one or named by what this one has
+	if !strings.Contains(said, untrusted) || strings.Contains(said, "REVOKED HOST KEY") {
+		return failed
+	}
+	line := s.showKey(ctx)
 	fields := strings.Fields(line) // host, type of the key, key
-	if err != nil || len(fields) < 3 {
+	if len(fields) < 3 {
 		return failed
 	}
 	key, err := base64.StdEncoding.DecodeString(fields[2])
@@ -234,7 +298,7 @@ func (s sshTarget) explain(ctx context.Context, failed error) error {
 	sum := sha256.Sum256(key)
 	return &HostKeyError{
 		Server:      s.String(),
-		Changed:     strings.Contains(failed.Error(), "HOST IDENTIFICATION HAS CHANGED"),
+		Changed:     strings.Contains(said, "HOST IDENTIFICATION HAS CHANGED"),
 		Fingerprint: "SHA256:" + base64.RawStdEncoding.EncodeToString(sum[:]),
 		Line:        line,
 		Err:         failed,
@@ -242,26 +306,28 @@ func (s sshTarget) explain(ctx context.Context, failed error) error {
 }
 
 // showKey returns the line that would make the server's key known, which ssh does not say. It has ssh write it to a file
-// of known hosts that is empty before and gone after; nobody logs in.
-func (s sshTarget) showKey(ctx context.Context) (string, error) {
+// of known hosts that is empty before and gone after.
+func (s sshTarget) showKey(ctx context.Context) string {
 	dir, err := os.MkdirTemp("", "etchtag-ssh-")
 	if err != nil {
-		return "", err
+		return ""
 	}
 	defer os.RemoveAll(dir)
 	file := filepath.Join(dir, "known_hosts")
-	options := []string{"StrictHostKeyChecking=accept-new", "UserKnownHostsFile=" + quoteSSH(file),
-		"GlobalKnownHostsFile=/dev/null", "HashKnownHosts=no", "UpdateHostKeys=no", "PreferredAuthentications=none",
-		"ControlPath=none", "ClearAllForwardings=yes", "RemoteCommand=none"}
-	ssh := client{program: "ssh", pkg: sshPackage, timeout: showKeyTimeout}
-	_, failed := ssh.run(ctx, "", s.args(options, "true")...) // it must: the server lets nobody in without a proof
-	data, err := os.ReadFile(file)
-	if err != nil {
-		return "", errors.Join(err, failed)
-	}
+	s.probe(ctx, "StrictHostKeyChecking=accept-new", "UserKnownHostsFile="+quoteSSH(file),
+		"GlobalKnownHostsFile=/dev/null", "HashKnownHosts=no")
+	data, _ := os.ReadFile(file) // if there is none, the server showed no key
 	line, _, _ := strings.Cut(string(data), "\n")
-	return strings.TrimSpace(line), nil
+	return strings.TrimSpace(line)
 }
 
-// showKeyTimeout is how long a server may take to show its key.
-const showKeyTimeout = 20 * time.Second
+// probe connects to the server until it knows who that is, and returns what ssh says. No key is offered and no session
+// opened, so that nothing of ours is told even to a server that lets everybody in.
+func (s sshTarget) probe(ctx context.Context, options ...string) string {
+	ssh := client{program: "ssh", pkg: sshPackage, timeout: probeTimeout}
+	_, err := ssh.run(ctx, "", append([]string{"-N"}, s.args(append(options, sshQuiet, "PreferredAuthentications=none")...)...)...)
+	if failed, ok := errors.AsType[*ClientError](err); ok {
+		return failed.Text
+	}
+	return ""
+}

@@ -17,6 +17,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -153,12 +154,12 @@ func TestSVNTunnel(t *testing.T) {
 		{Auth{}, "svn+ssh://h/x", "--"},
 		{Auth{}, "svn+ssh://u@h:2222/x", "-o HostName=h -p 2222 --"},
 		{Auth{}, "svn://h:2222/x", "--"},
-		{Auth{SSHKey: "/k"}, "svn+ssh://h/x", "-i /k -o IdentitiesOnly=yes --"},
+		{Auth{SSHKey: "/k"}, "svn+ssh://h/x", "-o IdentityAgent=none -o IdentitiesOnly=yes -i /k --"},
 		{Auth{KnownHosts: "/a b"}, "svn+ssh://h/x", `-o GlobalKnownHostsFile=/dev/null -o UserKnownHostsFile=\"/a\ b\" --`},
 	} {
 		env, err := test.auth.svnTunnel(test.url)
-		if err != nil || len(env) != 1 || !strings.HasPrefix(env[0], "SVN_SSH=ssh ") ||
-			!strings.HasSuffix(env[0], " -o BatchMode=yes -o StrictHostKeyChecking=yes "+test.want) {
+		if err != nil || len(env) != 1 || !strings.HasPrefix(env[0], "SVN_SSH=ssh -o BatchMode=yes -o StrictHostKeyChecking=yes ") ||
+			!strings.HasSuffix(env[0], " -o LogLevel=ERROR "+test.want) {
 			t.Errorf("%+v, %q: %q, %v", test.auth, test.url, env, err)
 		}
 	}
@@ -263,5 +264,25 @@ func TestSVNMissingClientIsNamed(t *testing.T) {
 	_, err := NewSVN(SVNOptions{Dir: filepath.Join(t.TempDir(), "trunk"), URL: "svn://h/x"}).Clone(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "install the package subversion") {
 		t.Errorf("the error is %v", err)
+	}
+}
+
+func TestSVNUnknownKeyOfAnExternalsServerIsNotTakenForOurs(t *testing.T) {
+	c := servedSVN(t, "svn+ssh")
+	ours, err := url.Parse(c.o.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := newSSHServer(t, "ed25519") // which is not in the known hosts
+	configureSSH(t, fmt.Sprintf("HostName 127.0.0.1\nHost ours\n  Port %s\n  HostKeyAlias [127.0.0.1]:%[1]s\nHost other\n  Port %d\n",
+		ours.Port(), other.port))
+	ours.Host = "ours"
+	c.o.URL = ours.String()
+	c.clone()
+	c.svn("propset", "-q", "svn:externals", "svn+ssh://"+currentUser(t)+"@other/r ext", "trunk")
+	c.svn("commit", "-q", "-m", "an external")
+	err = c.fails("Host key verification failed")
+	if refused, ok := errors.AsType[*HostKeyError](err); ok {
+		t.Errorf("the key of %s is not the one that is not known", refused.Server)
 	}
 }

@@ -79,7 +79,7 @@ func (c svnClient) remote(ctx context.Context, rawURL, command string, args ...s
 	flags = append([]string{command, "--non-interactive"}, flags...)
 	out, err := run.run(ctx, password, append(flags, args...)...)
 	err = explainSVN(err)
-	if u, parseErr := parseSVNURL(rawURL); parseErr == nil && len(tunnel) > 0 {
+	if u, parseErr := parseSVNURL(rawURL); parseErr == nil && u.Scheme == "svn+ssh" && len(tunnel) > 0 {
 		err = sshTarget{c.o.Auth, u.User.Username(), u.Hostname(), u.Port()}.explain(ctx, err)
 	}
 	return out, err
@@ -111,7 +111,7 @@ func (a Auth) svnTunnel(rawURL string) ([]string, error) {
 		return nil, nil
 	}
 	words := []string{"ssh"}
-	for _, o := range sshNeverAsks {
+	for _, o := range append(sshAlways[:len(sshAlways):len(sshAlways)], sshQuiet) {
 		words = append(words, "-o", o)
 	}
 	if a.SSHKey != "" {
@@ -119,7 +119,7 @@ func (a Auth) svnTunnel(rawURL string) ([]string, error) {
 		if err != nil {
 			return nil, fmt.Errorf("the ssh key: %w", err)
 		}
-		words = append(words, "-i", key, "-o", "IdentitiesOnly=yes")
+		words = append(words, "-o", "IdentityAgent=none", "-o", "IdentitiesOnly=yes", "-i", key)
 	}
 	if a.KnownHosts != "" {
 		file, err := sshWord(a.KnownHosts)
