@@ -70,9 +70,7 @@ func (b *bench) close() {
 func (b *bench) etchtag() string { return filepath.Join(b.programs, "etchtag") }
 func (b *bench) empty() string   { return filepath.Join(b.programs, "empty") }
 
-// build builds etchtag, and a program that does nothing, as users build and install etchtag. What a linker has
-// written here and there lies in memory in single pages, each of which has to be mapped at every start; what was copied
-// does not.
+// build builds etchtag, and a program that does nothing, as users build them.
 func (b *bench) build(ctx context.Context) error {
 	source := filepath.Join(b.programs, "empty.go")
 	if err := os.WriteFile(source, []byte("package main\n\nfunc main() {}\n"), 0o644); err != nil {
@@ -80,32 +78,43 @@ func (b *bench) build(ctx context.Context) error {
 	}
 	const ours = "github.com/etch/etchtag/cmd/etchtag"
 	for program, what := range map[string]string{b.etchtag(): ours, b.empty(): source} {
-		built := program + ".built"
-		c := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags", "urfave_cli_no_docs", "-o", built, what)
+		c := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags", "urfave_cli_no_docs", "-o", built(program), what)
 		c.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := c.CombinedOutput(); err != nil {
 			return fmt.Errorf("%s: %w\n%s", c, err, out)
 		}
-		if err := install(built, program); err != nil {
+	}
+	return b.install()
+}
+
+func built(program string) string { return program + ".built" }
+
+// install puts copies of the programs into their places, as install(1) does. What a linker has written here and there
+// lies in memory in single pages, each of which has to be mapped at every start; what was copied does not.
+func (b *bench) install() error {
+	for _, program := range []string{b.etchtag(), b.empty()} {
+		if err := copyProgram(built(program), program); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// install moves a program to its place as install(1) does, by a copy.
-func install(from, to string) error {
+func copyProgram(from, to string) error {
 	built, err := os.Open(from)
 	if err != nil {
 		return err
 	}
 	defer built.Close()
+	if err := os.RemoveAll(to); err != nil {
+		return err
+	}
 	installed, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o755)
 	if err != nil {
 		return err
 	}
 	_, err = io.Copy(installed, built)
-	return errors.Join(err, installed.Close(), os.Remove(from))
+	return errors.Join(err, installed.Close())
 }
 
 // has reports whether a tool is installed.

@@ -44,6 +44,10 @@ func askExplain(fleet *base, round int) []string {
 	return fleet.command("explain", host(round%fleet.b.size.hosts))
 }
 
+// reinstalled is after how many rounds the programs are copied anew: how long one takes to start depends, by a twentieth
+// and more, on which pages of memory its copy happens to lie in.
+const reinstalled = 10
+
 // startContest asks a short question each round, and has an empty program start in between: nobody else, so that both
 // find the processor's caches as the other one left them.
 func startContest(ask question) func(ctx context.Context, b *bench, dir string) (results, error) {
@@ -63,8 +67,14 @@ func startContest(ask question) func(ctx context.Context, b *bench, dir string) 
 				}
 			}}
 		}
+		reinstall := func(_ context.Context, round int) error {
+			if round%reinstalled != 0 {
+				return nil
+			}
+			return b.install()
+		}
 		// The present is long after the last tag, so all get that one.
-		return b.takeTurns(ctx, max(b.rounds, b.size.calls), nil,
+		return b.takeTurns(ctx, max(b.rounds, b.size.calls), reinstall,
 			asked(emptyProgram, "", func(int) []string { return []string{b.empty()} }),
 			asked(us, tagName(b.size.tags-1), func(round int) []string { return ask(fleet, round) }),
 		)

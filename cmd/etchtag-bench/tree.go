@@ -22,7 +22,7 @@ type size struct {
 var sizes = map[string]size{
 	"full": {
 		files: 10_850, dirs: 3_986, commits: 5_000, mean: 6_700, hosts: 1_000,
-		tags: 72, tagged: 2_000, calls: 100, growth: [2]int{10_000, 100_000},
+		tags: 72, tagged: 2_000, calls: 200, growth: [2]int{10_000, 100_000},
 	},
 	"small": {
 		files: 300, dirs: 110, commits: 40, mean: 2_000, hosts: 1_000,
