@@ -7,9 +7,6 @@ import (
 	"path/filepath"
 )
 
-// growthRounds are enough for what takes so long.
-const growthRounds = 3
-
 // growthModel is a configuration of so many small files without a history.
 func growthModel(files int) *model {
 	return newModel(size{files: files, dirs: files * 2 / 5, commits: 1, mean: 1_000, hosts: 1_000})
@@ -42,7 +39,7 @@ func growthContest(ctx context.Context, b *bench, dir string) (results, error) {
 		theirs.clear = func(round int) error { return os.RemoveAll(a.out("git", round)) }
 		contestants = append(contestants, ours, theirs)
 	}
-	return b.takeTurns(ctx, min(b.rounds, growthRounds), nil, contestants...)
+	return b.takeTurns(ctx, b.rounds, nil, contestants...)
 }
 
 // growthRow compares by how much a file costs more in the large tree than in the small one.
