@@ -101,11 +101,11 @@ func (b *bench) install() error {
 }
 
 func copyProgram(from, to string) error {
-	built, err := os.Open(from)
+	source, err := os.Open(from)
 	if err != nil {
 		return err
 	}
-	defer built.Close()
+	defer source.Close()
 	if err := os.RemoveAll(to); err != nil {
 		return err
 	}
@@ -113,7 +113,7 @@ func copyProgram(from, to string) error {
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(installed, built)
+	_, err = io.Copy(installed, source)
 	return errors.Join(err, installed.Close())
 }
 

@@ -61,9 +61,8 @@ func (c client) run(ctx context.Context, stdin string, args ...string) ([]byte, 
 	cmd.Stdin = strings.NewReader(stdin)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // no terminal to ask for a password, and one group to kill
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = clientGrace
+	setApart(cmd)
+	cmd.Cancel = func() error { return killAll(cmd) }
 	err := cmd.Run()
 	if err == nil {
 		return stdout.Bytes(), nil
@@ -72,13 +71,27 @@ func (c client) run(ctx context.Context, stdin string, args ...string) ([]byte, 
 		err = cause
 	}
 	if errors.Is(err, exec.ErrNotFound) {
-		err = fmt.Errorf("%s is not installed: install the package %s", c.program, c.pkg)
+		err = notInstalled(c.program, c.pkg)
 	}
 	text := strings.TrimSpace(stderr.String())
 	if over := len(text) - maxClientText; over > 0 {
 		text = "..." + text[over:]
 	}
 	return stdout.Bytes(), &ClientError{c.program, c.hideAll(args), c.hide(text), err}
+}
+
+// setApart gives a program a session of its own: it has no terminal to ask for a password then, and is one group to kill
+// with what it starts. If some of that holds on to its output, this is not waited for without end.
+func setApart(cmd *exec.Cmd) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	cmd.WaitDelay = clientGrace
+}
+
+// killAll kills a program that was set apart, with all that it has started.
+func killAll(cmd *exec.Cmd) error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+
+func notInstalled(program, pkg string) error {
+	return fmt.Errorf("%s is not installed: install the package %s", program, pkg)
 }
 
 // hide removes secrets from a text.

@@ -117,7 +117,7 @@ func (s *cvsSession) useSSH(upstream cvsRoot, auth Auth, root string) error {
 		return nil
 	}
 	s.ssh = &sshTarget{auth, upstream.user, upstream.host, upstream.port}
-	options := append(auth.sshOptions(), sshQuiet)
+	options := append(auth.sshOptions(quoteSSH), sshQuiet)
 	if upstream.port != "" {
 		options = append(options, "Port="+upstream.port)
 	}

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -40,14 +41,14 @@ var sshAlways = []string{
 // sshQuiet has ssh say nothing where its words are mixed with those of a client.
 const sshQuiet = "LogLevel=ERROR"
 
-// sshOptions returns the options for every connection, such as "BatchMode=yes".
-func (a Auth) sshOptions() []string {
+// sshOptions returns the options for every connection, such as "BatchMode=yes". quote quotes a file's name.
+func (a Auth) sshOptions(quote func(path string) string) []string {
 	options := sshAlways[:len(sshAlways):len(sshAlways)]
 	if a.SSHKey != "" {
-		options = append(options, "IdentityAgent=none", "IdentitiesOnly=yes", "IdentityFile="+quoteSSH(a.SSHKey))
+		options = append(options, "IdentityAgent=none", "IdentitiesOnly=yes", "IdentityFile="+quote(a.SSHKey))
 	}
 	if a.KnownHosts != "" {
-		options = append(options, "GlobalKnownHostsFile=/dev/null", "UserKnownHostsFile="+quoteSSH(a.KnownHosts))
+		options = append(options, "GlobalKnownHostsFile=/dev/null", "UserKnownHostsFile="+quote(a.KnownHosts))
 	}
 	return options
 }
@@ -57,12 +58,17 @@ func quoteSSH(path string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "%", "%%").Replace(path) + `"`
 }
 
+// sshFile is a file that is configured for ssh.
+type sshFile struct{ what, path string }
+
+func (a Auth) sshFiles() []sshFile {
+	files := []sshFile{{"ssh key", a.SSHKey}, {"known hosts", a.KnownHosts}}
+	return slices.DeleteFunc(files, func(f sshFile) bool { return f.path == "" })
+}
+
 // checkSSH finds files that are configured and cannot be read: ssh goes on without them.
 func (a Auth) checkSSH() error {
-	for _, file := range []struct{ what, path string }{{"ssh key", a.SSHKey}, {"known hosts", a.KnownHosts}} {
-		if file.path == "" {
-			continue
-		}
+	for _, file := range a.sshFiles() {
 		if strings.Contains(file.path, "${") {
 			return fmt.Errorf("the file of the %s, %q: ssh takes ${ in a name for a variable", file.what, file.path)
 		}
@@ -91,7 +97,7 @@ func (s sshTarget) String() string {
 // args returns arguments for ssh. Of an option that is there twice the first one counts.
 func (s sshTarget) args(options ...string) []string {
 	args := []string{"-T"}
-	for _, o := range append(options, s.auth.sshOptions()...) {
+	for _, o := range append(options, s.auth.sshOptions(quoteSSH)...) {
 		args = append(args, "-o", o)
 	}
 	if s.port != "" {
@@ -130,14 +136,13 @@ func (s sshTarget) start(command string) (*sshProcess, error) {
 	p.cmd = exec.Command("ssh", append(s.args("LogLevel=INFO"), command)...)
 	p.cmd.Env = append(os.Environ(), "GIT_PROTOCOL=version=0") // the user's may be sent along
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = theirIn, theirOut, &p.said
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // no terminal to ask for a password, and one group to kill
-	p.cmd.WaitDelay = clientGrace
+	setApart(p.cmd)
 	err = p.cmd.Start()
 	err = errors.Join(err, theirIn.Close(), theirOut.Close())
 	if err != nil {
 		err = errors.Join(err, p.closePipes())
 		if errors.Is(err, exec.ErrNotFound) {
-			err = fmt.Errorf("the program ssh is not installed: install the package %s", sshPackage)
+			err = notInstalled("ssh", sshPackage)
 		}
 		return nil, err
 	}
@@ -156,9 +161,7 @@ func (p *sshProcess) Write(data []byte) (int, error) { return p.in.Write(data) }
 func (p *sshProcess) Read(data []byte) (int, error) {
 	n, err := p.out.Read(data)
 	if errors.Is(err, io.EOF) {
-		if failure := p.failure(); failure != nil {
-			err = failure
-		}
+		err = cmp.Or(p.failure(), err)
 	}
 	return n, err
 }
@@ -212,7 +215,7 @@ func (p *sshProcess) Close() error {
 	select {
 	case <-p.ended:
 	case <-time.After(politeness):
-		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
+		_ = killAll(p.cmd)
 		<-p.ended
 	}
 	return err
@@ -240,8 +243,10 @@ func dialSSH(auth Auth, u gitURL) (packSession, error) {
 
 func (s *sshSession) advertised(ctx context.Context) (*advertisement, error) {
 	adv, err := s.streamSession.advertised(ctx)
-	if (errors.Is(err, errNoAnswer) || errors.Is(err, errHalfAnswer)) && s.process.over() && s.process.words() != "" {
-		err = fmt.Errorf("%w; it says: %s", err, s.process.words())
+	if (errors.Is(err, errNoAnswer) || errors.Is(err, errHalfAnswer)) && s.process.over() {
+		if said := s.process.words(); said != "" {
+			err = fmt.Errorf("%w; it says: %s", err, said)
+		}
 	}
 	return adv, s.server.explain(ctx, err)
 }

@@ -125,11 +125,16 @@ func testSSHAgent(t *testing.T, keyFile string) string {
 func configureSSH(t *testing.T, config string) {
 	t.Helper()
 	ssh := needProgram(t, "ssh")
-	dir := t.TempDir()
-	file := filepath.Join(dir, "config")
+	file := filepath.Join(t.TempDir(), "config")
 	writeTestFile(t, file, config)
-	program := fmt.Sprintf("#!/bin/sh\nexec %s -F %s \"$@\"\n", ssh, file)
-	if err := os.WriteFile(filepath.Join(dir, "ssh"), []byte(program), 0o755); err != nil {
+	fakeSSH(t, fmt.Sprintf(`exec %s -F %s "$@"`, ssh, file))
+}
+
+// fakeSSH is a script instead of ssh.
+func fakeSSH(t *testing.T, script string) {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "ssh"), []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
@@ -242,16 +247,6 @@ func TestStrangerThatLetsEverybodyInIsToldNothing(t *testing.T) {
 	if _, err := os.Stat(mark); err == nil {
 		t.Error("a command was run")
 	}
-}
-
-// fakeSSH is a script instead of ssh.
-func fakeSSH(t *testing.T, script string) {
-	t.Helper()
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "ssh"), []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
 }
 
 func TestWhatSSHSaysIsNotLost(t *testing.T) {

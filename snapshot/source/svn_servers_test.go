@@ -151,15 +151,15 @@ func TestSVNTunnel(t *testing.T) {
 		url  string
 		want string // what is added to the words that never ask
 	}{
-		{Auth{}, "svn+ssh://h/x", "--"},
-		{Auth{}, "svn+ssh://u@h:2222/x", "-o HostName=h -p 2222 --"},
-		{Auth{}, "svn://h:2222/x", "--"},
-		{Auth{SSHKey: "/k"}, "svn+ssh://h/x", "-o IdentityAgent=none -o IdentitiesOnly=yes -i /k --"},
-		{Auth{KnownHosts: "/a b"}, "svn+ssh://h/x", `-o GlobalKnownHostsFile=/dev/null -o UserKnownHostsFile=\"/a\ b\" --`},
+		{Auth{}, "svn+ssh://h/x", "-o LogLevel=ERROR --"},
+		{Auth{}, "svn+ssh://u@h:2222/x", "-o LogLevel=ERROR -o HostName=h -p 2222 --"},
+		{Auth{}, "svn://h:2222/x", "-o LogLevel=ERROR --"},
+		{Auth{SSHKey: "/k"}, "svn+ssh://h/x", `-o IdentityAgent=none -o IdentitiesOnly=yes -o IdentityFile=\"/k\" -o LogLevel=ERROR --`},
+		{Auth{KnownHosts: "/a b"}, "svn+ssh://h/x", `-o GlobalKnownHostsFile=/dev/null -o UserKnownHostsFile=\"/a\ b\" -o LogLevel=ERROR --`},
 	} {
 		env, err := test.auth.svnTunnel(test.url)
 		if err != nil || len(env) != 1 || !strings.HasPrefix(env[0], "SVN_SSH=ssh -o BatchMode=yes -o StrictHostKeyChecking=yes ") ||
-			!strings.HasSuffix(env[0], " -o LogLevel=ERROR "+test.want) {
+			!strings.HasSuffix(env[0], " -o AddKeysToAgent=no "+test.want) {
 			t.Errorf("%+v, %q: %q, %v", test.auth, test.url, env, err)
 		}
 	}

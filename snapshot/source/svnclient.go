@@ -110,23 +110,15 @@ func (a Auth) svnTunnel(rawURL string) ([]string, error) {
 	if os.Getenv("SVN_SSH") != "" {
 		return nil, nil
 	}
+	for _, file := range a.sshFiles() {
+		if i := strings.IndexAny(file.path, "\"'\\%$\t\r\n"); i >= 0 {
+			return nil, fmt.Errorf("the file of the %s: the path %q holds %q, which ssh would not take as it is",
+				file.what, file.path, file.path[i])
+		}
+	}
 	words := []string{"ssh"}
-	for _, o := range append(sshAlways[:len(sshAlways):len(sshAlways)], sshQuiet) {
+	for _, o := range append(a.sshOptions(quoteTunnel), sshQuiet) {
 		words = append(words, "-o", o)
-	}
-	if a.SSHKey != "" {
-		key, err := sshWord(a.SSHKey)
-		if err != nil {
-			return nil, fmt.Errorf("the ssh key: %w", err)
-		}
-		words = append(words, "-o", "IdentityAgent=none", "-o", "IdentitiesOnly=yes", "-i", key)
-	}
-	if a.KnownHosts != "" {
-		file, err := sshWord(a.KnownHosts)
-		if err != nil {
-			return nil, fmt.Errorf("the file of known hosts: %w", err)
-		}
-		words = append(words, "-o", "GlobalKnownHostsFile=/dev/null", "-o", `UserKnownHostsFile=\"`+file+`\"`)
 	}
 	if u, err := parseSVNURL(rawURL); err == nil && u.Scheme == "svn+ssh" && u.Port() != "" {
 		words = append(words, "-o", "HostName="+u.Hostname(), "-p", u.Port())
@@ -134,13 +126,8 @@ func (a Auth) svnTunnel(rawURL string) ([]string, error) {
 	return []string{"SVN_SSH=" + strings.Join(append(words, "--"), " ")}, nil
 }
 
-// sshWord quotes a path for svn, which takes SVN_SSH apart, and for ssh, which expands some characters.
-func sshWord(path string) (string, error) {
-	if i := strings.IndexAny(path, "\"'\\%$\t\r\n"); i >= 0 {
-		return "", fmt.Errorf("the path %q holds %q, which ssh would not take as it is", path, path[i])
-	}
-	return strings.ReplaceAll(path, " ", `\ `), nil
-}
+// quoteTunnel quotes a path for ssh, and for svn, which takes SVN_SSH apart at blanks.
+func quoteTunnel(path string) string { return `\"` + strings.ReplaceAll(path, " ", `\ `) + `\"` }
 
 // peg makes svn take a path or URL as it is, although there may be an "@" in it. With a revision it names the file that
 // was there then.
