@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/etch/etchtag/tagging"
 	"golang.org/x/sys/unix"
@@ -69,13 +70,13 @@ func (m *Manager) adoptTag(ctx context.Context, t *tagging.Tag, read func(), r *
 		}
 	}()
 	m.writeAdoptedTable(stage, dir)
-	manifest := &tagging.Manifest{Header: tagging.Header{Name: t.Name, Source: tagging.Adopted, Layout: tagging.Adopted,
-		Published: t.Time}, Entries: entries}
-	if err := m.writeManifest(stage, manifest); err != nil {
-		return err
+	manifest := &tagging.Manifest{Header: tagging.Header{Name: t.Name, Source: tagging.Adopted, Layout: tagging.Adopted},
+		Entries: entries}
+	if err := m.publishRecords(stage, manifest, func() time.Time { return t.Time }); err != nil {
+		return err // the tag has no manifest, and to adopt it again does it all anew
 	}
-	if err := m.publishRecords(stage, t.Name, r); err != nil {
-		return err
+	if err := m.files().syncDir("sync manifests", filepath.Dir(m.Layout.Manifest(t.Name))); err != nil {
+		r.LeftOver = append(r.LeftOver, fmt.Errorf("tag %s is adopted, but a power cut may undo it: %w", t.Name, err))
 	}
 	r.Status, r.Files, r.Bytes = StatusAdopted, manifest.Files, manifest.Bytes
 	return nil
@@ -97,30 +98,6 @@ func (m *Manager) writeAdoptedTable(stage *stageDir, dir string) {
 	if warning != "" {
 		m.Warn(fmt.Sprintf("the hosts' groups cannot be read from %s, so an older tag serves: %s", dir, warning))
 	}
-}
-
-// publishRecords makes the records of a tag that is there already durable and then visible, the manifest last: until
-// then the tag has none, and to adopt it again does it all anew.
-func (m *Manager) publishRecords(stage *stageDir, name string, r *TagReport) error {
-	l := m.Layout
-	if err := m.files().syncFS("sync stage", stage.dir); err != nil {
-		return err
-	}
-	if stage.hasTable {
-		if err := m.files().rename("publish table", stage.table(), l.Table(name)); err != nil {
-			return err
-		}
-		if err := m.files().syncDir("sync tables", filepath.Dir(l.Table(name))); err != nil {
-			return err
-		}
-	}
-	if err := m.files().rename("publish manifest", stage.manifest(), l.Manifest(name)); err != nil {
-		return err
-	}
-	if err := m.files().syncDir("sync manifests", filepath.Dir(l.Manifest(name))); err != nil {
-		r.LeftOver = append(r.LeftOver, fmt.Errorf("tag %s is adopted, but a power cut may undo it: %w", name, err))
-	}
-	return nil
 }
 
 // recordTree lists the tree at dir as a manifest does. It refuses a tree in which something is that no tag may have:

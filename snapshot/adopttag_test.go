@@ -264,7 +264,7 @@ func TestAFaultAtAnyStepOfAnAdoptionLeavesAManifestOrNone(t *testing.T) {
 	if err := f.Prepare(); err != nil {
 		t.Fatal(err)
 	}
-	f.Table = func(w io.Writer, _ string) (string, error) { _, err := io.WriteString(w, "table"); return "", err }
+	f.Table = writeSomeTable
 	f.makeOldTag(oldTag)
 	asked := map[string]bool{}
 	for _, all := range []bool{false, true} {
@@ -302,7 +302,7 @@ func TestAFaultAtAnyStepOfAnAdoptionLeavesAManifestOrNone(t *testing.T) {
 		}
 	}
 	for _, label := range []string{"take lock", "make stage", "write table", "write manifest", "sync stage", "publish table",
-		"sync tables", "publish manifest", "sync manifests", "remove stage"} {
+		"sync tables", "sync manifest", "publish manifest", "sync manifests", "remove stage"} {
 		if !asked[label] {
 			t.Errorf("no fault was tried at %q", label)
 		}

@@ -3,7 +3,6 @@ package snapshot
 import (
 	"context"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -129,7 +128,7 @@ func hostileWorks() []hostileWork {
 	prepared := func(f *fixture) *fixture {
 		now := f.now
 		f.Keep = Keep{Within: 24 * time.Hour}
-		f.Table = func(w io.Writer, _ string) (string, error) { _, err := io.WriteString(w, "table\n"); return "", err }
+		f.Table = writeSomeTable
 		f.source.revisions["r1"] = map[string]string{"defaults.yml": "a: 1\n", "source/run*": "#!/bin/sh\n", "source/link@": "run"}
 		f.now = now.Add(-100 * time.Hour)
 		f.take(TakeOptions{NoPrune: true})

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/etch/etchtag/tagging"
 	"golang.org/x/sys/unix"
@@ -120,12 +121,6 @@ func (m *Manager) writeTable(s *stageDir) {
 	}
 }
 
-func (m *Manager) writeManifest(s *stageDir, manifest *tagging.Manifest) error {
-	return m.writeFile("write manifest", s, s.manifest(), func(w io.Writer) error {
-		return tagging.WriteManifest(w, manifest)
-	})
-}
-
 // writeFile writes a new file that everybody may read into the stage.
 func (m *Manager) writeFile(label string, s *stageDir, path string, write func(io.Writer) error) error {
 	return m.Step.do(label, path, func() error {
@@ -152,8 +147,31 @@ func (m *Manager) writeFile(label string, s *stageDir, path string, write func(i
 // has them, and the tree by a rename that replaces nothing.
 //
 // If only the last sync fails, the tag is there, and that a power cut may undo it is left over.
-func (m *Manager) publish(s *stageDir, r *Result) error {
+func (m *Manager) publish(s *stageDir, manifest *tagging.Manifest, r *Result) error {
 	l, name := m.Layout, r.Name
+	if err := m.publishRecords(s, manifest, m.Clock); err != nil {
+		return err
+	}
+	if err := m.files().syncDir("sync manifests", filepath.Dir(l.Manifest(name))); err != nil {
+		return err
+	}
+	if err := m.files().renameNoReplace("publish tag", s.tree(), l.Dir(name)); err != nil {
+		return errors.Join(err, m.withdrawRecords(name, err))
+	}
+	r.Tree, r.Files, r.Bytes = manifest.Tree, manifest.Files, manifest.Bytes
+	if err := m.files().syncDir("sync tags", l.Tags()); err != nil {
+		r.LeftOver = append(r.LeftOver, fmt.Errorf("tag %s is published, but a power cut may undo it: %w", name, err))
+	}
+	return nil
+}
+
+// publishRecords makes all that is staged durable, and then publishes the records of a tag, the manifest last. It leaves
+// to its caller to make the manifest's name durable.
+//
+// published says when the tag is published. It is asked only when what may take long is done, because the rings' delays
+// count from then: a tag that becomes visible later than it says would be handed on too early.
+func (m *Manager) publishRecords(s *stageDir, manifest *tagging.Manifest, published func() time.Time) error {
+	l, name := m.Layout, manifest.Name
 	if err := m.files().syncFS("sync stage", s.dir); err != nil {
 		return err
 	}
@@ -165,17 +183,36 @@ func (m *Manager) publish(s *stageDir, r *Result) error {
 			return err
 		}
 	}
-	if err := m.files().rename("publish manifest", s.manifest(), l.Manifest(name)); err != nil {
+	manifest.Published = published()
+	if err := m.writeManifest(s, manifest); err != nil {
 		return err
 	}
-	if err := m.files().syncDir("sync manifests", filepath.Dir(l.Manifest(name))); err != nil {
+	return m.files().renameNoReplace("publish manifest", s.manifest(), l.Manifest(name))
+}
+
+// writeManifest writes the manifest into the stage and makes it durable.
+func (m *Manager) writeManifest(s *stageDir, manifest *tagging.Manifest) error {
+	err := m.writeFile("write manifest", s, s.manifest(), func(w io.Writer) error {
+		return tagging.WriteManifest(w, manifest)
+	})
+	if err != nil {
 		return err
 	}
-	if err := m.files().renameNoReplace("publish tag", s.tree(), l.Dir(name)); err != nil {
-		return err
+	return m.Step.do("sync manifest", s.manifest(), func() error {
+		f, err := s.root.Open(filepath.Base(s.manifest()))
+		if err != nil {
+			return err
+		}
+		return errors.Join(f.Sync(), f.Close())
+	})
+}
+
+// withdrawRecords removes the records of a tag that could not be published because something else had got its name
+// meanwhile: they would tell of that. What stands for no tag at all is swept by the next run.
+func (m *Manager) withdrawRecords(name string, cause error) error {
+	if !errors.Is(cause, os.ErrExist) {
+		return nil
 	}
-	if err := m.files().syncDir("sync tags", l.Tags()); err != nil {
-		r.LeftOver = append(r.LeftOver, fmt.Errorf("tag %s is published, but a power cut may undo it: %w", name, err))
-	}
-	return nil
+	return errors.Join(m.files().remove("withdraw manifest", m.Layout.Manifest(name)),
+		m.files().remove("withdraw table", m.Layout.Table(name)))
 }

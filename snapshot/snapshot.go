@@ -265,12 +265,7 @@ func (m *Manager) make(ctx context.Context, revision source.Revision, r *Result)
 		return err
 	}
 	m.writeTable(stage)
-	manifest.Published = m.Clock()
-	if err := m.writeManifest(stage, &manifest); err != nil {
-		return err
-	}
-	r.Tree, r.Files, r.Bytes = manifest.Tree, manifest.Files, manifest.Bytes
-	return m.publish(stage, r)
+	return m.publish(stage, &manifest, r)
 }
 
 // fill stages the tree of a revision. It returns what it staged, and the revision that this turned out to be.

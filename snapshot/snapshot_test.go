@@ -458,7 +458,7 @@ func TestAFailureAtAnyStepLeavesNoTagOrAWholeOne(t *testing.T) {
 		for at := 1; ; at++ {
 			f := newFixture(t)
 			f.Files = files
-			f.Table = func(w io.Writer, _ string) (string, error) { _, err := io.WriteString(w, "table\n"); return "", err }
+			f.Table = writeSomeTable
 			first := f.take(TakeOptions{})
 			f.now = f.now.Add(100 * time.Hour)
 			f.Keep = Keep{Within: time.Hour, Last: -1}

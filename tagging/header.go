@@ -22,7 +22,7 @@ type Header struct {
 	Tree      string    // SHA-256 of the entries in hex: the same for the same tree from whatever source
 	Source    string    // the kind of source: git, svn, cvs, dir; or Adopted
 	Layout    string    // "auto": files are 0644 or 0755; "hardlink": they are 0444 or 0555; Adopted: see there
-	Published time.Time // when the tag was made, whatever its name says
+	Published time.Time // when the tag was durable and about to be seen, whatever its name says
 	Files     int       // files and symbolic links
 	Bytes     int64     // their sizes
 	Stale     bool      // upstream could not be asked when the tag was made
