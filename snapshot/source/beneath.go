@@ -2,7 +2,6 @@ package source
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -74,33 +73,6 @@ func WithDirectory(root *os.Root, do func(fd int) error) error {
 	}
 	defer f.Close()
 	return do(int(f.Fd()))
-}
-
-// openDiscards opens the directory base of all that was set aside, and makes it if it is not there. Neither it nor the
-// one that it stands in may be a link: both are ours.
-func openDiscards(base string) (*os.Root, error) {
-	failed := func(err error) (*os.Root, error) {
-		return nil, fmt.Errorf("opening the directory of local edits: %w", err)
-	}
-	ours := filepath.Dir(base)
-	if _, err := os.Lstat(ours); errors.Is(err, os.ErrNotExist) {
-		if err := os.MkdirAll(ours, discardMode); err != nil {
-			return failed(err)
-		}
-	}
-	parent, err := OpenBeneath(filepath.Dir(ours), filepath.Base(ours))
-	if err != nil {
-		return failed(err)
-	}
-	defer parent.Close()
-	if err := parent.Mkdir(filepath.Base(base), discardMode); err != nil && !errors.Is(err, os.ErrExist) {
-		return failed(err)
-	}
-	root, err := openChild(parent, filepath.Base(base))
-	if err != nil {
-		return failed(fmt.Errorf("%q: %w", base, err))
-	}
-	return root, nil
 }
 
 // removeBeneath removes what stands at rel below dir, and all below it. Nothing on the way there may be a link.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 
 	"golang.org/x/sys/unix"
 )
@@ -94,7 +93,7 @@ func (s *syncRun) clearPath(a *action) error {
 			return err
 		}
 		keep := a.want != nil && (a.have.isRegular() || a.have.isSymlink())
-		if err := s.discarder.setAside(fd, a.have, keep); err != nil {
+		if err := s.discarder.setAside(fd, a.have.path, keep); err != nil {
 			return err
 		}
 	}
@@ -197,14 +196,4 @@ func (s *syncRun) rmdir(path string) error {
 		return err
 	}
 	return nil
-}
-
-// readAt reads a small regular file.
-func readAt(dir int, name string) ([]byte, error) {
-	f, err := openFileAt(dir, name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, maxPassedOn))
 }

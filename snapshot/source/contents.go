@@ -14,9 +14,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// errChangedMeanwhile says that someone else is at work in the working copy.
-var errChangedMeanwhile = errors.New("it changed while the working copy was being updated")
-
 // contents judges files of the working copy by reading them.
 type contents struct {
 	ctx        context.Context
@@ -203,13 +200,6 @@ func (c *contents) readlink(f *workFile) ([]byte, error) {
 	return readlinkAt(fd, name)
 }
 
-// readlinkAt returns the target of a link, byte for byte.
-func readlinkAt(dir int, name string) ([]byte, error) {
-	target := make([]byte, maxPath+1)
-	n, err := unix.Readlinkat(dir, name, target)
-	return target[:max(n, 0)], err
-}
-
 func hashBlob(data []byte) plumbing.Hash {
 	h, _ := hashStream(bytes.NewReader(data), int64(len(data))) // a reader of bytes does not fail
 	return h
@@ -264,4 +254,12 @@ func (c *comparer) Write(p []byte) (int, error) {
 		return 0, errDiffers
 	}
 	return len(p), nil
+}
+
+// writeConverted writes a blob as it is to stand in a file.
+func writeConverted(w io.Writer, o *objects, h plumbing.Hash, c conversion) error {
+	return c.convert(w, func(w io.Writer) error {
+		_, err := o.writeBlob(w, h)
+		return err
+	})
 }

@@ -64,7 +64,7 @@ func (c *TreeCopier) copyDir(from int, name, path string, to int, st unix.Stat_t
 	failed := func(err error) error { return fmt.Errorf("copying directory %s: %w", quotePath(path), err) }
 	err := takeStep(c.Step, "copy directory")
 	if err == nil {
-		err = unix.Mkdirat(to, name, discardMode)
+		err = unix.Mkdirat(to, name, 0o700)
 	}
 	if err != nil {
 		return failed(err)

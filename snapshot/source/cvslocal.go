@@ -113,7 +113,7 @@ func (l *localFiles) take(f *workFile, keep bool, base, upstream func() ([]byte,
 			return err
 		}
 	}
-	return l.run.discard.setAside(fd, f, keep && (f.isRegular() || f.isSymlink()))
+	return l.run.discard.setAside(fd, f.path, keep && (f.isRegular() || f.isSymlink()))
 }
 
 // removeDir removes a directory in which nothing of anybody's stands.

@@ -151,15 +151,3 @@ func (d *Dir) whenSettled(ctx context.Context, read func() error) error {
 		pause *= 2
 	}
 }
-
-// sleep waits for a time, or until the context ends.
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}

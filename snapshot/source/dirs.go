@@ -122,3 +122,10 @@ func openDirAt(dir int, name string) (*os.File, error) {
 	}
 	return os.NewFile(uintptr(fd), name), nil
 }
+
+// readlinkAt returns the target of a link, byte for byte.
+func readlinkAt(dir int, name string) ([]byte, error) {
+	target := make([]byte, maxPath+1)
+	n, err := unix.Readlinkat(dir, name, target)
+	return target[:max(n, 0)], err
+}

@@ -87,23 +87,23 @@ type discarder struct {
 	gone  []string // what had to go for it
 }
 
-// setAside moves a file to the directory of this run. With keep it only gives it a second name there,
+// setAside moves the file at path, which stands in the directory from, to the directory of this run. With keep it only gives it a second name there,
 // or copies it, so that it stands where it was until it is replaced.
-func (d *discarder) setAside(from int, f *workFile, keep bool) error {
+func (d *discarder) setAside(from int, path string, keep bool) error {
 	if err := d.begin(); err != nil {
 		return err
 	}
-	if err := d.move(from, f, keep); err != nil {
-		return fmt.Errorf("setting %s aside in %q: %w", quotePath(f.path), d.dir, err)
+	if err := d.move(from, path, keep); err != nil {
+		return fmt.Errorf("setting %s aside in %q: %w", quotePath(path), d.dir, err)
 	}
 	if d.count++; d.count <= maxNamed {
-		d.names = append(d.names, quotePath(f.path))
+		d.names = append(d.names, quotePath(path))
 	}
 	return nil
 }
 
-func (d *discarder) move(from int, f *workFile, keep bool) error {
-	dir, name := splitPath(f.path)
+func (d *discarder) move(from int, path string, keep bool) error {
+	dir, name := splitPath(path)
 	to, err := d.to.make(dir)
 	if err != nil {
 		return err
@@ -199,33 +199,29 @@ func (d *discarder) warning() string {
 	return fmt.Sprintf("%d %s set aside in %q: %s%s", d.count, files, d.dir, names, DescribeDiscard(d.gone))
 }
 
-// removeTree removes name and all that is below it, and follows no link.
-func removeTree(from int, name string) error {
-	err := unix.Unlinkat(from, name, 0)
-	if !errors.Is(err, unix.EISDIR) && !errors.Is(err, unix.EPERM) {
-		return err
+// openDiscards opens the directory base of all that was set aside, and makes it if it is not there. Neither it nor the
+// one that it stands in may be a link: both are ours.
+func openDiscards(base string) (*os.Root, error) {
+	failed := func(err error) (*os.Root, error) {
+		return nil, fmt.Errorf("opening the directory of local edits: %w", err)
 	}
-	if err := eachIn(from, name, removeTree); err != nil {
-		return err
-	}
-	return unix.Unlinkat(from, name, unix.AT_REMOVEDIR)
-}
-
-// eachIn calls do for every name in the directory name of parent.
-func eachIn(parent int, name string, do func(dir int, child string) error) error {
-	dir, err := openDirAt(parent, name)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	names, err := dir.Readdirnames(-1)
-	if err != nil {
-		return err
-	}
-	for _, child := range names {
-		if err := do(int(dir.Fd()), child); err != nil {
-			return err
+	ours := filepath.Dir(base)
+	if _, err := os.Lstat(ours); errors.Is(err, os.ErrNotExist) {
+		if err := os.MkdirAll(ours, discardMode); err != nil {
+			return failed(err)
 		}
 	}
-	return nil
+	parent, err := OpenBeneath(filepath.Dir(ours), filepath.Base(ours))
+	if err != nil {
+		return failed(err)
+	}
+	defer parent.Close()
+	if err := parent.Mkdir(filepath.Base(base), discardMode); err != nil && !errors.Is(err, os.ErrExist) {
+		return failed(err)
+	}
+	root, err := openChild(parent, filepath.Base(base))
+	if err != nil {
+		return failed(fmt.Errorf("%q: %w", base, err))
+	}
+	return root, nil
 }

@@ -7,8 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-
-	"github.com/go-git/go-git/v5/plumbing"
 )
 
 // conversion is what happens to the line ends of a blob on its way to a file. Git on Linux never
@@ -89,12 +87,12 @@ func choose(first bool, a, b conversion) conversion {
 	return b
 }
 
-// writeConverted writes a blob as it is to stand in a file. It never holds the whole blob in memory:
-// contents that have to be judged first are read twice.
-func writeConverted(w io.Writer, o *objects, h plumbing.Hash, c conversion) error {
+// convert writes contents, which writeTo writes, as they are to stand in a file. It never holds them in memory: those
+// that have to be judged first are written twice.
+func (c conversion) convert(w io.Writer, writeTo func(io.Writer) error) error {
 	if c == convertAuto {
 		var stats textStats
-		if _, err := o.writeBlob(&stats, h); err != nil {
+		if err := writeTo(&stats); err != nil {
 			return err
 		}
 		c = choose(stats.convertible(), convertCRLF, convertNone)
@@ -102,8 +100,7 @@ func writeConverted(w io.Writer, o *objects, h plumbing.Hash, c conversion) erro
 	if c == convertCRLF {
 		w = &crlfWriter{w: w}
 	}
-	_, err := o.writeBlob(w, h)
-	return err
+	return writeTo(w)
 }
 
 // textStats counts the bytes by which git tells text from other contents.

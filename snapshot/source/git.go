@@ -35,16 +35,6 @@ type GitOptions struct {
 	Now func() time.Time
 }
 
-// ProgressFunc is told that done of total units of a phase are finished. Phases are "fetch" (bytes),
-// "copy" (bytes) and "checkout" (files). total is -1 while it is not known.
-type ProgressFunc func(phase string, done, total int64)
-
-func (p ProgressFunc) report(phase string, done, total int64) {
-	if p != nil {
-		p(phase, done, total)
-	}
-}
-
 // Git is a git working copy and its upstream. It runs no git binary. Current, Resolve and Tree write
 // nothing; Update, Heal and Clone must not run side by side.
 type Git struct {
@@ -331,7 +321,7 @@ func (g *Git) fetch(ctx context.Context, r *repository) (follow, error) {
 	if err != nil {
 		return follow{}, err
 	}
-	up, err := dialUpstream(ctx, &g.o, rawURL)
+	up, err := dialUpstream(ctx, rawURL, dialOptions{g.o.Dir, g.o.Auth, g.o.Timeout, g.o.Progress})
 	if err != nil {
 		return follow{}, upstreamError(rawURL, err)
 	}

@@ -9,22 +9,9 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
-	"sync"
 	"time"
 )
-
-// Auth says how to prove to a server who we are, and which servers to trust. All are paths but
-// Username; the files are read whenever a connection is made, so that they can be renewed.
-type Auth struct {
-	SSHKey       string // a private key without passphrase; empty: those that ssh finds
-	KnownHosts   string // empty: ~/.ssh/known_hosts and /etc/ssh/ssh_known_hosts
-	Username     string // for http, svn and cvs's pserver; empty: the one in the URL
-	PasswordFile string // for these: holds a password
-	TokenFile    string // for git over http: holds a token, which is sent as the password
-	CAFile       string // for https: certificates in PEM that are trusted besides the system's
-}
 
 // gitURL is a URL of a repository, taken apart.
 type gitURL struct {
@@ -138,78 +125,6 @@ func (u gitURL) address(defaultPort string) string {
 		return net.JoinHostPort(u.host, defaultPort)
 	}
 	return net.JoinHostPort(u.host, u.port)
-}
-
-// Expressions are compiled when they are needed: every run of the resolver would wait for them.
-var (
-	urlUserinfo = lazyRegexp(`(?i)\b([a-z][a-z0-9+.-]*)://([^/?#\s"'@]*(?:@[^/?#\s"'@]*)*)@`)
-	urlQuery    = lazyRegexp(`(?i)\b(https?://[^\s"'?#]+)\?[^\s"'#]+`)
-)
-
-func lazyRegexp(expr string) func() *regexp.Regexp {
-	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })
-}
-
-// redact removes what may be secret from a text for a message: passwords in URLs, user names in web
-// URLs (which are often tokens), the queries of those, and every one of secrets.
-func redact(text string, secrets ...string) string {
-	text = urlUserinfo().ReplaceAllStringFunc(text, func(match string) string {
-		scheme, userinfo, _ := strings.Cut(match, "://")
-		userinfo = strings.TrimSuffix(userinfo, "@")
-		name, _, hasPassword := strings.Cut(userinfo, ":")
-		switch {
-		case strings.HasPrefix(strings.ToLower(scheme), "http"):
-			return scheme + "://***@"
-		case hasPassword:
-			return scheme + "://" + name + ":***@"
-		}
-		return match
-	})
-	text = urlQuery().ReplaceAllString(text, "$1?***")
-	for _, secret := range secrets {
-		for _, form := range []string{secret, url.QueryEscape(secret), url.PathEscape(secret)} {
-			if len(form) > 0 {
-				text = strings.ReplaceAll(text, form, "***")
-			}
-		}
-	}
-	return text
-}
-
-// redactedError has the text of another error without secrets.
-type redactedError struct {
-	text string
-	err  error
-}
-
-func (e *redactedError) Error() string { return e.text }
-
-func (e *redactedError) Unwrap() error { return e.err }
-
-// redactError removes secrets from an error's text; what the error wraps can still be asked for.
-func redactError(err error, secrets ...string) error {
-	if err == nil {
-		return nil
-	}
-	text := redact(err.Error(), secrets...)
-	if text == err.Error() {
-		return err
-	}
-	return &redactedError{text, err}
-}
-
-// readSecret reads a file that holds one secret, on its first line.
-func readSecret(what, file string) (string, error) {
-	data, err := os.ReadFile(file)
-	if err != nil {
-		return "", fmt.Errorf("reading the %s file: %w", what, err)
-	}
-	secret, _, _ := strings.Cut(string(data), "\n")
-	secret = strings.TrimRight(secret, "\r")
-	if secret == "" {
-		return "", fmt.Errorf("the %s file %q is empty", what, file)
-	}
-	return secret, nil
 }
 
 // basicAuth returns the user and password to send to a web server, or nil.

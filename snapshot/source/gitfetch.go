@@ -14,9 +14,6 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/format/pktline"
 )
 
-// politeness is how long we may take to say goodbye to a server.
-const politeness = 100 * time.Millisecond
-
 // remoteRefs is what an upstream repository offers.
 type remoteRefs struct {
 	head     string                   // the branch that its HEAD stands for, or empty
@@ -34,24 +31,32 @@ type upstream interface {
 	Close() error
 }
 
+// dialOptions say how an upstream is reached.
+type dialOptions struct {
+	dir      string // that a relative path is taken from
+	auth     Auth
+	timeout  time.Duration // what each network operation may take; 0: no limit
+	progress ProgressFunc  // nil means that nobody wants to know
+}
+
 // dialUpstream connects to a repository and lists its refs.
-func dialUpstream(ctx context.Context, o *GitOptions, raw string) (upstream, error) {
-	u, err := parseGitURL(raw, o.Dir)
+func dialUpstream(ctx context.Context, raw string, o dialOptions) (upstream, error) {
+	u, err := parseGitURL(raw, o.dir)
 	if err != nil {
 		return nil, err
 	}
 	if u.scheme == "file" {
 		return openLocal(u.path)
 	}
-	n := &network{timeout: o.Timeout, progress: o.Progress}
+	n := &network{timeout: o.timeout, progress: o.progress}
 	secrets := []string{u.password}
 	switch u.scheme {
 	case "git":
 		n.session, err = dialGit(ctx, n, u)
 	case "ssh":
-		n.session, err = dialSSH(o.Auth, u)
+		n.session, err = dialSSH(o.auth, u)
 	default:
-		n.session, secrets, err = dialHTTP(o.Auth, u)
+		n.session, secrets, err = dialHTTP(o.auth, u)
 	}
 	n.secrets = secrets
 	if err == nil {
@@ -267,18 +272,6 @@ func dialGit(ctx context.Context, n *network, u gitURL) (packSession, error) {
 	}
 	return &streamSession{conn: conn}, nil
 }
-
-// tail keeps the end of what is written to it, for messages.
-type tail struct{ text []byte }
-
-func (t *tail) Write(p []byte) (int, error) {
-	const most = 2048
-	t.text = append(t.text, p...)
-	t.text = t.text[max(0, len(t.text)-most):]
-	return len(p), nil
-}
-
-func (t *tail) String() string { return strings.TrimSpace(string(t.text)) }
 
 // shellQuote quotes as git's sq_quote_buf does: csh needs the quoted exclamation mark.
 func shellQuote(s string) string {

@@ -2,11 +2,9 @@ package source
 
 import (
 	"cmp"
-	"context"
-	"crypto/sha1" // git's checksums are SHA-1
+	"context" // git's checksums are SHA-1
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"io/fs"
 	"os"
@@ -447,33 +445,3 @@ func (c *objectCopy) commit() error {
 	}
 	return nil
 }
-
-// trailer checks that the last 20 bytes written to it are the SHA-1 of those before.
-type trailer struct {
-	digest hash.Hash
-	last   []byte
-}
-
-func newTrailer() trailer { return trailer{digest: sha1.New()} }
-
-func (t *trailer) Write(p []byte) (int, error) {
-	t.last = append(t.last, p...)
-	cut := max(0, len(t.last)-sha1.Size)
-	t.digest.Write(t.last[:cut])
-	t.last = t.last[:copy(t.last, t.last[cut:])]
-	return len(p), nil
-}
-
-func (t *trailer) holds() bool { return string(t.digest.Sum(nil)) == string(t.last) }
-
-func (t *trailer) sum() (h plumbing.Hash) {
-	copy(h[:], t.last)
-	return h
-}
-
-func exists(name string) bool {
-	_, err := os.Lstat(name)
-	return err == nil
-}
-
-func isHex(s string) bool { return strings.Trim(s, "0123456789abcdef") == "" }

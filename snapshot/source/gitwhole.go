@@ -2,52 +2,13 @@ package source
 
 import (
 	"bytes"
-	"crypto/sha1" // tells states of a directory apart, proves nothing
+	"crypto/sha1"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 )
-
-// storeSignature sums up the files of an object store by their names, sizes and times. While it stays the same no
-// object can have gone, so that what was once proved whole still is.
-func storeSignature(commonDir string) (sum [sha1.Size]byte, err error) {
-	h := sha1.New()
-	objectsDir := filepath.Join(commonDir, "objects")
-	dirs, err := os.ReadDir(objectsDir)
-	if err != nil {
-		return sum, fmt.Errorf("looking at the object store: %w", err)
-	}
-	for _, dir := range dirs {
-		if dir.Name() == "info" {
-			continue
-		}
-		files, err := os.ReadDir(filepath.Join(objectsDir, dir.Name()))
-		if err != nil {
-			return sum, fmt.Errorf("looking at the object store: %w", err)
-		}
-		for _, file := range files {
-			info, err := file.Info()
-			if errors.Is(err, os.ErrNotExist) {
-				continue // a gc that is at work; the next look will differ
-			}
-			if err != nil {
-				return sum, fmt.Errorf("looking at the object store: %w", err)
-			}
-			fmt.Fprintf(h, "%s/%s %d %d\n", dir.Name(), file.Name(), info.Size(), info.ModTime().UnixNano())
-		}
-	}
-	h.Sum(sum[:0])
-	return sum, nil
-}
-
-// storeIsWhole reports whether the object store is as it was when all that the index stands for was last
-// proved to be in it.
-func storeIsWhole(state syncState, commonDir string) bool {
-	now, err := storeSignature(commonDir)
-	return err == nil && now == state.objects
-}
 
 // checkPacks compares what the end of every pack says with what its index says of it. A pack that was cut short, or
 // that stands beside another's index, reads well until an object is missed.

@@ -197,20 +197,6 @@ func parseIndexEntry(data []byte, version uint32, previous string) (e indexEntry
 	return e, flags, size
 }
 
-// offsetVarint reads a number as packs and indexes of version 4 have it; n is 0 if it is malformed.
-func offsetVarint(data []byte) (v uint64, n int) {
-	for n < len(data) && n < 9 {
-		b := data[n]
-		n++
-		v += uint64(b & 0x7f)
-		if b&0x80 == 0 {
-			return v, n
-		}
-		v = (v + 1) << 7
-	}
-	return 0, 0
-}
-
 // optionalExtensions reports whether all extensions may be ignored, which an upper-case letter says.
 func optionalExtensions(data []byte) bool {
 	for len(data) > 0 {

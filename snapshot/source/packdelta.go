@@ -94,3 +94,17 @@ func deltaInstruction(rest *[]byte) (from, n int, own []byte, err error) {
 	*rest = d
 	return from, n, nil, nil
 }
+
+// offsetVarint reads a number as packs and indexes of version 4 have it; n is 0 if it is malformed.
+func offsetVarint(data []byte) (v uint64, n int) {
+	for n < len(data) && n < 9 {
+		b := data[n]
+		n++
+		v += uint64(b & 0x7f)
+		if b&0x80 == 0 {
+			return v, n
+		}
+		v = (v + 1) << 7
+	}
+	return 0, 0
+}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io"
 	"time"
 )
@@ -134,4 +135,18 @@ type Export struct {
 type ExportedEntry struct {
 	Entry
 	Hash [sha256.Size]byte // SHA-256 of the contents, or of a symbolic link's target; zero for a Directory
+}
+
+// ProgressFunc is told that done of total units of a phase are finished. Phases are "fetch" (bytes),
+// "copy" (bytes) and "checkout" (files). total is -1 while it is not known.
+type ProgressFunc func(phase string, done, total int64)
+
+func (p ProgressFunc) report(phase string, done, total int64) {
+	if p != nil {
+		p(phase, done, total)
+	}
+}
+
+func refused(path string, err error) error {
+	return fmt.Errorf("the tree's entry %s is refused: %w", quotePath(path), err)
 }

@@ -210,7 +210,7 @@ func (r *svnRun) setOldAside(dir string) error {
 		return err
 	}
 	defer temp.Close()
-	if err := r.discard.setAside(int(temp.Fd()), &workFile{path: filepath.Base(dir)}, false); err != nil {
+	if err := r.discard.setAside(int(temp.Fd()), filepath.Base(dir), false); err != nil {
 		return err
 	}
 	return nil

@@ -98,7 +98,7 @@ func (r *svnRun) take(d *dirs, l svnLocal) error {
 	if err != nil {
 		return fmt.Errorf("looking at %s: %w", quotePath(l.path), err)
 	}
-	return r.discard.setAside(at, &file, l.edit && (file.isRegular() || file.isSymlink()))
+	return r.discard.setAside(at, file.path, l.edit && (file.isRegular() || file.isSymlink()))
 }
 
 // passOn tells BeforeReplace of the files at and below a path.

@@ -94,3 +94,10 @@ func journalText(before []plumbing.Hash, target plumbing.Hash) string {
 func (w *worktree) replaceFile(name, text string) error {
 	return replaceDurably(w.gitDir, w.file(name), []byte(text), 0o644, w.step)
 }
+
+// storeIsWhole reports whether the object store is as it was when all that the index stands for was last
+// proved to be in it.
+func storeIsWhole(state syncState, commonDir string) bool {
+	now, err := storeSignature(commonDir)
+	return err == nil && now == state.objects
+}

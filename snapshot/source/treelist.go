@@ -11,13 +11,8 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/filemode"
 )
 
-const (
-	// maxPath and maxName are the longest path and component, in bytes, that Linux can name.
-	maxPath = 4095
-	maxName = 255
-	// maxFiles bounds a tree whose directories repeat themselves until no memory is left.
-	maxFiles = 4_000_000
-)
+// maxFiles bounds a tree whose directories repeat themselves until no memory is left.
+const maxFiles = 4_000_000
 
 // treeFile is one file, link or submodule of a commit's tree.
 type treeFile struct {
@@ -141,20 +136,4 @@ func publishedMode(m filemode.FileMode) (Mode, error) {
 	return Regular, nil
 }
 
-func refused(path string, err error) error {
-	return fmt.Errorf("the tree's entry %s is refused: %w", quotePath(path), err)
-}
-
-// quotePath quotes a path for a message, and shortens one that is very long.
-func quotePath(path string) string {
-	if len(path) > 300 {
-		return fmt.Sprintf("%q...%q", path[:100], path[len(path)-100:])
-	}
-	return fmt.Sprintf("%q", path)
-}
-
-// splitPath splits a path before its last component.
-func splitPath(path string) (dir, name string) {
-	i := strings.LastIndexByte(path, '/')
-	return path[:max(i, 0)], path[i+1:]
-}
+func isHex(s string) bool { return strings.Trim(s, "0123456789abcdef") == "" }

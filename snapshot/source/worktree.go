@@ -9,10 +9,6 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 )
 
-// maxPassedOn is the size in bytes up to which the contents of a file that is to go are passed on to
-// beforeReplace.
-const maxPassedOn = 32 << 20
-
 // worktree is the working copy of a git repository. One goroutine at a time may sync it.
 //
 // What a sync leaves is exactly the target: files, links, modes, empty directories for submodules, and
