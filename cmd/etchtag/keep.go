@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -45,23 +43,27 @@ func (a *app) keep(c *cli.Context) error {
 		if err != nil {
 			return err
 		}
-		if _, err := os.Lstat(s.layout.Dir(name)); errors.Is(err, fs.ErrNotExist) && !c.Bool("release") {
-			return fmt.Errorf("there is no tag %s to keep; etchtag list shows those that there are", name)
-		}
 		names = append(names, name)
+	}
+	release := c.Bool("release")
+	if missing := s.missing(names); len(missing) > 0 && !release {
+		return fmt.Errorf("there is no tag %s to keep; etchtag list shows those that there are", strings.Join(missing, ", "))
 	}
 	err = s.edit(c.Context, s.layout.Kept(), func(old []byte) ([]byte, error) {
 		kept := withoutKept(old, names)
-		if !c.Bool("release") {
+		if !release {
 			kept = withKept(kept, names, c.String("reason"))
 		}
 		return kept, nil
 	})
+	if err == nil && !release {
+		err = s.stillThere(names)
+	}
 	if err != nil {
 		return notDurable(err)
 	}
 	for _, name := range names {
-		if c.Bool("release") {
+		if release {
 			a.say(c, "%s may be pruned when it is old", name)
 		} else {
 			a.say(c, "%s is kept until: etchtag keep --release %s", name, name)

@@ -1,0 +1,31 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+)
+
+// missing returns those of the tags that are not there.
+func (s *site) missing(names []string) (missing []string) {
+	for _, name := range names {
+		if _, err := os.Lstat(s.layout.Dir(name)); errors.Is(err, fs.ErrNotExist) {
+			missing = append(missing, name)
+		}
+	}
+	return missing
+}
+
+// stillThere fails if one of the tags, which were there before something was written that keeps them, is gone. A
+// prune that has put a tag out of sight looks at what is written before it removes it, and gives it back if somebody
+// has come to need it. So whoever writes first and finds the tag after that can be sure of it.
+func (s *site) stillThere(names []string) error {
+	gone := s.missing(names)
+	if len(gone) == 0 {
+		return nil
+	}
+	return fmt.Errorf("a prune was quicker, and %s is gone; what was written of it stays written, and etchtag list shows "+
+		"which tags there are", strings.Join(gone, ", "))
+}
