@@ -2,11 +2,13 @@ package tagging_test
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -45,20 +47,94 @@ func TestKillswitchOnAndOff(t *testing.T) {
 	k := tagging.Killswitch{Path: b.Killswitch()}
 	b.killswitch(false, "")
 	b.must(k.Off())
-	b.must(k.On(""))
+	b.turnOn(k, "")
 	b.killswitch(true, "")
-	b.must(k.On("a bad commit\nsee ticket 4711"))
+	b.turnOn(k, "a bad commit\nsee ticket 4711")
 	b.killswitch(true, "a bad commit\nsee ticket 4711")
-	b.must(k.On(""))
+	b.turnOn(k, "")
 	b.killswitch(true, "a bad commit\nsee ticket 4711")
-	b.must(k.On("over soon\n"))
-	b.killswitch(true, "over soon")
 	b.only("killswitch")
 	b.must(k.Off())
 	b.killswitch(false, "")
-	b.must(k.On("again"))
+	b.turnOn(k, "again\n")
 	b.killswitch(true, "again")
 	b.only("killswitch")
+}
+
+// turnOn turns a killswitch on, and returns what it was before.
+func (b base) turnOn(k tagging.Killswitch, message string) tagging.KillswitchState {
+	b.Helper()
+	found, err := k.On(message)
+	b.must(err)
+	return found
+}
+
+func TestALaterMessageIsAddedAndSaysWhoWasFirst(t *testing.T) {
+	for name, c := range map[string]struct{ first, added, want string }{
+		"another":              {"a bad commit\n", "me too", "a bad commit\nme too"},
+		"none before":          {"", "a bad commit", "a bad commit"},
+		"the same":             {"a bad commit\n", "a bad commit", "a bad commit"},
+		"a part of the first":  {"a bad commit\n", "commit", "a bad commit\ncommit"},
+		"a beginning of it":    {"a bad commit\n", "a bad", "a bad commit\na bad"},
+		"without its line end": {"a bad com", "a bad commit", "a bad com\na bad commit"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBase(t)
+			k := tagging.Killswitch{Path: b.Killswitch()}
+			if found := b.turnOn(k, ""); found.On {
+				t.Errorf("it was not on, but %+v is found", found)
+			}
+			b.write("killswitch", c.first)
+			at := time.Date(2026, 11, 22, 12, 10, 0, 123456789, time.UTC)
+			b.must(os.Chtimes(b.Killswitch(), at, at))
+			b.must(os.Chown(b.Killswitch(), 65534, 65534))
+			want := tagging.KillswitchState{On: true, Message: strings.TrimSuffix(c.first, "\n"), Since: at, Owner: 65534}
+			if diff := cmp.Diff(want, b.turnOn(k, c.added)); diff != "" {
+				t.Errorf("what it found (-want +got):\n%s", diff)
+			}
+			want.Message = c.want
+			got, err := k.Status()
+			if diff := cmp.Diff(want, got); diff != "" || err != nil {
+				t.Errorf("afterwards, %v (-want +got):\n%s", err, diff)
+			}
+		})
+	}
+}
+
+func TestOfMessagesThatComeAtTheSameTimeNoneIsLost(t *testing.T) {
+	for range 20 {
+		b := newBase(t)
+		k := tagging.Killswitch{Path: b.Killswitch()}
+		var want []string
+		var all sync.WaitGroup
+		for i := range 10 {
+			message := fmt.Sprintf("message %d", i)
+			want = append(want, message)
+			all.Go(func() {
+				if _, err := k.On(message); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		s, err := k.Status()
+		got := strings.Split(s.Message, "\n")
+		slices.Sort(got)
+		if diff := cmp.Diff(want, got); diff != "" || err != nil {
+			t.Fatalf("%v (-want +got):\n%s", err, diff)
+		}
+	}
+}
+
+func TestAKillswitchMadeByHandBecomesReadableForTheServer(t *testing.T) {
+	b := newBase(t)
+	b.write("killswitch", "by hand\n")
+	b.must(os.Chmod(b.Killswitch(), 0o600))
+	b.turnOn(tagging.Killswitch{Path: b.Killswitch()}, "message")
+	info, err := os.Lstat(b.Killswitch())
+	if err != nil || info.Mode() != 0o644 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
 }
 
 func TestTheServersUserCanReadTheKillswitchWhateverTheUmask(t *testing.T) {
@@ -66,7 +142,7 @@ func TestTheServersUserCanReadTheKillswitchWhateverTheUmask(t *testing.T) {
 	defer syscall.Umask(old)
 	for _, message := range []string{"", "message"} {
 		b := newBaseWithUmask(t, 0o777)
-		b.must(tagging.Killswitch{Path: b.Killswitch()}.On(message))
+		b.turnOn(tagging.Killswitch{Path: b.Killswitch()}, message)
 		info, err := os.Lstat(b.Killswitch())
 		if err != nil || info.Mode() != 0o644 {
 			t.Errorf("with message %q: %v, %v", message, info.Mode(), err)
@@ -82,31 +158,27 @@ func newBaseWithUmask(t testing.TB, umask int) base {
 }
 
 func TestTheKillswitchIsThereAtEveryStepOfANewMessage(t *testing.T) {
-	b := newBase(t)
-	b.must(tagging.Killswitch{Path: b.Killswitch()}.On("old"))
-	inode := func() uint64 {
-		info, err := os.Stat(b.Killswitch())
-		b.must(err)
-		return info.Sys().(*syscall.Stat_t).Ino
-	}
-	first := inode()
-	k := tagging.Killswitch{Path: b.Killswitch(), Step: func(string) error {
-		s, err := tagging.Killswitch{Path: b.Killswitch()}.Status()
-		if err != nil || s.Message != "old" && s.Message != "new" {
-			t.Errorf("%+v, %v", s, err)
+	for name, other := range map[string]string{"one name": "", "two names": "other"} {
+		b := newBase(t)
+		b.turnOn(tagging.Killswitch{Path: b.Killswitch()}, "old")
+		if other != "" {
+			b.must(os.Link(b.Killswitch(), b.path(other)))
 		}
-		return nil
-	}}
-	b.must(k.On("new"))
-	if inode() == first {
-		t.Error("the file was written in place, where a reader can see half of it")
+		k := tagging.Killswitch{Path: b.Killswitch(), Step: func(string) error {
+			s, err := tagging.Killswitch{Path: b.Killswitch()}.Status()
+			if err != nil || s.Message != "old" && s.Message != "old\nnew" {
+				t.Errorf("%s: %+v, %v", name, s, err)
+			}
+			return nil
+		}}
+		b.turnOn(k, "new")
 	}
 }
 
 func TestTheKillswitchIsOnAlthoughItsMessageFails(t *testing.T) {
 	full := errors.New("no space left on device")
 	for _, label := range []string{
-		"write killswitch message", "rename killswitch message", "chmod killswitch", "sync base",
+		"chmod killswitch", "sync base", "write killswitch message", "sync killswitch message", "date killswitch",
 	} {
 		b := newBase(t)
 		k := tagging.Killswitch{Path: b.Killswitch(), Step: func(l string) error {
@@ -115,7 +187,7 @@ func TestTheKillswitchIsOnAlthoughItsMessageFails(t *testing.T) {
 			}
 			return nil
 		}}
-		err := k.On("message")
+		_, err := k.On("message")
 		if !errors.Is(err, tagging.ErrKillswitchMessage) || !errors.Is(err, full) {
 			t.Errorf("%s: %v", label, err)
 		}
@@ -130,19 +202,19 @@ func TestTheKillswitchIsNotSaidToBeOnIfItCannotBeMade(t *testing.T) {
 	b := newBase(t)
 	fault := errors.New("read-only file system")
 	k := tagging.Killswitch{Path: b.Killswitch(), Step: func(string) error { return fault }}
-	if err := k.On("x"); !errors.Is(err, fault) || errors.Is(err, tagging.ErrKillswitchMessage) {
+	if _, err := k.On("x"); !errors.Is(err, fault) || errors.Is(err, tagging.ErrKillswitchMessage) {
 		t.Errorf("on: %v", err)
 	}
 	b.killswitch(false, "")
 	k = tagging.Killswitch{Path: filepath.Join(b.Base, "absent", "killswitch")}
-	if err := k.On(""); !errors.Is(err, fs.ErrNotExist) || errors.Is(err, tagging.ErrKillswitchMessage) {
+	if _, err := k.On(""); !errors.Is(err, fs.ErrNotExist) || errors.Is(err, tagging.ErrKillswitchMessage) {
 		t.Errorf("without a base: %v", err)
 	}
 }
 
 func TestTheKillswitchStaysOnIfItCannotBeRemoved(t *testing.T) {
 	b := newBase(t)
-	b.must(tagging.Killswitch{Path: b.Killswitch()}.On("x"))
+	b.turnOn(tagging.Killswitch{Path: b.Killswitch()}, "x")
 	fault := errors.New("fault")
 	k := tagging.Killswitch{Path: b.Killswitch(), Step: func(string) error { return fault }}
 	if err := k.Off(); !errors.Is(err, fault) {
@@ -159,7 +231,7 @@ func TestALinkInThePlaceOfTheKillswitchIsReplacedAndNeverFollowed(t *testing.T) 
 			b := newBase(t)
 			b.write("trunk/motd", "untouched")
 			b.link(target, "killswitch")
-			b.must(tagging.Killswitch{Path: b.Killswitch()}.On(message))
+			b.turnOn(tagging.Killswitch{Path: b.Killswitch()}, message)
 			b.killswitch(true, message)
 			if info, err := os.Lstat(b.Killswitch()); err != nil || info.Mode() != 0o644 {
 				t.Errorf("link to %s, message %q: %v, %v", name, message, info.Mode(), err)
@@ -175,14 +247,22 @@ func TestALinkInThePlaceOfTheKillswitchIsReplacedAndNeverFollowed(t *testing.T) 
 	}
 }
 
-func TestAnotherNameOfTheKillswitchFileIsNotOverwritten(t *testing.T) {
+func TestWhatHasAnotherNameIsNotWrittenTo(t *testing.T) {
 	b := newBase(t)
 	b.write("trunk/motd", "untouched")
 	b.must(os.Link(b.path("trunk/motd"), b.Killswitch()))
-	b.must(tagging.Killswitch{Path: b.Killswitch()}.On("message"))
+	b.turnOn(tagging.Killswitch{Path: b.Killswitch()}, "message")
 	if data, err := os.ReadFile(b.path("trunk/motd")); string(data) != "untouched" {
 		t.Errorf("the other name now has %q, %v", data, err)
 	}
+	b.killswitch(true, "untouched\nmessage")
+	b.only("killswitch")
+}
+
+func TestAFifoInThePlaceOfTheKillswitchIsReplaced(t *testing.T) {
+	b := newBase(t)
+	b.must(syscall.Mkfifo(b.Killswitch(), 0o644))
+	b.turnOn(tagging.Killswitch{Path: b.Killswitch()}, "message")
 	b.killswitch(true, "message")
 }
 
@@ -234,8 +314,8 @@ func TestADirectoryInThePlaceOfTheKillswitch(t *testing.T) {
 	b := newBase(t)
 	b.mkdir("killswitch")
 	k := tagging.Killswitch{Path: b.Killswitch()}
-	b.must(k.On(""))
-	if err := k.On("message"); !errors.Is(err, tagging.ErrKillswitchMessage) {
+	b.turnOn(k, "")
+	if _, err := k.On("message"); !errors.Is(err, tagging.ErrKillswitchMessage) {
 		t.Errorf("on with a message: %v", err)
 	}
 	if err := k.Off(); err == nil || !strings.Contains(err.Error(), "is a directory") {
@@ -258,7 +338,7 @@ func TestOffRemovesALinkAndNotWhatItPointsTo(t *testing.T) {
 	}
 }
 
-func TestOffSweepsMessagesOfDeadRuns(t *testing.T) {
+func TestOffSweepsCopiesOfDeadRuns(t *testing.T) {
 	b := newBase(t)
 	b.write(".killswitch-123", "half a mess")
 	b.must(tagging.Killswitch{Path: b.Killswitch()}.Off())

@@ -11,6 +11,7 @@ import (
 // ahead to the command or the program that defines it, and puts "--" before the arguments, so
 // that none of them can be taken for a flag, a command or a cry for help. Without this the library would
 // take every flag that follows an argument for another argument. A flag that lacks its value is an error.
+// Of a command that takes a message, flags stand before it: from its first word on, all is message.
 func flagsFirst(app *cli.App, line []string) ([]string, error) {
 	path := commandPath(app, line[1:])
 	var own []cli.Flag
@@ -25,6 +26,10 @@ func flagsFirst(app *cli.App, line []string) ([]string, error) {
 		rest = rest[1:]
 		if word == "--" {
 			args = append(args, rest...)
+			break
+		}
+		if names == 0 && takesMessage(path) && beginsMessage(slices.Concat(own, app.Flags), word, rest) {
+			args = append([]string{word}, rest...)
 			break
 		}
 		if !isFlag(word) {
@@ -61,6 +66,20 @@ func flagsFirst(app *cli.App, line []string) ([]string, error) {
 	return out, nil
 }
 
+// messageArgs is what the ArgsUsage of a command says that takes a message in any words.
+const messageArgs = "[MESSAGE]"
+
+func takesMessage(path []*cli.Command) bool {
+	return len(path) > 0 && path[len(path)-1].ArgsUsage == messageArgs
+}
+
+// beginsMessage reports whether a word is no flag of ours, so that it and the rest are what somebody has to say. Who
+// asks for help and says nothing else gets help: a question must not stop the fleet.
+func beginsMessage(flags []cli.Flag, word string, rest []string) bool {
+	question := len(rest) == 0 && findFlag([]cli.Flag{cli.HelpFlag}, word) != nil
+	return !isFlag(word) || findFlag(flags, word) == nil && !question
+}
+
 // commandPath finds the command that a line names, and its subcommand if it has some.
 func commandPath(app *cli.App, words []string) []*cli.Command {
 	var path []*cli.Command
@@ -86,7 +105,7 @@ func commandPath(app *cli.App, words []string) []*cli.Command {
 func isFlag(word string) bool { return len(word) > 1 && word[0] == '-' }
 
 func findFlag(flags []cli.Flag, word string) cli.Flag {
-	name, _, _ := strings.Cut(strings.TrimLeft(word, "-"), "=")
+	name, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(word, "-"), "-"), "=")
 	at := slices.IndexFunc(flags, func(f cli.Flag) bool { return slices.Contains(f.Names(), name) })
 	if at < 0 {
 		return nil

@@ -159,7 +159,12 @@ func ownerOf(path string) string {
 	if !ok {
 		return "its owner"
 	}
-	id := strconv.FormatUint(uint64(st.Uid), 10)
+	return userName(st.Uid)
+}
+
+// userName names a user, or gives the number of one without a name.
+func userName(uid uint32) string {
+	id := strconv.FormatUint(uint64(uid), 10)
 	if u, err := user.LookupId(id); err == nil {
 		return u.Username
 	}

@@ -198,7 +198,7 @@ var durability = []struct {
 	{[]string{"exchange tags"}, "sync stage", stagedWrites},
 	{[]string{"exchange repository"}, "sync repository",
 		[]string{"write repository", "rename object", "rename pack", "rename idx", "rename HEAD", "rename main"}},
-	{[]string{"rename killswitch message"}, "sync killswitch message", []string{"write killswitch message"}},
+	{[]string{"rename killswitch copy"}, "sync killswitch copy", []string{"write killswitch copy"}},
 	{[]string{"rename tagstate"}, "sync tagstate", []string{"create tagstate", "write tagstate", "chown tagstate", "chmod tagstate"}},
 	{[]string{"rename main"}, "sync main", []string{"create main", "write main"}},
 	{[]string{"rename HEAD"}, "sync HEAD", []string{"create HEAD", "write HEAD"}},

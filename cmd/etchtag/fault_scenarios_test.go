@@ -195,6 +195,12 @@ var faultScenarios = []faultScenario{
 			emptyBase(t, b)
 			b.must(t, "killswitch", "on", "the first message")
 		}},
+	{name: "killswitch on in a file with another name", line: []string{"killswitch", "on", "a bad commit is out"}, truth: killswitchTruth,
+		before: func(t *testing.T, b *faultBase) {
+			emptyBase(t, b)
+			b.write(t, "message", "the first message\n")
+			must(t, os.Link(filepath.Join(b.base, "message"), filepath.Join(b.base, "killswitch")))
+		}},
 	{name: "killswitch off", line: []string{"killswitch", "off"}, truth: killswitchTruth,
 		before: func(t *testing.T, b *faultBase) {
 			emptyBase(t, b)

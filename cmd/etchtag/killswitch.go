@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -15,9 +16,11 @@ func (a *app) killswitchCommand() *cli.Command {
 		Usage: "stop the etch server from serving anybody, and let it go on",
 		Description: "While the file BASE/killswitch exists the etch server refuses every client and tells it the\n" +
 			"file's contents. Needs no configuration and no lock, and works on a full disk.\n\n" +
+			"After on, flags come before the message: from its first word on, all is message. If it is on\n" +
+			"already, the message is added to the one that is there.\n\n" +
 			"Examples:\n   etchtag killswitch on a bad commit is out, see ticket 4711\n   etchtag killswitch off",
 		Subcommands: []*cli.Command{
-			{Name: "on", Usage: "refuse every client", ArgsUsage: "[MESSAGE]", Action: a.killswitchOn},
+			{Name: "on", Usage: "refuse every client", ArgsUsage: messageArgs, Action: a.killswitchOn},
 			{Name: "off", Usage: "serve clients again", Action: a.killswitchOff},
 			{Name: "status", Usage: "say whether it is on", Flags: []cli.Flag{jsonFlag()}, Action: a.killswitchStatus},
 		},
@@ -37,7 +40,10 @@ func (a *app) killswitchOn(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	err = k.On(strings.Join(c.Args().Slice(), " "))
+	found, err := k.On(strings.Join(c.Args().Slice(), " "))
+	if found.On {
+		a.say(c, "the killswitch was on already, %s", describeKillswitch(found))
+	}
 	if errors.Is(err, tagging.ErrKillswitchMessage) {
 		return incompleteError{err}
 	}
@@ -86,21 +92,34 @@ func (a *app) killswitchStatus(c *cli.Context) error {
 		a.say(c, "off")
 		return nil
 	}
-	a.say(c, "on since %s: %s", k.Since.UTC().Format("2006-01-02 15:04:05 UTC"), orElse(strings.TrimSpace(k.Message), "(no message)"))
+	a.say(c, "on %s", describeKillswitch(k))
 	return nil
+}
+
+// describeKillswitch says of one that is on since when, by whom and why.
+func describeKillswitch(k tagging.KillswitchState) string {
+	var messages []string
+	for line := range strings.Lines(k.Message) {
+		if line = strings.TrimSpace(line); line != "" {
+			messages = append(messages, printable(line))
+		}
+	}
+	return fmt.Sprintf("since %s, by %s: %s", k.Since.UTC().Format("2006-01-02 15:04:05 UTC"), userName(k.Owner),
+		orElse(strings.Join(messages, "; "), "(no message)"))
 }
 
 type killswitchJSON struct {
 	On      bool       `json:"on"`
 	Since   *time.Time `json:"since"` // null while it is off
 	Message string     `json:"message"`
+	Who     string     `json:"who"` // the user who turned it on
 }
 
 func newKillswitchJSON(k tagging.KillswitchState) killswitchJSON {
 	j := killswitchJSON{On: k.On, Message: k.Message}
 	if k.On {
 		since := k.Since.UTC()
-		j.Since = &since
+		j.Since, j.Who = &since, userName(k.Owner)
 	}
 	return j
 }
