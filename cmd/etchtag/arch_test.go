@@ -34,9 +34,13 @@ var watched = []string{"flag", "log", "log/slog", "net/http", "os/exec"}
 // rooms are all packages of the module. Who moves a wall edits this table.
 var rooms = map[string]room{
 	"cmd/etchtag": {
-		ours: "examples schedule snapshot snapshot/source tagging tagging/inventory tagstate",
+		ours: "cmd/internal/config examples schedule snapshot snapshot/source tagging tagging/inventory tagstate",
 		others: "github.com/coreos/go-systemd/v22 github.com/go-git/go-git/v5 github.com/google/renameio/v2 " +
-			"github.com/urfave/cli/v2 go.yaml.in/yaml/v3 golang.org/x/sys golang.org/x/term log/slog",
+			"github.com/urfave/cli/v2 golang.org/x/sys golang.org/x/term log/slog",
+	},
+	"cmd/internal/config": {
+		ours:   "examples schedule tagging tagstate",
+		others: "go.yaml.in/yaml/v3",
 	},
 	"cmd/etchtag-bench": {others: "flag golang.org/x/sys os/exec"},
 	"examples":          {},

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/etch/etchtag/cmd/internal/config"
 	"github.com/etch/etchtag/examples"
 	"github.com/etch/etchtag/tagging/inventory"
 	"github.com/etch/etchtag/tagstate"
@@ -73,14 +74,14 @@ func TestEveryExampleIsTested(t *testing.T) {
 }
 
 func TestExampleConfigurationIsTheDefault(t *testing.T) {
-	got, err := loadConfig(filepath.Join(examplesDir, "etchtag.yml"), true)
+	got, err := config.Load(filepath.Join(examplesDir, "etchtag.yml"), true)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(defaultConfig(), *got); diff != "" {
+	if diff := cmp.Diff(config.Default(), *got); diff != "" {
 		t.Errorf("the defaults (-) and the example (+) differ:\n%s", diff)
 	}
-	if diff := cmp.Diff(readExample(t, "etchtag.yml"), string(renderConfig(workingCopyConfig{Kind: "auto"}))); diff != "" {
+	if diff := cmp.Diff(readExample(t, "etchtag.yml"), string(config.Render(config.WorkingCopy{Kind: "auto"}))); diff != "" {
 		t.Errorf("the example (-) and what init writes (+) differ:\n%s", diff)
 	}
 }
@@ -114,7 +115,8 @@ func knownKeys(t *testing.T) []string {
 	found := make(map[string]bool)
 	for _, mapping := range []string{"%s", "working_copy: {%s}", "working_copy: {auth: {%s}}", "tags: {%s}",
 		"tags: {keep: {%s}}", "schedule: {%s}", "inventory: [{kind: etch, %s}]", "rings: [{name: a, delay: 0h, %s}]"} {
-		_, err := parseConfig(fmt.Sprintf(mapping, "qqqqqqqqqqqqq: 1"))
+		c := config.Default()
+		err := c.Parse("F", []byte(fmt.Sprintf(mapping, "qqqqqqqqqqqqq: 1")))
 		_, list, ok := strings.Cut(fmt.Sprint(err), "the keys here are ")
 		if !ok {
 			t.Fatalf("%s: %v", mapping, err)
@@ -197,7 +199,7 @@ func TestSampleHostsAreInTheirRings(t *testing.T) {
 	etch := inventory.NewEtch(slices.Values([]inventory.Tree{tree}))
 	got := make(map[string]string)
 	err := etch.Hosts(context.Background(), func(host string, a inventory.Answer) bool {
-		ring, _ := defaultConfig().Rings.Match(host, a.Groups)
+		ring, _ := config.Default().Rings.Match(host, a.Groups)
 		got[strings.TrimSuffix(host, ".example.com")] = ring.Name
 		if production := slices.Contains(a.Groups, "production"); production != (ring.Name == "production") {
 			t.Errorf("%s is in the ring %s and in the groups %v", host, ring.Name, a.Groups)
@@ -220,7 +222,7 @@ func TestSampleTreeHasWhatEtchNeeds(t *testing.T) {
 			t.Errorf("nodegrouper %s: %v, output %q", host, err, out)
 		}
 	}
-	marks, err := tagstate.Load(filepath.Join(dir, "tagstate"), "tagstate", new(defaultConfig()).cadence().Valid)
+	marks, err := tagstate.Load(filepath.Join(dir, "tagstate"), "tagstate", new(config.Default()).Cadence().Valid)
 	if err != nil {
 		t.Fatal(err)
 	}

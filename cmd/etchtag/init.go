@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/etch/etchtag/cmd/internal/config"
 	"github.com/etch/etchtag/snapshot/source"
 	"github.com/etch/etchtag/tagging"
 	"github.com/etch/etchtag/tagging/inventory"
@@ -118,7 +119,7 @@ func (s *site) freshConfig(c *cli.Context) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	flags := workingCopyConfig{Kind: c.String("kind"), URL: url, Branch: c.String("branch"), Module: c.String("module")}
+	flags := config.WorkingCopy{Kind: c.String("kind"), URL: url, Branch: c.String("branch"), Module: c.String("module")}
 	if _, err := os.Lstat(s.configFile); err == nil {
 		w := s.config.WorkingCopy
 		for _, value := range []struct{ key, flag, file string }{{"kind", flags.Kind, w.Kind}, {"url", flags.URL, w.URL},
@@ -131,12 +132,12 @@ func (s *site) freshConfig(c *cli.Context) ([]byte, error) {
 		return nil, nil
 	}
 	flags.Kind = orElse(flags.Kind, "auto")
-	if err := checkOneOf(workingCopyKinds...)(flags.Kind); err != nil {
+	if err := config.CheckKind(flags.Kind); err != nil {
 		return nil, usagef("--kind: %w", err)
 	}
-	data := renderConfig(flags)
-	cfg := defaultConfig()
-	if err := cfg.parse("--url, --kind, --branch, --module", data); err != nil {
+	data := config.Render(flags)
+	cfg := config.Default()
+	if err := cfg.Parse("--url, --kind, --branch, --module", data); err != nil {
 		return nil, usageError{err}
 	}
 	s.config = &cfg
@@ -232,7 +233,7 @@ func (s *site) makeOrig(c *cli.Context) error {
 
 // makeCache makes the directory in which the etch server's user keeps the answers of inventories, if any are kept.
 func (s *site) makeCache(c *cli.Context) error {
-	if !slices.ContainsFunc(s.config.Inventory, func(i inventoryConfig) bool { return i.Stale > 0 }) {
+	if !slices.ContainsFunc(s.config.Inventory, func(i config.Inventory) bool { return i.Stale > 0 }) {
 		return nil
 	}
 	if err := makePublicDir(s.config.CacheDir); err != nil {

@@ -6,12 +6,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/etch/etchtag/cmd/internal/config"
 	"github.com/etch/etchtag/tagging"
 	"github.com/etch/etchtag/tagging/inventory"
 )
 
 // inventory builds one of the inventories of a resolver that decides for now.
-func (s *site) inventory(i inventoryConfig, r *tagging.Resolver, now time.Time) inventory.Inventory {
+func (s *site) inventory(i config.Inventory, r *tagging.Resolver, now time.Time) inventory.Inventory {
 	inv := s.freshInventory(i, r, now)
 	if i.Stale == 0 {
 		return inv
@@ -20,7 +21,7 @@ func (s *site) inventory(i inventoryConfig, r *tagging.Resolver, now time.Time) 
 		Dir: s.config.CacheDir, Now: s.app.now})
 }
 
-func (s *site) freshInventory(i inventoryConfig, r *tagging.Resolver, now time.Time) inventory.Inventory {
+func (s *site) freshInventory(i config.Inventory, r *tagging.Resolver, now time.Time) inventory.Inventory {
 	switch i.Kind {
 	case "file":
 		path := s.path(i.Path)
@@ -37,7 +38,7 @@ func (s *site) freshInventory(i inventoryConfig, r *tagging.Resolver, now time.T
 }
 
 // trees are the copies of the configuration that an inventory may be read from, the best first.
-func (s *site) trees(i inventoryConfig, r *tagging.Resolver, now time.Time) iter.Seq[inventory.Tree] {
+func (s *site) trees(i config.Inventory, r *tagging.Resolver, now time.Time) iter.Seq[inventory.Tree] {
 	if i.From == "trunk" {
 		return s.layout.WorkingTrees()
 	}

@@ -98,7 +98,7 @@ func (t tagRecord) notes(s *site, now time.Time) string {
 		{t.Stale, "stale"},
 		{t.Source == tagging.Adopted, "adopted"},
 		{t.Time.After(now), "in the future"},
-		{!s.config.cadence().Aligned(t.Time), "unaligned: no ring gets it"},
+		{!s.config.Cadence().Aligned(t.Time), "unaligned: no ring gets it"},
 		{t.Kept != "", "kept: " + t.Kept},
 		{strings.HasPrefix(t.StateFrom, "etchautotag-"), "as " + t.StateFrom},
 	} {

@@ -94,7 +94,7 @@ func (s *site) markedNames(c *cli.Context) ([]string, error) {
 	for _, arg := range c.Args().Tail() {
 		name, err := tagArgument(arg)
 		if err == nil {
-			err = s.config.cadence().Valid(name)
+			err = s.config.Cadence().Valid(name)
 		}
 		if err != nil {
 			return nil, usageError{err}
@@ -124,7 +124,7 @@ func (s *site) tagRange(from, to string) ([]string, error) {
 	for i, arg := range []string{from, to} {
 		name, err := tagArgument(arg)
 		if err == nil {
-			err = s.config.cadence().Valid(name)
+			err = s.config.Cadence().Valid(name)
 		}
 		if err != nil {
 			return nil, usageError{err}
@@ -165,7 +165,7 @@ func (s *site) writeMarks(ctx context.Context, file string, names []string, stat
 		changes[i] = tagstate.Change{Tag: name, State: state, Comment: reason}
 	}
 	return s.edit(ctx, file, func(old []byte) ([]byte, error) {
-		return tagstate.Apply(old, changes, s.config.cadence().Valid)
+		return tagstate.Apply(old, changes, s.config.Cadence().Valid)
 	})
 }
 

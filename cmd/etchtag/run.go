@@ -104,7 +104,7 @@ func (s *service) snapshot(ctx context.Context) error {
 // missing reports whether the tag of the hour of now is still to be made.
 func (s *service) missing(now time.Time) bool {
 	site := s.site.Load()
-	name := tagging.Name(site.config.cadence().Floor(now))
+	name := tagging.Name(site.config.Cadence().Floor(now))
 	_, err := os.Lstat(site.layout.Dir(name))
 	return errors.Is(err, fs.ErrNotExist)
 }

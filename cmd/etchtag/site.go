@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/etch/etchtag/cmd/internal/config"
 	"github.com/etch/etchtag/snapshot"
 	"github.com/etch/etchtag/tagging"
 	"github.com/etch/etchtag/tagstate"
@@ -18,7 +19,7 @@ const defaultBase = "/etc/etchserver"
 // site is one etch server's base with its configuration, from which the parts are built.
 type site struct {
 	app    *app
-	config *config
+	config *config.Config
 	layout tagging.Layout
 
 	configFile string // which need not exist
@@ -87,7 +88,7 @@ func (a *app) openSite(base, path string, required bool) (*site, error) {
 	if path == "" {
 		path = filepath.Join(base, "etchtag.yml")
 	}
-	cfg, err := loadConfig(path, required)
+	cfg, err := config.Load(path, required)
 	if err != nil {
 		return nil, usageError{err}
 	}
@@ -98,7 +99,7 @@ func (a *app) openSite(base, path string, required bool) (*site, error) {
 func (s *site) states() (*tagstate.Set, error) {
 	files := make([]*tagstate.File, len(s.config.Tagstate))
 	for i, path := range s.config.Tagstate {
-		f, err := tagstate.Load(filepath.Join(s.layout.Base, path), path, s.config.cadence().Valid)
+		f, err := tagstate.Load(filepath.Join(s.layout.Base, path), path, s.config.Cadence().Valid)
 		if err != nil {
 			return nil, err
 		}
@@ -121,7 +122,7 @@ func (s *site) resolver(now time.Time) (*tagging.Resolver, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &tagging.Resolver{Layout: s.layout, Cadence: s.config.cadence(), Rings: s.config.Rings,
+	r := &tagging.Resolver{Layout: s.layout, Cadence: s.config.Cadence(), Rings: s.config.Rings,
 		States: states, Index: index, Pins: pins}
 	for _, i := range s.config.Inventory {
 		r.Inventories = append(r.Inventories, s.inventory(i, r, now))
@@ -146,7 +147,7 @@ func (s *site) bareManager() *snapshot.Manager {
 func (s *site) manager(clock func() time.Time, show *progress) *snapshot.Manager {
 	m := &snapshot.Manager{
 		Layout:   s.layout,
-		Cadence:  s.config.cadence(),
+		Cadence:  s.config.Cadence(),
 		Source:   s.source(clock, show),
 		Files:    snapshot.FileMode(s.config.Tags.Files),
 		Check:    s.config.Tags.Check,
@@ -161,7 +162,7 @@ func (s *site) manager(clock func() time.Time, show *progress) *snapshot.Manager
 		Progress: func(done, total int) { show.report("stage", int64(done), int64(total)) },
 		Step:     s.app.step,
 	}
-	if slices.ContainsFunc(s.config.Inventory, func(i inventoryConfig) bool { return i.Kind == "etch" }) {
+	if slices.ContainsFunc(s.config.Inventory, func(i config.Inventory) bool { return i.Kind == "etch" }) {
 		m.Table = compileTable
 	}
 	return m

@@ -99,7 +99,7 @@ func (s *site) takeOptions(c *cli.Context, now time.Time) (snapshot.TakeOptions,
 		return o, usagef("--hour and --revision go together: a missed hour is never made from what is new today")
 	}
 	if given {
-		if !s.config.cadence().Aligned(hour) {
+		if !s.config.Cadence().Aligned(hour) {
 			return o, usagef("--hour %s is not a time of a tag: they are made every %s",
 				c.String("hour"), tagging.FormatDuration(s.config.Tags.Every))
 		}

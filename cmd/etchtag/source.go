@@ -47,7 +47,7 @@ func (s *site) source(clock func() time.Time, show *progress) source.Source {
 // sourceKind finds out what the working copy is under: what the configuration says, or its URL, or else what stands
 // there. With Subversion that may be the base itself.
 func (s *site) sourceKind() string {
-	if kind := s.config.WorkingCopy.kind(); kind != "" {
+	if kind := s.config.WorkingCopy.SourceKind(); kind != "" {
 		return kind
 	}
 	trunk := s.layout.Trunk()
@@ -128,7 +128,7 @@ func (s *site) rescueMarksOf(old, fresh string) error {
 // saveMarks adds the marks of a file that are neither in what it was edited from nor in what replaces it to this
 // server's own marks.
 func (s *site) saveMarks(file, why string, base, local, upstream []byte) error {
-	valid := s.config.cadence().Valid
+	valid := s.config.Cadence().Valid
 	before, now, after := tagstate.Parse(file, base, valid), tagstate.Parse(file, local, valid), tagstate.Parse(file, upstream, valid)
 	var lost []tagstate.Change
 	for tag, e := range now.Entries {

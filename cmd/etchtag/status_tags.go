@@ -27,7 +27,7 @@ func (s *site) tagSequence(index *tagging.Index, now time.Time) tagSequence {
 			q.future = append(q.future, t.Name)
 			continue
 		}
-		if s.config.cadence().Aligned(t.Time) {
+		if s.config.Cadence().Aligned(t.Time) {
 			q.past = append(q.past, t)
 		}
 		header, ok, err := t.Header()
@@ -95,7 +95,7 @@ func (s *site) newestFinding(past []*tagging.Tag, now time.Time) finding {
 
 // due lists the times after from, up to and including to, at which snapshots of different tags should begin.
 func (s *site) due(from, to time.Time) []time.Time {
-	cadence := s.config.cadence()
+	cadence := s.config.Cadence()
 	next, err := schedule.Next(s.config.Schedule.Snapshot)
 	if err != nil {
 		panic(err) // it was checked when the configuration was read
@@ -113,7 +113,7 @@ func (s *site) gapFindings(past []*tagging.Tag, now time.Time) []finding {
 	if len(past) == 0 {
 		return nil
 	}
-	cadence := s.config.cadence()
+	cadence := s.config.Cadence()
 	first := cadence.Floor(now.Add(-s.config.Tags.Keep.Within))
 	if past[0].Time.After(first) {
 		first = past[0].Time

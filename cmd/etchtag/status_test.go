@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/etch/etchtag/cmd/internal/config"
 	"github.com/etch/etchtag/snapshot"
 	"github.com/etch/etchtag/tagging"
 	"github.com/gofrs/flock"
@@ -357,7 +358,7 @@ func TestEveryFindingSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 
 func TestTheRoomIsJudgedByWhatIsToCome(t *testing.T) {
 	const gib = 1 << 30
-	config := defaultConfig()
+	config := config.Default()
 	s := &site{config: &config}
 	space := func(free, freeInodes uint64) snapshot.Space {
 		return snapshot.Space{FreeBytes: free, TotalBytes: 100 * gib, FreeInodes: freeInodes, TotalInodes: 1000}

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"errors"
@@ -10,19 +10,19 @@ import (
 	"time"
 )
 
-// workingCopyConfig says where the configuration comes from.
-type workingCopyConfig struct {
+// WorkingCopy says where the configuration comes from.
+type WorkingCopy struct {
 	Path    string // relative to the base
-	Kind    string // one of workingCopyKinds
+	Kind    string // one of kinds
 	URL     string // may hold a password: never print it
 	Branch  string // of git and cvs; empty for the one that is checked out, or upstream's default
 	Module  string // of cvs: what to check out
 	Timeout time.Duration
-	Auth    authConfig
+	Auth    Auth
 }
 
-// authConfig holds names of files, never secrets. Relative paths start at the base.
-type authConfig struct {
+// Auth holds names of files, never secrets. Relative paths start at the base.
+type Auth struct {
 	SSHKey       string
 	KnownHosts   string
 	Username     string
@@ -31,25 +31,28 @@ type authConfig struct {
 	CAFile       string
 }
 
-// workingCopyKinds are the kinds of version control.
-var workingCopyKinds = []string{"auto", "git", "svn", "cvs", "dir"}
+// kinds are the kinds of version control.
+var kinds = []string{"auto", "git", "svn", "cvs", "dir"}
 
-func (w *workingCopyConfig) read(v configValue) {
+// CheckKind says why a word is no kind of version control, or nothing if it is one.
+func CheckKind(kind string) error { return checkOneOf(kinds...)(kind) }
+
+func (w *WorkingCopy) read(v value) {
 	v.mapping(
-		configKey{"path", readText(&w.Path, checkWorkingCopyPath)},
-		configKey{"kind", readText(&w.Kind, checkOneOf(workingCopyKinds...))},
-		configKey{"url", readText(&w.URL, checkURL)},
-		configKey{"branch", readText(&w.Branch, checkBranch)},
-		configKey{"module", readText(&w.Module, checkModule)},
-		configKey{"timeout", readDuration(&w.Timeout, checkPositive)},
-		configKey{"auth", w.Auth.read},
+		field{"path", readText(&w.Path, checkWorkingCopyPath)},
+		field{"kind", readText(&w.Kind, checkOneOf(kinds...))},
+		field{"url", readText(&w.URL, checkURL)},
+		field{"branch", readText(&w.Branch, checkBranch)},
+		field{"module", readText(&w.Module, checkModule)},
+		field{"timeout", readDuration(&w.Timeout, checkPositive)},
+		field{"auth", w.Auth.read},
 	)
 	w.Path = filepath.Clean(w.Path)
 	w.checkKind(v)
 }
 
-// kind is the kind that is configured, or else the one that the URL leaves no doubt of; empty if both leave it open.
-func (w *workingCopyConfig) kind() string {
+// SourceKind is the kind that is configured, or else the one that the URL leaves no doubt of; empty if both leave it open.
+func (w *WorkingCopy) SourceKind() string {
 	scheme, _, hasScheme := strings.Cut(w.URL, "://")
 	switch {
 	case w.Kind != "auto":
@@ -67,12 +70,12 @@ func (w *workingCopyConfig) kind() string {
 }
 
 // checkKind reports keys that the kind of version control has no use for, and those that it needs.
-func (w *workingCopyConfig) checkKind(v configValue) {
+func (w *WorkingCopy) checkKind(v value) {
 	say := func(key, why string) {
 		at, _ := v.at(key)
 		at.fail("%s", why)
 	}
-	kind := w.kind()
+	kind := w.SourceKind()
 	if kind == "svn" && w.URL != "" && !strings.Contains(w.URL, "://") {
 		say("url", "is no URL of Subversion: a path is written as file:///PATH")
 	}
@@ -96,14 +99,14 @@ func (w *workingCopyConfig) checkKind(v configValue) {
 	}
 }
 
-func (a *authConfig) read(v configValue) {
+func (a *Auth) read(v value) {
 	v.mapping(
-		configKey{"ssh_key", readText(&a.SSHKey, checkOptionalFile)},
-		configKey{"known_hosts", readText(&a.KnownHosts, checkOptionalFile)},
-		configKey{"username", readText(&a.Username, checkPrintable)},
-		configKey{"password_file", readText(&a.PasswordFile, checkOptionalFile)},
-		configKey{"token_file", readText(&a.TokenFile, checkOptionalFile)},
-		configKey{"ca_file", readText(&a.CAFile, checkOptionalFile)},
+		field{"ssh_key", readText(&a.SSHKey, checkOptionalFile)},
+		field{"known_hosts", readText(&a.KnownHosts, checkOptionalFile)},
+		field{"username", readText(&a.Username, checkPrintable)},
+		field{"password_file", readText(&a.PasswordFile, checkOptionalFile)},
+		field{"token_file", readText(&a.TokenFile, checkOptionalFile)},
+		field{"ca_file", readText(&a.CAFile, checkOptionalFile)},
 	)
 	if a.PasswordFile != "" && a.TokenFile != "" {
 		v.fail("has both password_file and token_file: a server gets one or the other")

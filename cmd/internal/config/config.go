@@ -1,4 +1,8 @@
-package main
+// Package config reads etchtag.yml: what may stand there, and where in the file a mistake is.
+//
+// A file that has one mistake is refused as a whole, with all its mistakes, each with its line and its key, so
+// that nothing runs on half a configuration. The package knows no command: others build from what it returns.
+package config
 
 import (
 	"bytes"
@@ -17,58 +21,58 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// config is what BASE/etchtag.yml says. The comments in examples/etchtag.yml explain every key.
-type config struct {
-	WorkingCopy workingCopyConfig
-	Tags        tagsConfig
+// Config is what BASE/etchtag.yml says. The comments in examples/etchtag.yml explain every key.
+type Config struct {
+	WorkingCopy WorkingCopy
+	Tags        Tags
 	Tagstate    []string // relative to the base
-	Schedule    scheduleConfig
+	Schedule    Schedule
 	ServerUser  string
-	Inventory   []inventoryConfig
+	Inventory   []Inventory
 	CacheDir    string // where the etch server's user keeps the answers of inventories
 	Rings       tagging.Rings
 }
 
-// tagsConfig says how tags are made and how long they stay.
-type tagsConfig struct {
+// Tags says how tags are made and how long they stay.
+type Tags struct {
 	Every time.Duration // always one that tagging.NewCadence accepts
 	Files string        // "auto" or "hardlink"
 	Check []string      // a command and its arguments; empty for none
-	Keep  keepConfig
+	Keep  Keep
 }
 
-// keepConfig says which tags prune leaves alone in any case.
-type keepConfig struct {
+// Keep says which tags prune leaves alone in any case.
+type Keep struct {
 	Within time.Duration
 	Last   int
 }
 
-// scheduleConfig holds cron expressions with five fields, in UTC.
-type scheduleConfig struct {
+// Schedule holds cron expressions with five fields, in UTC.
+type Schedule struct {
 	Update   string
 	Snapshot string
 }
 
-// defaultConfig is what holds without a file.
-func defaultConfig() config {
-	return config{
-		WorkingCopy: workingCopyConfig{Path: "trunk", Kind: "auto", Timeout: 5 * time.Minute},
-		Tags: tagsConfig{
+// Default is what holds without a file.
+func Default() Config {
+	return Config{
+		WorkingCopy: WorkingCopy{Path: "trunk", Kind: "auto", Timeout: 5 * time.Minute},
+		Tags: Tags{
 			Every: time.Hour,
 			Files: "auto",
-			Keep:  keepConfig{Within: 72 * time.Hour, Last: 72},
+			Keep:  Keep{Within: 72 * time.Hour, Last: 72},
 		},
 		Tagstate:   []string{"trunk/tagstate", "tagstate"},
-		Schedule:   scheduleConfig{Update: "*/5 * * * *", Snapshot: "0 * * * *"},
+		Schedule:   Schedule{Update: "*/5 * * * *", Snapshot: "0 * * * *"},
 		ServerUser: "nobody",
-		Inventory:  []inventoryConfig{{Kind: "etch", From: "settled"}},
+		Inventory:  []Inventory{{Kind: "etch", From: "settled"}},
 		CacheDir:   "/var/cache/etchtag",
 		Rings:      tagging.DefaultRings(),
 	}
 }
 
-// cadence is how often a tag is made.
-func (c *config) cadence() tagging.Cadence {
+// Cadence is how often a tag is made.
+func (c *Config) Cadence() tagging.Cadence {
 	cadence, err := tagging.NewCadence(c.Tags.Every)
 	if err != nil {
 		panic(err) // it was checked when the configuration was read
@@ -76,8 +80,8 @@ func (c *config) cadence() tagging.Cadence {
 	return cadence
 }
 
-// renderConfig is the commented configuration that init writes, with the defaults and what w says of upstream.
-func renderConfig(w workingCopyConfig) []byte {
+// Render is the commented configuration that init writes, with the defaults and what w says of upstream.
+func Render(w WorkingCopy) []byte {
 	text := examples.Config
 	for _, line := range []struct{ key, standard, value string }{
 		{"kind", "auto", w.Kind},
@@ -96,43 +100,43 @@ func quoteYAML(text string) string { return strconv.Quote(text) }
 
 // read is the grammar of the whole file. A mapping changes what it names and leaves the rest at its
 // default; a list replaces the default list.
-func (c *config) read(v configValue) {
+func (c *Config) read(v value) {
 	v.mapping(
-		configKey{"working_copy", c.WorkingCopy.read},
-		configKey{"tags", c.Tags.read},
-		configKey{"tagstate", c.readTagstate},
-		configKey{"schedule", c.Schedule.read},
-		configKey{"server_user", readText(&c.ServerUser, checkUserName)},
-		configKey{"inventory", c.readInventory},
-		configKey{"cache_dir", readText(&c.CacheDir, checkAbsolute)},
-		configKey{"rings", c.readRings},
+		field{"working_copy", c.WorkingCopy.read},
+		field{"tags", c.Tags.read},
+		field{"tagstate", c.readTagstate},
+		field{"schedule", c.Schedule.read},
+		field{"server_user", readText(&c.ServerUser, checkUserName)},
+		field{"inventory", c.readInventory},
+		field{"cache_dir", readText(&c.CacheDir, checkAbsolute)},
+		field{"rings", c.readRings},
 	)
 }
 
-func (t *tagsConfig) read(v configValue) {
+func (t *Tags) read(v value) {
 	v.mapping(
-		configKey{"every", readDuration(&t.Every, checkCadence)},
-		configKey{"files", readText(&t.Files, checkOneOf("auto", "hardlink"))},
-		configKey{"check", t.readCheck},
-		configKey{"keep", t.Keep.read},
+		field{"every", readDuration(&t.Every, checkCadence)},
+		field{"files", readText(&t.Files, checkOneOf("auto", "hardlink"))},
+		field{"check", t.readCheck},
+		field{"keep", t.Keep.read},
 	)
 }
 
-func (t *tagsConfig) readCheck(v configValue) {
+func (t *Tags) readCheck(v value) {
 	readTexts(&t.Check, checkPrintable)(v)
 	if len(t.Check) > 0 && t.Check[0] == "" {
 		v.fail("names no command: its first word is empty")
 	}
 }
 
-func (k *keepConfig) read(v configValue) {
+func (k *Keep) read(v value) {
 	v.mapping(
-		configKey{"within", readDuration(&k.Within, checkPositive)},
-		configKey{"last", readCount(&k.Last)},
+		field{"within", readDuration(&k.Within, checkPositive)},
+		field{"last", readCount(&k.Last)},
 	)
 }
 
-func (c *config) readTagstate(v configValue) {
+func (c *Config) readTagstate(v value) {
 	if v.node.Kind == yaml.SequenceNode && len(v.node.Content) == 0 {
 		v.fail("names no file: there would be none to mark a tag bad in")
 		return
@@ -146,18 +150,18 @@ func (c *config) readTagstate(v configValue) {
 	}
 }
 
-func (s *scheduleConfig) read(v configValue) {
+func (s *Schedule) read(v value) {
 	v.mapping(
-		configKey{"update", readText(&s.Update, schedule.ParseSpec)},
-		configKey{"snapshot", readText(&s.Snapshot, schedule.ParseSpec)},
+		field{"update", readText(&s.Update, schedule.ParseSpec)},
+		field{"snapshot", readText(&s.Snapshot, schedule.ParseSpec)},
 	)
 }
 
-func (c *config) readRings(v configValue) {
+func (c *Config) readRings(v value) {
 	var rings tagging.Rings
-	var items []configValue
+	var items []value
 	broken := make(map[int]bool)
-	if !v.list(func(item configValue) {
+	if !v.list(func(item value) {
 		before := v.problems.count()
 		items, rings = append(items, item), append(rings, readRing(item))
 		broken[len(rings)-1] = v.problems.count() > before
@@ -177,16 +181,16 @@ func (c *config) readRings(v configValue) {
 	}
 }
 
-func readRing(v configValue) tagging.Ring {
+func readRing(v value) tagging.Ring {
 	var r tagging.Ring
 	var require string
 	v.mapping(
-		configKey{"name", readText(&r.Name, checkPrintable)},
-		configKey{"delay", readDuration(&r.Delay, checkNotNegative)},
-		configKey{"groups", readTexts(&r.Groups, checkPrintable)},
-		configKey{"hosts", readTexts(&r.Hosts, checkPrintable)},
-		configKey{"percent", readPercent(&r.Percent, &r.HasPercent)},
-		configKey{"require", readText(&require, checkOneOf("good"))},
+		field{"name", readText(&r.Name, checkPrintable)},
+		field{"delay", readDuration(&r.Delay, checkNotNegative)},
+		field{"groups", readTexts(&r.Groups, checkPrintable)},
+		field{"hosts", readTexts(&r.Hosts, checkPrintable)},
+		field{"percent", readPercent(&r.Percent, &r.HasPercent)},
+		field{"require", readText(&require, checkOneOf("good"))},
 	)
 	v.require("name", "delay")
 	r.RequireGood = require == "good"

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"bytes"
@@ -21,9 +21,9 @@ import (
 )
 
 // parseConfig reads text as the file "F".
-func parseConfig(text string) (config, error) {
-	c := defaultConfig()
-	err := c.parse("F", []byte(text))
+func parseConfig(text string) (Config, error) {
+	c := Default()
+	err := c.Parse("F", []byte(text))
 	return c, err
 }
 
@@ -52,11 +52,11 @@ rings:
   # - {name: production-early, delay: 3h, groups: [dc1]}
   - {name: production, delay: 4h}
 `
-	var want config
-	if err := want.parse("F", []byte(documented)); err != nil {
+	var want Config
+	if err := want.Parse("F", []byte(documented)); err != nil {
 		t.Fatal(err)
 	}
-	got, err := loadConfig(filepath.Join(t.TempDir(), "etchtag.yml"), false)
+	got, err := Load(filepath.Join(t.TempDir(), "etchtag.yml"), false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +76,7 @@ func TestFilesWithoutContentAreTheDefaults(t *testing.T) {
 			t.Errorf("%q: %v", text, err)
 			continue
 		}
-		if diff := cmp.Diff(defaultConfig(), got); diff != "" {
+		if diff := cmp.Diff(Default(), got); diff != "" {
 			t.Errorf("%q changes the defaults:\n%s", text, diff)
 		}
 	}
@@ -85,61 +85,61 @@ func TestFilesWithoutContentAreTheDefaults(t *testing.T) {
 func TestSettings(t *testing.T) {
 	tests := []struct {
 		name, text string
-		change     func(*config)
+		change     func(*Config)
 	}{
 		{"a mapping merges by key", "working_copy: {branch: stable, auth: {username: ci}}\ntags: {keep: {last: 0}}",
-			func(c *config) {
+			func(c *Config) {
 				c.WorkingCopy.Branch, c.WorkingCopy.Auth.Username, c.Tags.Keep.Last = "stable", "ci", 0
 			}},
 		{"a list replaces the default", "tagstate: [marks]\ninventory: []",
-			func(c *config) { c.Tagstate, c.Inventory = []string{"marks"}, nil }},
+			func(c *Config) { c.Tagstate, c.Inventory = []string{"marks"}, nil }},
 		{"CRLF and a byte-order mark", "\ufeffserver_user: www-data\r\ntags:\r\n  every: 2h\r\n",
-			func(c *config) { c.ServerUser, c.Tags.Every = "www-data", 2*time.Hour }},
+			func(c *Config) { c.ServerUser, c.Tags.Every = "www-data", 2*time.Hour }},
 		{"durations", "working_copy: {timeout: 1h30m}\ntags: {every: 15m, keep: {within: '100h'}}",
-			func(c *config) {
+			func(c *Config) {
 				c.WorkingCopy.Timeout, c.Tags.Every = 90*time.Minute, 15*time.Minute
 				c.Tags.Keep.Within = 100 * time.Hour
 			}},
 		{"paths are cleaned", "working_copy: {path: ./wc/etch/}\ntagstate: [./wc//tagstate]",
-			func(c *config) { c.WorkingCopy.Path, c.Tagstate = "wc/etch", []string{"wc/tagstate"} }},
+			func(c *Config) { c.WorkingCopy.Path, c.Tagstate = "wc/etch", []string{"wc/tagstate"} }},
 		{"a check", `tags: {check: [./check, "--level", "3"], files: hardlink}`,
-			func(c *config) { c.Tags.Check, c.Tags.Files = []string{"./check", "--level", "3"}, "hardlink" }},
+			func(c *Config) { c.Tags.Check, c.Tags.Files = []string{"./check", "--level", "3"}, "hardlink" }},
 		{"credentials", "working_copy:\n  kind: git\n  auth:\n    ssh_key: keys/id\n    known_hosts: /etc/kh\n" +
 			"    token_file: /etc/token\n    ca_file: ca.pem\n",
-			func(c *config) {
+			func(c *Config) {
 				c.WorkingCopy.Kind = "git"
-				c.WorkingCopy.Auth = authConfig{SSHKey: "keys/id", KnownHosts: "/etc/kh", TokenFile: "/etc/token", CAFile: "ca.pem"}
+				c.WorkingCopy.Auth = Auth{SSHKey: "keys/id", KnownHosts: "/etc/kh", TokenFile: "/etc/token", CAFile: "ca.pem"}
 			}},
 		{"inventories", "inventory:\n- {kind: file, path: hosts.yml}\n- {kind: etch, from: trunk}\n- kind: file\n  path: /srv/h.yml",
-			func(c *config) {
-				c.Inventory = []inventoryConfig{{Kind: "file", Path: "hosts.yml"}, {Kind: "etch", From: "trunk"},
+			func(c *Config) {
+				c.Inventory = []Inventory{{Kind: "file", Path: "hosts.yml"}, {Kind: "etch", From: "trunk"},
 					{Kind: "file", Path: "/srv/h.yml"}}
 			}},
 		{"inventories that are asked", "inventory:\n- {kind: nodegrouper, stale: 24h}\n" +
 			"- {kind: nventory, server: https://nv.example.com/, timeout: 2s}\n- {kind: command, command: [bin/groups, -x]}",
-			func(c *config) {
-				c.Inventory = []inventoryConfig{
+			func(c *Config) {
+				c.Inventory = []Inventory{
 					{Kind: "nodegrouper", From: "settled", Stale: 24 * time.Hour},
 					{Kind: "nventory", Server: "https://nv.example.com/", Timeout: 2 * time.Second},
 					{Kind: "command", Command: []string{"bin/groups", "-x"}}}
 			}},
 		{"Subversion", "working_copy: {url: 'svn+ssh://h/etch/trunk'}\ncache_dir: /srv/cache",
-			func(c *config) { c.WorkingCopy.URL, c.CacheDir = "svn+ssh://h/etch/trunk", "/srv/cache" }},
+			func(c *Config) { c.WorkingCopy.URL, c.CacheDir = "svn+ssh://h/etch/trunk", "/srv/cache" }},
 		{"CVS", "working_copy: {url: ':ext:joe@h:/srv/cvs', module: etch, branch: stable}",
-			func(c *config) {
+			func(c *Config) {
 				c.WorkingCopy.URL, c.WorkingCopy.Module, c.WorkingCopy.Branch = ":ext:joe@h:/srv/cvs", "etch", "stable"
 			}},
-		{"a schedule", "schedule: {update: '1-59/2 * * * *'}", func(c *config) { c.Schedule.Update = "1-59/2 * * * *" }},
+		{"a schedule", "schedule: {update: '1-59/2 * * * *'}", func(c *Config) { c.Schedule.Update = "1-59/2 * * * *" }},
 		{"rings", "rings:\n- {name: canary, delay: 0, hosts: ['web*'], percent: 2.5}\n- {name: rest, delay: 1h, require: good}",
-			func(c *config) {
+			func(c *Config) {
 				c.Rings = tagging.Rings{
 					{Name: "canary", Hosts: []string{"web*"}, Percent: 2.5, HasPercent: true},
 					{Name: "rest", Delay: time.Hour, RequireGood: true},
 				}
 			}},
-		{"a date may be a name", "working_copy: {branch: 2026-11-22}", func(c *config) { c.WorkingCopy.Branch = "2026-11-22" }},
+		{"a date may be a name", "working_copy: {branch: 2026-11-22}", func(c *Config) { c.WorkingCopy.Branch = "2026-11-22" }},
 		{"tags that say what is so anyway", "!!map\nserver_user: !!str 65534\ntags: {keep: {last: !!int 5}}",
-			func(c *config) { c.ServerUser, c.Tags.Keep.Last = "65534", 5 }},
+			func(c *Config) { c.ServerUser, c.Tags.Keep.Last = "65534", 5 }},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -147,7 +147,7 @@ func TestSettings(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := defaultConfig()
+			want := Default()
 			test.change(&want)
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("wanted (-), got (+):\n%s", diff)
@@ -419,14 +419,14 @@ func TestFilesThatCannotBeReadAreNamed(t *testing.T) {
 		{"a link to nowhere", dangling, false, false},
 		{"below a file", filepath.Join(forbidden, "x"), false, false},
 		{"forbidden", forbidden, false, true},
-		{"too large", writeConfig(t, strings.Repeat("#\n", maxConfigSize/2+1)), false, false},
+		{"too large", writeConfig(t, strings.Repeat("#\n", maxSize/2+1)), false, false},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			if test.rootCan && os.Geteuid() == 0 {
 				t.Skip("root may read everything")
 			}
-			c, err := loadConfig(test.path, test.required)
+			c, err := Load(test.path, test.required)
 			if err == nil {
 				t.Fatalf("no error, but %+v", c)
 			}
@@ -440,7 +440,7 @@ func TestFilesThatCannotBeReadAreNamed(t *testing.T) {
 
 func TestErrorsNameTheFile(t *testing.T) {
 	path := writeConfig(t, "tags:\n  every: 5\n")
-	_, err := loadConfig(path, false)
+	_, err := Load(path, false)
 	if want := path + ":2: tags.every: "; !strings.HasPrefix(fmt.Sprint(err), want) {
 		t.Errorf("got %v, want it to begin with %s", err, want)
 	}
@@ -499,7 +499,7 @@ func TestRenderedConfigurationHoldsAnyText(t *testing.T) {
 
 // checkRendered fails if a rendered configuration differs from the example in more than the two values.
 func checkRendered(t interface{ Fatalf(string, ...any) }, url, branch string) {
-	rendered := renderConfig(workingCopyConfig{Kind: "auto", URL: url, Branch: branch})
+	rendered := Render(WorkingCopy{Kind: "auto", URL: url, Branch: branch})
 	var got struct {
 		WorkingCopy struct {
 			URL    string `yaml:"url"`
@@ -525,10 +525,10 @@ func checkRendered(t interface{ Fatalf(string, ...any) }, url, branch string) {
 }
 
 func TestRenderedConfigurationLoads(t *testing.T) {
-	want := defaultConfig()
+	want := Default()
 	want.WorkingCopy.Kind, want.WorkingCopy.URL = "cvs", ":ext:joe@cvs.example.com:/srv/cvs"
 	want.WorkingCopy.Branch, want.WorkingCopy.Module = "stable", "etch"
-	got, err := parseConfig(string(renderConfig(want.WorkingCopy)))
+	got, err := parseConfig(string(Render(want.WorkingCopy)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -580,7 +580,7 @@ func FuzzParseConfig(f *testing.F) {
 			}
 			return
 		}
-		c.cadence()
+		c.Cadence()
 		if err := c.Rings.Validate(); err != nil {
 			t.Error(err)
 		}
@@ -602,7 +602,7 @@ func BenchmarkLoadConfig(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := loadConfig(path, true); err != nil {
+		if _, err := Load(path, true); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"bytes"
@@ -18,37 +18,37 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// maxConfigSize is far more than any configuration needs, in bytes.
-const maxConfigSize = 1 << 20
+// maxSize is far more than any configuration needs, in bytes.
+const maxSize = 1 << 20
 
-// loadConfig reads the configuration in the file at path. If the file is not required and absent, the
+// Load reads the configuration in the file at path. If the file is not required and absent, the
 // defaults hold. The error names everything that is wrong with the file, a line each.
-func loadConfig(path string, required bool) (*config, error) {
-	c := defaultConfig()
-	data, err := readConfigFile(path)
+func Load(path string, required bool) (*Config, error) {
+	c := Default()
+	data, err := readFile(path)
 	switch {
 	case !required && errors.Is(err, fs.ErrNotExist) && !isLink(path):
 		return &c, nil
 	case err != nil:
 		return nil, fmt.Errorf("reading the configuration: %w", err)
 	}
-	if err := c.parse(path, data); err != nil {
+	if err := c.Parse(path, data); err != nil {
 		return nil, err
 	}
 	return &c, nil
 }
 
-func readConfigFile(path string) ([]byte, error) {
+func readFile(path string) ([]byte, error) {
 	f, err := tagstate.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxConfigSize+1))
+	data, err := io.ReadAll(io.LimitReader(f, maxSize+1))
 	if err != nil {
 		return nil, err
 	}
-	if len(data) > maxConfigSize {
+	if len(data) > maxSize {
 		return nil, &fs.PathError{Op: "read", Path: path, Err: errors.New("more than 1 MiB is no configuration")}
 	}
 	return data, nil
@@ -60,38 +60,38 @@ func isLink(path string) bool {
 	return err == nil
 }
 
-// parse sets what data, the contents of file, says.
-func (c *config) parse(file string, data []byte) error {
-	p := &configProblems{file: file}
+// Parse sets what data, the contents of file, says.
+func (c *Config) Parse(file string, data []byte) error {
+	p := &problems{file: file}
 	if root := p.document(data); root != nil {
-		c.read(configValue{problems: p, node: root, line: root.Line})
+		c.read(value{problems: p, node: root, line: root.Line})
 	}
 	return p.err()
 }
 
-// configProblems collects what is wrong with one file.
-type configProblems struct {
+// problems collects what is wrong with one file.
+type problems struct {
 	file  string
-	found []configProblem
+	found []problem
 }
 
-// configProblem is one thing that is wrong with a configuration.
-type configProblem struct {
+// problem is one thing that is wrong with a configuration.
+type problem struct {
 	line    int    // counted from 1
 	key     string // its full path, such as "rings[1].delay"; empty for the file as a whole
 	message string
 }
 
-func (p *configProblems) add(line int, key, message string) {
-	p.found = append(p.found, configProblem{line, key, message})
+func (p *problems) add(line int, key, message string) {
+	p.found = append(p.found, problem{line, key, message})
 }
 
-func (p *configProblems) count() int { return len(p.found) }
+func (p *problems) count() int { return len(p.found) }
 
 // err joins the problems in the order of their lines, or is nil if there are none. Passwords in URLs
 // are left out.
-func (p *configProblems) err() error {
-	slices.SortStableFunc(p.found, func(a, b configProblem) int { return cmp.Compare(a.line, b.line) })
+func (p *problems) err() error {
+	slices.SortStableFunc(p.found, func(a, b problem) int { return cmp.Compare(a.line, b.line) })
 	var problems []error
 	for _, found := range p.found {
 		text := found.message
@@ -115,7 +115,7 @@ func withoutUserinfo(text string) string {
 }
 
 // document returns the top of the only document in data, or nil if there is nothing or it cannot be read.
-func (p *configProblems) document(data []byte) *yaml.Node {
+func (p *problems) document(data []byte) *yaml.Node {
 	if line, message := unreadableByte(data); message != "" {
 		p.add(line, "", message)
 		return nil
@@ -138,7 +138,7 @@ func (p *configProblems) document(data []byte) *yaml.Node {
 }
 
 // addSyntax adds an error of the YAML parser. The end of the file is no problem.
-func (p *configProblems) addSyntax(err error) {
+func (p *problems) addSyntax(err error) {
 	if errors.Is(err, io.EOF) {
 		return
 	}
@@ -189,33 +189,33 @@ func unreadableByte(data []byte) (line int, message string) {
 	return 0, ""
 }
 
-// configValue is one value of the file, and where it stands.
-type configValue struct {
-	problems *configProblems
+// value is one value of the file, and where it stands.
+type value struct {
+	problems *problems
 	node     *yaml.Node
 	line     int
 	key      string // its full path
 }
 
-// configKey is a key that a mapping may have, and what takes its value.
-type configKey struct {
+// field is a key that a mapping may have, and what takes its value.
+type field struct {
 	name string
-	read func(configValue)
+	read func(value)
 }
 
-func (v configValue) fail(format string, args ...any) {
+func (v value) fail(format string, args ...any) {
 	v.problems.add(v.line, v.key, fmt.Sprintf(format, args...))
 }
 
 // check reports err, if there is one.
-func (v configValue) check(err error) {
+func (v value) check(err error) {
 	if err != nil {
 		v.fail("%s", err)
 	}
 }
 
 // is reports whether the value is of a kind, and of one of the types that tags name. It is a problem if not.
-func (v configValue) is(what string, kind yaml.Kind, tags ...string) bool {
+func (v value) is(what string, kind yaml.Kind, tags ...string) bool {
 	switch {
 	case v.node.Kind == yaml.AliasNode:
 		v.fail("an alias is not supported: write the value out")
@@ -252,7 +252,7 @@ func describeNode(n *yaml.Node) string {
 
 // mapping reads the entries of a mapping that are given. A mapping without any, as when all of them are
 // commented out, is no problem.
-func (v configValue) mapping(entries ...configKey) {
+func (v value) mapping(entries ...field) {
 	if v.node.Tag == "!!null" || !v.is("a mapping", yaml.MappingNode, "!!map") {
 		return
 	}
@@ -260,7 +260,7 @@ func (v configValue) mapping(entries ...configKey) {
 	for i := 0; i+1 < len(v.node.Content); i += 2 {
 		key := v.node.Content[i]
 		at := v.sub(key, v.node.Content[i+1])
-		known := slices.IndexFunc(entries, func(e configKey) bool { return e.name == key.Value })
+		known := slices.IndexFunc(entries, func(e field) bool { return e.name == key.Value })
 		switch {
 		case key.Tag == "!!merge":
 			at.fail("a merge key is not supported: write the keys out")
@@ -278,12 +278,12 @@ func (v configValue) mapping(entries ...configKey) {
 }
 
 // sub is the value of a key in the mapping v.
-func (v configValue) sub(key, node *yaml.Node) configValue {
+func (v value) sub(key, node *yaml.Node) value {
 	name := key.Value
 	if quoted := strconv.Quote(name); quoted != `"`+name+`"` || name == "" || strings.ContainsAny(name, " :") {
 		name = quoted
 	}
-	return configValue{v.problems, node, key.Line, joinKey(v.key, name)}
+	return value{v.problems, node, key.Line, joinKey(v.key, name)}
 }
 
 func joinKey(mapping, key string) string {
@@ -294,7 +294,7 @@ func joinKey(mapping, key string) string {
 }
 
 // at finds the value of a key that v may have. If it is not given, what is said of it is said of v's place.
-func (v configValue) at(name string) (at configValue, given bool) {
+func (v value) at(name string) (at value, given bool) {
 	if v.node.Kind == yaml.MappingNode {
 		for i := 0; i+1 < len(v.node.Content); i += 2 {
 			if key := v.node.Content[i]; key.Value == name {
@@ -302,11 +302,11 @@ func (v configValue) at(name string) (at configValue, given bool) {
 			}
 		}
 	}
-	return configValue{v.problems, v.node, v.line, joinKey(v.key, name)}, false
+	return value{v.problems, v.node, v.line, joinKey(v.key, name)}, false
 }
 
 // require reports the keys that the mapping v lacks.
-func (v configValue) require(names ...string) {
+func (v value) require(names ...string) {
 	if v.node.Kind != yaml.MappingNode && v.node.Tag != "!!null" {
 		return // which was reported already
 	}
@@ -318,26 +318,26 @@ func (v configValue) require(names ...string) {
 }
 
 // refuse reports a key that makes no sense beside the others in the mapping v.
-func (v configValue) refuse(name, why string) {
+func (v value) refuse(name, why string) {
 	if at, given := v.at(name); given {
 		at.fail("%s", why)
 	}
 }
 
 // list calls read for each item of a list, and reports whether there is a list.
-func (v configValue) list(read func(item configValue)) bool {
+func (v value) list(read func(item value)) bool {
 	if !v.is("a list", yaml.SequenceNode, "!!seq") {
 		return false
 	}
 	for i, node := range v.node.Content {
-		read(configValue{v.problems, node, node.Line, fmt.Sprintf("%s[%d]", v.key, i)})
+		read(value{v.problems, node, node.Line, fmt.Sprintf("%s[%d]", v.key, i)})
 	}
 	return true
 }
 
 // readText takes a text that check accepts.
-func readText(to *string, check func(string) error) func(configValue) {
-	return func(v configValue) {
+func readText(to *string, check func(string) error) func(value) {
+	return func(v value) {
 		if !v.is("text", yaml.ScalarNode, "!!str", "!!timestamp") {
 			return
 		}
@@ -350,10 +350,10 @@ func readText(to *string, check func(string) error) func(configValue) {
 }
 
 // readTexts takes a list of texts that check accepts.
-func readTexts(to *[]string, check func(string) error) func(configValue) {
-	return func(v configValue) {
+func readTexts(to *[]string, check func(string) error) func(value) {
+	return func(v value) {
 		var all []string
-		if v.list(func(item configValue) {
+		if v.list(func(item value) {
 			before := v.problems.count()
 			var one string
 			readText(&one, check)(item)
@@ -367,8 +367,8 @@ func readTexts(to *[]string, check func(string) error) func(configValue) {
 }
 
 // readDuration takes a duration that check accepts, in the text form of Go.
-func readDuration(to *time.Duration, check func(time.Duration) error) func(configValue) {
-	return func(v configValue) {
+func readDuration(to *time.Duration, check func(time.Duration) error) func(value) {
+	return func(v value) {
 		const example = `such as "90s", "5m" or "1h30m"`
 		if !v.is("a duration "+example, yaml.ScalarNode, "!!str", "!!int", "!!float") {
 			return
@@ -390,8 +390,8 @@ func readDuration(to *time.Duration, check func(time.Duration) error) func(confi
 }
 
 // readCount takes a whole number, 0 or more.
-func readCount(to *int) func(configValue) {
-	return func(v configValue) {
+func readCount(to *int) func(value) {
+	return func(v value) {
 		const what = "a whole number, 0 or more"
 		if !v.is(what, yaml.ScalarNode, "!!int") {
 			return
@@ -406,8 +406,8 @@ func readCount(to *int) func(configValue) {
 }
 
 // readPercent takes a number from 0 to 100, and notes that there is one.
-func readPercent(to *float64, given *bool) func(configValue) {
-	return func(v configValue) {
+func readPercent(to *float64, given *bool) func(value) {
+	return func(v value) {
 		const what = "a number from 0 to 100"
 		if !v.is(what, yaml.ScalarNode, "!!int", "!!float") {
 			return
@@ -422,7 +422,7 @@ func readPercent(to *float64, given *bool) func(configValue) {
 }
 
 // suggestKey helps somebody who wrote a key that does not exist.
-func suggestKey(name string, entries []configKey) string {
+func suggestKey(name string, entries []field) string {
 	const near = 2 // mistakes
 	best, distance := "", near+1
 	all := make([]string, len(entries))

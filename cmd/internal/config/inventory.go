@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"errors"
@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// inventoryConfig is one place that says which groups a host is in.
-type inventoryConfig struct {
+// Inventory is one place that says which groups a host is in.
+type Inventory struct {
 	Kind    string        // a key of inventoryKeys
 	Path    string        // of a file; a relative one starts at the base
 	From    string        // of etch and nodegrouper: "settled" or "trunk"
@@ -30,10 +30,10 @@ var inventoryKeys = map[string]struct{ needed, optional []string }{
 	"file":        {needed: []string{"path"}},
 }
 
-func (c *config) readInventory(v configValue) {
-	var inventories []inventoryConfig
-	if v.list(func(item configValue) {
-		var i inventoryConfig
+func (c *Config) readInventory(v value) {
+	var inventories []Inventory
+	if v.list(func(item value) {
+		var i Inventory
 		i.read(item)
 		inventories = append(inventories, i)
 	}) {
@@ -41,9 +41,9 @@ func (c *config) readInventory(v configValue) {
 	}
 }
 
-func (i *inventoryConfig) read(v configValue) {
+func (i *Inventory) read(v value) {
 	kinds := slices.Sorted(maps.Keys(inventoryKeys))
-	keys := []configKey{
+	keys := []field{
 		{"kind", readText(&i.Kind, checkOneOf(kinds...))},
 		{"path", readText(&i.Path, checkFilePath)},
 		{"from", readText(&i.From, checkOneOf("settled", "trunk"))},
@@ -81,7 +81,7 @@ func kindsWith(key string) string {
 	return strings.Join(kinds, " and ")
 }
 
-func (i *inventoryConfig) readCommand(v configValue) {
+func (i *Inventory) readCommand(v value) {
 	readTexts(&i.Command, checkPrintable)(v)
 	if len(i.Command) == 0 || i.Command[0] == "" {
 		v.fail("names no command")
