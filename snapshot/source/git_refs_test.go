@@ -3,10 +3,12 @@ package source
 import (
 	"errors"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/go-git/go-git/v5/plumbing"
+	"pgregory.net/rapid"
 )
 
 const (
@@ -93,6 +95,22 @@ func TestRefNamesAreJudgedAsGitDoes(t *testing.T) {
 			t.Errorf("validRef(%q)", name)
 		}
 	}
+}
+
+// TestRefNamesAreJudgedAsTheLibraryDoes is for who wants to use the library's judgement: where it is another than ours,
+// git's is ours.
+func TestRefNamesAreJudgedAsTheLibraryDoes(t *testing.T) {
+	piece := rapid.SampledFrom([]string{"a", "b", "é", ".", "..", "/", "-", "@", "{", "@{", "lock", ".lock", " ", "~", "^", ":",
+		"?", "*", "[", "\\", "\t", "\x7f", "\xff", "refs/"})
+	rapid.Check(t, func(t *rapid.T) {
+		name := headsPrefix + strings.Join(rapid.SliceOfN(piece, 1, 6).Draw(t, "pieces"), "")
+		parts := strings.Split(name, "/")
+		onlyOurs := slices.Contains(parts, "@") || strings.HasPrefix(parts[2], "-")
+		theirs := plumbing.ReferenceName(name).Validate() == nil
+		if ours := validRef(name); ours != theirs && !(ours && onlyOurs) {
+			t.Fatalf("%q: %v, and %v for go-git", name, ours, theirs)
+		}
+	})
 }
 
 func TestRefsAreReadAndWrittenSoThatGitAgrees(t *testing.T) {

@@ -345,6 +345,10 @@ func (r gitRefs) dropPacked(name string) error {
 
 // validRef reports whether name can be the name of a ref, by the rules of git-check-ref-format(1).
 // HEAD and the like are valid, too.
+//
+// go-git's ReferenceName.Validate refuses two kinds of names that git takes, "refs/heads/@" and "refs/heads/-x", and
+// a repository with one of them would count as damaged. Of what does not begin with "refs/" it takes "config/x". It
+// takes five times as long (2.4 µs a name against 0.5), and an upstream may list 100,000.
 func validRef(name string) bool {
 	if name == "" || name == "@" || strings.HasSuffix(name, ".") || strings.Contains(name, "..") ||
 		strings.Contains(name, "@{") || strings.ContainsAny(name, " ~^:?*[\\\x7f") {
