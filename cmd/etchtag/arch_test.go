@@ -34,7 +34,7 @@ var watched = []string{"flag", "log", "log/slog", "net/http", "os/exec"}
 // rooms are all packages of the module. Who moves a wall edits this table.
 var rooms = map[string]room{
 	"cmd/etchtag": {
-		ours: "cmd/internal/config examples schedule snapshot snapshot/source tagging tagging/inventory tagstate",
+		ours: "cmd/internal/config examples schedule snapshot snapshot/source tagging tagging/inventory tagging/inventory/nventory tagging/inventory/parse tagstate",
 		others: "github.com/coreos/go-systemd/v22 github.com/go-git/go-git/v5 github.com/google/renameio/v2 " +
 			"github.com/urfave/cli/v2 golang.org/x/sys golang.org/x/term log/slog",
 	},
@@ -55,9 +55,19 @@ var rooms = map[string]room{
 	},
 	"tagging": {ours: "tagging/inventory tagstate", others: "golang.org/x/sys"},
 	"tagging/inventory": {
-		others: "github.com/google/renameio/v2 go.yaml.in/yaml/v3 golang.org/x/sys net/http os/exec",
+		ours:   "tagging/inventory/parse",
+		tests:  "tagging/inventory/inventorytest tagging/inventory/parse/parsetest",
+		others: "github.com/google/renameio/v2 go.yaml.in/yaml/v3 golang.org/x/sys os/exec",
 	},
-	"tagstate": {others: "github.com/gofrs/flock golang.org/x/sys"},
+	"tagging/inventory/inventorytest": {ours: "tagging/inventory/parse", others: "pgregory.net/rapid"},
+	"tagging/inventory/nventory": {
+		ours:   "tagging/inventory tagging/inventory/parse",
+		tests:  "tagging/inventory/inventorytest",
+		others: "golang.org/x/sys net/http",
+	},
+	"tagging/inventory/parse":           {tests: "tagging/inventory/parse/parsetest", others: "go.yaml.in/yaml/v3 golang.org/x/sys"},
+	"tagging/inventory/parse/parsetest": {},
+	"tagstate":                          {others: "github.com/gofrs/flock golang.org/x/sys"},
 }
 
 // TestImportsFollowTheArrows fails on an import that no arrow allows, and on an arrow that nothing follows.

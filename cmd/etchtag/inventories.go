@@ -9,6 +9,7 @@ import (
 	"github.com/etch/etchtag/cmd/internal/config"
 	"github.com/etch/etchtag/tagging"
 	"github.com/etch/etchtag/tagging/inventory"
+	"github.com/etch/etchtag/tagging/inventory/nventory"
 )
 
 // inventory builds one of the inventories of a resolver that decides for now.
@@ -27,7 +28,7 @@ func (s *site) freshInventory(i config.Inventory, r *tagging.Resolver, now time.
 		path := s.path(i.Path)
 		return inventory.NewFile(path, s.layout.FileTable(path))
 	case "nventory":
-		return inventory.NewNVentory(inventory.NVentoryOptions{Server: i.Server, ConfigFiles: nventoryFiles(s.app.getenv("HOME")),
+		return nventory.New(nventory.Options{Server: i.Server, ConfigFiles: nventoryFiles(s.app.getenv("HOME")),
 			Timeout: i.Timeout})
 	case "command":
 		return inventory.NewCommand(s.program(i.Command), inventory.ProgramOptions{Timeout: i.Timeout})

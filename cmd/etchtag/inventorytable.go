@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"github.com/etch/etchtag/tagging/inventory"
+	"github.com/etch/etchtag/tagging/inventory/parse"
 )
 
 // refreshTables makes the tables of those inventories of kind file that have changed, so that lookups need
@@ -19,7 +20,7 @@ func (s *site) refreshTables(step func(label string) error) error {
 		}
 		path := s.path(i.Path)
 		rebuilt, err := inventory.RefreshFileTable(path, s.layout.FileTable(path), step)
-		var fault *inventory.Fault
+		var fault *parse.Fault
 		switch {
 		case errors.As(err, &fault):
 			warnings = append(warnings, fmt.Errorf("the lookups of all hosts fail until this is mended: %w", err))
@@ -36,7 +37,7 @@ func (s *site) refreshTables(step func(label string) error) error {
 // pass the tree over without reading it again.
 func compileTable(w io.Writer, dir string) (warning string, err error) {
 	err = inventory.CompileTo(w, dir)
-	if fault := new(inventory.Fault); errors.As(err, &fault) {
+	if fault := new(parse.Fault); errors.As(err, &fault) {
 		return err.Error(), nil
 	}
 	return "", err

@@ -6,6 +6,8 @@ import (
 	"io"
 	"path/filepath"
 	"testing"
+
+	"github.com/etch/etchtag/tagging/inventory/inventorytest"
 )
 
 // benchTree writes a tree with so many hosts, each in three groups of its own and in parents of them.
@@ -15,8 +17,8 @@ func benchTree(b *testing.B, hosts int) (dir string) {
 		fmt.Fprintf(&nodes, "web%d.dc%d.example.com:\n- web\n- dc%d\n- rack%d\n", i, i%9, i%9, i%997)
 	}
 	dir = b.TempDir()
-	writeFile(b, filepath.Join(dir, "nodes.yml"), nodes.String())
-	writeFile(b, filepath.Join(dir, "nodegroups.yml"), "server: [web, mail]\nlinux: [server]\nsite: [dc1, dc2]\n")
+	inventorytest.WriteFile(b, filepath.Join(dir, "nodes.yml"), nodes.String())
+	inventorytest.WriteFile(b, filepath.Join(dir, "nodegroups.yml"), "server: [web, mail]\nlinux: [server]\nsite: [dc1, dc2]\n")
 	return dir
 }
 
@@ -54,7 +56,7 @@ func benchFile(b *testing.B, hosts int) (path string) {
 		fmt.Fprintf(&text, "web%d.dc%d.example.com: {groups: [web, dc%d, rack%d]}\n", i, i%9, i%9, i%997)
 	}
 	path = filepath.Join(b.TempDir(), "hosts.yml")
-	writeFile(b, path, text.String())
+	inventorytest.WriteFile(b, path, text.String())
 	return path
 }
 

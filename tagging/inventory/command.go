@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/etch/etchtag/tagging/inventory/parse"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -49,22 +50,22 @@ func (c *Command) Lookup(ctx context.Context, host string) (Answer, error) {
 // parseAnswer reads what a program prints about a host. All errors are Faults of file.
 func parseAnswer(file, host, text string) (Answer, error) {
 	var r *answerReader
-	begin := func() visitor {
-		r = &answerReader{host: host, content: fileContent{path: file, lists: newLists()}, lineOf: map[string]int{}}
+	begin := func() parse.Visitor {
+		r = &answerReader{host: host, content: fileContent{path: file, lists: parse.NewLists()}, lineOf: map[string]int{}}
 		return r.addKey
 	}
 	var err error
 	if isJSONObject(text) {
 		err = eachJSONEntry(file, text, begin())
 	} else {
-		err = eachEntry(file, text, begin)
+		err = parse.EachEntry(file, text, begin)
 	}
 	if err != nil {
 		return Answer{}, err
 	}
 	return Answer{
 		Known:  len(r.lineOf) > 0,
-		Groups: r.content.lists.union(r.entry.groups...),
+		Groups: r.content.lists.Union(r.entry.groups...),
 		Pin:    r.entry.pin,
 	}, nil
 }
@@ -80,12 +81,12 @@ type answerReader struct {
 // addKey adds one key of the answer.
 func (r *answerReader) addKey(key, value *yaml.Node) error {
 	file := r.content.path
-	name, err := keyText(file, key)
+	name, err := parse.KeyText(file, key)
 	if err != nil {
 		return err
 	}
 	if first, found := r.lineOf[name]; found {
-		return faultf(file, key.Line, "key %q stands here a second time; the first is in line %d", name, first)
+		return parse.Faultf(file, key.Line, "key %q stands here a second time; the first is in line %d", name, first)
 	}
 	r.lineOf[name] = key.Line
 	entry := yaml.Node{Kind: yaml.MappingNode, Line: key.Line, Content: []*yaml.Node{key, value}}
@@ -95,9 +96,9 @@ func (r *answerReader) addKey(key, value *yaml.Node) error {
 	if name != "groups" {
 		return nil
 	}
-	for _, group := range r.content.lists.union(r.entry.groups...) {
+	for _, group := range r.content.lists.Union(r.entry.groups...) {
 		if !isGroupName(group) {
-			return faultf(file, value.Line, "%.100q is no group: it has characters that cannot be seen", group)
+			return parse.Faultf(file, value.Line, "%.100q is no group: it has characters that cannot be seen", group)
 		}
 	}
 	return nil

@@ -7,6 +7,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/etch/etchtag/tagging/inventory/inventorytest"
+	"github.com/etch/etchtag/tagging/inventory/parse"
+	"github.com/etch/etchtag/tagging/inventory/parse/parsetest"
 )
 
 func TestAnswersOfACommand(t *testing.T) {
@@ -89,7 +93,7 @@ func TestAnswersOfACommandThatAreMistakes(t *testing.T) {
 			if !reflect.DeepEqual(a, Answer{}) {
 				t.Errorf("got %+v", a)
 			}
-			checkFault(t, err, "f", test.line, test.problem)
+			inventorytest.CheckFault(t, err, "f", test.line, test.problem)
 		})
 	}
 }
@@ -116,7 +120,7 @@ func TestCommand(t *testing.T) {
 func TestCommandThatFails(t *testing.T) {
 	malformed := script(t, "echo; echo group: web")
 	_, err := NewCommand([]string{malformed.path}, ProgramOptions{}).Lookup(t.Context(), "h")
-	checkFault(t, err, "output of "+malformed.path, 2, `unknown key "group"`)
+	inventorytest.CheckFault(t, err, "output of "+malformed.path, 2, `unknown key "group"`)
 	failing := script(t, "echo groups: web; echo no database >&2; exit 2")
 	a, err := NewCommand([]string{failing.path}, ProgramOptions{}).Lookup(t.Context(), "h")
 	if err == nil || a.Known || !strings.Contains(err.Error(), "exit status 2; its standard error: no database") {
@@ -128,7 +132,7 @@ func TestCommandThatFails(t *testing.T) {
 }
 
 func FuzzCommandOutput(f *testing.F) {
-	for _, seed := range append(yamlSeeds(), aliasBomb(),
+	for _, seed := range append(parsetest.YAML(), aliasBomb(),
 		`{"groups":["a",1,null],"tag":"x"}`, "{\"tag\":\n\"\\/\"}", "{}{}",
 		`{"groups":{"a":[]}}`, `{"\ud800":1}`, "tag: &a x\ngroups: *a\n", "groups: [a]\ntag: trunk\n") {
 		f.Add(seed)
@@ -136,7 +140,7 @@ func FuzzCommandOutput(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		a, err := parseAnswer("f", "h", text)
 		checkParsed(t, text, err)
-		if _, ok := errors.AsType[*Fault](err); err != nil && (!ok || a.Known) {
+		if _, ok := errors.AsType[*parse.Fault](err); err != nil && (!ok || a.Known) {
 			t.Errorf("got %+v, %v", a, err)
 		}
 		if !slices.IsSorted(a.Groups) || !a.Known && (a.Groups != nil || a.Pin != "") {

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/etch/etchtag/tagging/inventory/parse"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -16,22 +17,22 @@ func isJSONObject(text string) bool {
 }
 
 // eachJSONEntry visits the entries of the JSON object that text is, repeated ones included.
-func eachJSONEntry(file, text string, visit visitor) error {
+func eachJSONEntry(file, text string, visit parse.Visitor) error {
 	decoder := json.NewDecoder(strings.NewReader(text))
 	decoder.UseNumber()
-	line := func() int { return 1 + countBreaks(text[:decoder.InputOffset()]) }
+	line := func() int { return 1 + parse.CountBreaks(text[:decoder.InputOffset()]) }
 	if _, err := decoder.Token(); err != nil {
-		return faultf(file, line(), "%v", err)
+		return parse.Faultf(file, line(), "%v", err)
 	}
 	for decoder.More() {
 		key, err := decoder.Token()
 		if err != nil {
-			return faultf(file, line(), "%v", err)
+			return parse.Faultf(file, line(), "%v", err)
 		}
 		keyLine := line()
 		var value any
 		if err := decoder.Decode(&value); err != nil {
-			return faultf(file, line(), "%v", err)
+			return parse.Faultf(file, line(), "%v", err)
 		}
 		if err := visit(jsonNode(key, keyLine), jsonNode(value, keyLine)); err != nil {
 			return err

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+
+	"github.com/etch/etchtag/tagging/inventory/parse"
 )
 
 // CompileTo writes the table of the tree in the directory dir to w: what etch's files there say, sorted
@@ -14,7 +16,7 @@ import (
 // once, without reading files that it cannot use. After any other error what w has got is no table.
 func CompileTo(w io.Writer, dir string) error {
 	f, err := readFleet(dir)
-	if fault, ok := errors.AsType[*Fault](err); ok {
+	if fault, ok := errors.AsType[*parse.Fault](err); ok {
 		if err := writeFault(w, fault, identity{}); err != nil {
 			return fmt.Errorf("write the table of %s: %w", dir, err)
 		}
@@ -34,7 +36,7 @@ func CompileTo(w io.Writer, dir string) error {
 }
 
 // writeFault writes the table of files that have a mistake.
-func writeFault(w io.Writer, fault *Fault, source identity) error {
+func writeFault(w io.Writer, fault *parse.Fault, source identity) error {
 	b := newTableBuilder()
 	if _, err := b.addSet([]string{fault.File, strconv.Itoa(fault.Line), fault.Problem}); err != nil {
 		return err
@@ -56,7 +58,7 @@ func newTableBuilder() *tableBuilder { return &tableBuilder{setAt: map[string]ui
 
 // addFleet adds all hosts.
 func (b *tableBuilder) addFleet(f *fleet) (err error) {
-	setOf := make(map[int32]uint32, len(f.nodes.lists.all)) // by the list of groups in the file
+	setOf := make(map[int32]uint32, len(f.nodes.lists.All)) // by the list of groups in the file
 	f.hosts(func(host string, rows []row) bool {
 		set, found := setOf[rows[0].list]
 		if !found || len(rows) > 1 {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
+
+	"github.com/etch/etchtag/tagging/inventory/parse"
 )
 
 // Tree is a tree of configuration with etch's own files of hosts and groups in it.
@@ -122,12 +124,12 @@ func (r treeReader) read(tree Tree, notes []string) error {
 	if err == nil {
 		return nil
 	}
-	if fault, ok := errors.AsType[*Fault](err); ok {
-		return fault.below(tree.Dir)
+	if fault, ok := errors.AsType[*parse.Fault](err); ok {
+		return fault.Below(tree.Dir)
 	}
 	f, fleetErr := readFleet(tree.Dir)
-	if fault, ok := errors.AsType[*Fault](fleetErr); ok {
-		return fault.below(tree.Dir)
+	if fault, ok := errors.AsType[*parse.Fault](fleetErr); ok {
+		return fault.Below(tree.Dir)
 	}
 	if fleetErr != nil {
 		return fleetErr

@@ -10,18 +10,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/etch/etchtag/tagging/inventory/inventorytest"
+	"github.com/etch/etchtag/tagging/inventory/parse"
 	"golang.org/x/sys/unix"
 )
-
-// treeOf writes files, given as name and content in turn, to a new directory.
-func treeOf(t *testing.T, files ...string) string {
-	t.Helper()
-	dir := t.TempDir()
-	for i := 0; i < len(files); i += 2 {
-		writeFile(t, filepath.Join(dir, files[i]), files[i+1])
-	}
-	return dir
-}
 
 func TestParentsOfGroups(t *testing.T) {
 	tests := []struct {
@@ -42,7 +34,7 @@ func TestParentsOfGroups(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			dir := treeOf(t, "nodes.yml", "h: [web]", "nodegroups.yml", test.nodegroups)
+			dir := inventorytest.TreeOf(t, "nodes.yml", "h: [web]", "nodegroups.yml", test.nodegroups)
 			for _, table := range []string{"", compileTable(t, dir)} {
 				a := mustLookup(t, NewEtch(trees(Tree{Dir: dir, Table: table})), "h")
 				if got := strings.Join(a.Groups, " "); got != test.want {
@@ -77,7 +69,7 @@ func TestWhichFilesOfATreeAreRead(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			a := mustLookup(t, NewEtch(trees(Tree{Dir: treeOf(t, test.files...)})), "h")
+			a := mustLookup(t, NewEtch(trees(Tree{Dir: inventorytest.TreeOf(t, test.files...)})), "h")
 			if got := strings.Join(a.Groups, " "); got != test.want || a.Known != (test.want != "") {
 				t.Errorf("known %v, groups %q, want %q", a.Known, got, test.want)
 			}
@@ -86,10 +78,10 @@ func TestWhichFilesOfATreeAreRead(t *testing.T) {
 }
 
 func TestFirstTreeThatCanBeReadAnswers(t *testing.T) {
-	good := treeOf(t, "nodes.yml", "h: [good]")
-	older := treeOf(t, "nodes.yml", "h: [older]")
-	broken := treeOf(t, "nodes.yml", "\nh: {")
-	worse := treeOf(t, "nodes.yml", "h: {}")
+	good := inventorytest.TreeOf(t, "nodes.yml", "h: [good]")
+	older := inventorytest.TreeOf(t, "nodes.yml", "h: [older]")
+	broken := inventorytest.TreeOf(t, "nodes.yml", "\nh: {")
+	worse := inventorytest.TreeOf(t, "nodes.yml", "h: {}")
 	tests := []struct {
 		name  string
 		trees []Tree
@@ -124,20 +116,20 @@ func TestFirstTreeThatCanBeReadAnswers(t *testing.T) {
 }
 
 func TestNoTreeCanBeRead(t *testing.T) {
-	first, second := treeOf(t, "nodes.yml", "h: {}"), treeOf(t, "nodes.xml", "")
+	first, second := inventorytest.TreeOf(t, "nodes.yml", "h: {}"), inventorytest.TreeOf(t, "nodes.xml", "")
 	_, err := NewEtch(trees(Tree{Label: "T1", Dir: first}, Tree{Label: "T2", Dir: second})).Lookup(t.Context(), "h")
-	fault, ok := errors.AsType[*Fault](err)
+	fault, ok := errors.AsType[*parse.Fault](err)
 	if !ok || fault.File != first+"/nodes.yml" || !strings.Contains(err.Error(), "T1") {
 		t.Errorf("got %v, want the fault of the first tree", err)
 	}
 }
 
 func TestWithoutAnyTreeNoHostIsKnown(t *testing.T) {
-	checkFleet(t, NewEtch(trees()), testFleet{})
+	checkFleet(t, NewEtch(trees()), inventorytest.Fleet{})
 }
 
 func TestTreesAreAskedForOnceAndNoFurtherThanNeeded(t *testing.T) {
-	broken, good := treeOf(t, "nodes.yml", "["), treeOf(t, "nodes.yml", "h: [a]")
+	broken, good := inventorytest.TreeOf(t, "nodes.yml", "["), inventorytest.TreeOf(t, "nodes.yml", "h: [a]")
 	var asked []string
 	inv := NewEtch(func(yield func(Tree) bool) {
 		for _, tree := range []Tree{{Label: "1", Dir: broken}, {Label: "2", Dir: good}, {Label: "3", Dir: good}} {
@@ -173,7 +165,7 @@ func TestTreeThatCannotBeReadIsNotEmpty(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(directory, "nodes.xml"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	file := filepath.Join(treeOf(t, "a", ""), "a")
+	file := filepath.Join(inventorytest.TreeOf(t, "a", ""), "a")
 	for name, dir := range map[string]string{"a pipe": fifo, "a directory": directory, "no tree": file, "none": file + "b"} {
 		if a, err := openTree(dir).Lookup(t.Context(), "h"); err == nil {
 			t.Errorf("%s: got %+v, want an error", name, a)
@@ -189,9 +181,9 @@ func TestTreeThatCannotBeReadIsNotEmpty(t *testing.T) {
 }
 
 func TestLinksInATreeAreFollowed(t *testing.T) {
-	dir := treeOf(t, "real.yml", "h: [a]")
+	dir := inventorytest.TreeOf(t, "real.yml", "h: [a]")
 	if err := os.Symlink("real.yml", filepath.Join(dir, "nodes.yml")); err != nil {
 		t.Fatal(err)
 	}
-	checkFleet(t, openTree(dir), testFleet{hosts: []testHost{{name: "h", groups: []string{"a"}}}})
+	checkFleet(t, openTree(dir), inventorytest.Fleet{Hosts: []inventorytest.Host{{Name: "h", Groups: []string{"a"}}}})
 }

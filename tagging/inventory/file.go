@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 
+	"github.com/etch/etchtag/tagging/inventory/parse"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -103,7 +104,7 @@ func (f *File) read(ctx context.Context, r fileReader) error {
 		if err == nil {
 			return nil
 		}
-		if fault, ok := errors.AsType[*Fault](err); ok {
+		if fault, ok := errors.AsType[*parse.Fault](err); ok {
 			return fault
 		}
 		if errors.Is(err, fs.ErrNotExist) {
@@ -111,7 +112,7 @@ func (f *File) read(ctx context.Context, r fileReader) error {
 		}
 		notes = []string{fmt.Sprintf("the file's table is not used (%v): the file was read in full", err)}
 	}
-	text, err := readText(f.path)
+	text, err := parse.Text(f.path)
 	if err != nil {
 		return err
 	}
@@ -136,7 +137,7 @@ func (f *File) openTable(read func(*table) error) error {
 type fileContent struct {
 	path   string
 	hosts  map[string]fileHost // by the name in lower case
-	lists  *lists
+	lists  *parse.Lists
 	lineOf map[string]int // by the name as it is written
 }
 
@@ -150,8 +151,8 @@ type fileHost struct {
 // parseFile reads the text of the file at path.
 func parseFile(path, text string) (*fileContent, error) {
 	var c *fileContent
-	err := eachEntry(path, text, func() visitor {
-		c = &fileContent{path: path, hosts: map[string]fileHost{}, lists: newLists(), lineOf: map[string]int{}}
+	err := parse.EachEntry(path, text, func() parse.Visitor {
+		c = &fileContent{path: path, hosts: map[string]fileHost{}, lists: parse.NewLists(), lineOf: map[string]int{}}
 		return c.addHost
 	})
 	if err != nil {
@@ -166,7 +167,7 @@ func (c *fileContent) entry(host string) (e entry, known bool) {
 	if !known {
 		return entry{}, false
 	}
-	return entry{groups: c.lists.union(h.groups...), pin: h.pin, line: h.pinLine}, true
+	return entry{groups: c.lists.Union(h.groups...), pin: h.pin, line: h.pinLine}, true
 }
 
 // each calls yield for all hosts in the order of their names, until it returns false.
@@ -180,15 +181,15 @@ func (c *fileContent) each(yield func(host string, e entry) bool) {
 
 // addHost adds what an entry says of one host.
 func (c *fileContent) addHost(key, value *yaml.Node) error {
-	name, err := keyText(c.path, key)
+	name, err := parse.KeyText(c.path, key)
 	if err != nil {
 		return err
 	}
 	if first, found := c.lineOf[name]; found {
-		return faultf(c.path, key.Line, "%q stands here a second time; the first is in line %d", name, first)
+		return parse.Faultf(c.path, key.Line, "%q stands here a second time; the first is in line %d", name, first)
 	}
 	c.lineOf[name] = key.Line
-	host, err := hostName(c.path, key.Line, name)
+	host, err := parse.HostName(c.path, key.Line, name)
 	if err != nil {
 		return err
 	}
@@ -202,23 +203,23 @@ func (c *fileContent) addHost(key, value *yaml.Node) error {
 
 // addKeys adds the keys of an entry to h.
 func (c *fileContent) addKeys(h *fileHost, host string, value *yaml.Node) error {
-	entry := target(value)
-	if isNull(entry) {
+	entry := parse.Target(value)
+	if parse.IsNull(entry) {
 		return nil
 	}
 	if entry.Kind != yaml.MappingNode {
-		return faultf(c.path, value.Line, "host %q: a mapping with groups and tag is expected, not %s",
-			host, kindOf(entry))
+		return parse.Faultf(c.path, value.Line, "host %q: a mapping with groups and tag is expected, not %s",
+			host, parse.KindOf(entry))
 	}
 	seen := make(map[string]bool, 2)
 	for i := 0; i < len(entry.Content); i += 2 {
 		key, value := entry.Content[i], entry.Content[i+1]
-		name, err := keyText(c.path, key)
+		name, err := parse.KeyText(c.path, key)
 		if err != nil {
 			return err
 		}
 		if seen[name] {
-			return faultf(c.path, key.Line, "host %q: key %q stands here a second time", host, name)
+			return parse.Faultf(c.path, key.Line, "host %q: key %q stands here a second time", host, name)
 		}
 		seen[name] = true
 		switch name {
@@ -227,7 +228,7 @@ func (c *fileContent) addKeys(h *fileHost, host string, value *yaml.Node) error 
 		case "tag":
 			err = c.addPin(h, host, value)
 		default:
-			err = faultf(c.path, key.Line, "host %q: unknown key %q; groups and tag are possible", host, name)
+			err = parse.Faultf(c.path, key.Line, "host %q: unknown key %q; groups and tag are possible", host, name)
 		}
 		if err != nil {
 			return err
@@ -238,22 +239,22 @@ func (c *fileContent) addKeys(h *fileHost, host string, value *yaml.Node) error 
 
 // addGroups adds a list of groups to h.
 func (c *fileContent) addGroups(h *fileHost, value *yaml.Node) error {
-	list, err := c.lists.addNode(c.path, value)
+	list, err := c.lists.AddNode(c.path, value)
 	h.groups = append(h.groups, list)
 	return err
 }
 
 // addPin adds a pin to h.
 func (c *fileContent) addPin(h *fileHost, host string, value *yaml.Node) error {
-	n := target(value)
+	n := parse.Target(value)
 	if n.Kind != yaml.ScalarNode {
-		return faultf(c.path, value.Line, "host %q: the tag must be a path, not %s", host, kindOf(n))
+		return parse.Faultf(c.path, value.Line, "host %q: the tag must be a path, not %s", host, parse.KindOf(n))
 	}
-	if isNull(n) || n.Value == "" {
+	if parse.IsNull(n) || n.Value == "" {
 		return nil
 	}
 	if h.pin != "" && h.pin != n.Value {
-		return faultf(c.path, value.Line, "host %q is pinned to %q here and to %q in line %d",
+		return parse.Faultf(c.path, value.Line, "host %q is pinned to %q here and to %q in line %d",
 			host, n.Value, h.pin, h.pinLine)
 	}
 	if h.pin == "" {

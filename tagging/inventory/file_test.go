@@ -8,6 +8,9 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf16"
+
+	"github.com/etch/etchtag/tagging/inventory/inventorytest"
+	"github.com/etch/etchtag/tagging/inventory/parse"
 )
 
 func TestFileEntries(t *testing.T) {
@@ -28,7 +31,7 @@ func TestFileEntries(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			path := filepath.Join(treeOf(t, "hosts.yml", test.entry), "hosts.yml")
+			path := filepath.Join(inventorytest.TreeOf(t, "hosts.yml", test.entry), "hosts.yml")
 			a := mustLookup(t, NewFile(path, ""), "h")
 			from := ""
 			if test.from != "" {
@@ -63,9 +66,9 @@ func TestMistakesInFiles(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			path := filepath.Join(treeOf(t, "hosts.yml", test.text), "hosts.yml")
+			path := filepath.Join(inventorytest.TreeOf(t, "hosts.yml", test.text), "hosts.yml")
 			_, err := NewFile(path, "").Lookup(t.Context(), "h")
-			checkFault(t, err, path, test.line, test.problem)
+			inventorytest.CheckFault(t, err, path, test.line, test.problem)
 		})
 	}
 }
@@ -92,7 +95,7 @@ func TestFileInUTF16IsReadAndItsLinesAreCounted(t *testing.T) {
 			t.Errorf("%v: %v, %v", order, c, err)
 		}
 		_, err = parseFile("f", encode(order, "g: {groups: [web]}\nh: {groups: [web]}\nh: {}\n"))
-		if fault, ok := errors.AsType[*Fault](err); !ok || fault.Line != 3 {
+		if fault, ok := errors.AsType[*parse.Fault](err); !ok || fault.Line != 3 {
 			t.Errorf("%v: the fault is %v", order, err)
 		}
 		if _, err := parseFile("f", encode(order, "h: {}\n")+"x"); err == nil {

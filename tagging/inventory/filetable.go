@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/etch/etchtag/tagging/inventory/parse"
 	"github.com/google/renameio/v2"
 	"golang.org/x/sys/unix"
 )
@@ -33,7 +34,7 @@ func RefreshFileTable(path, tablePath string, step func(label string) error) (re
 	if err == nil {
 		return false, nil
 	}
-	if fault, ok := errors.AsType[*Fault](err); ok {
+	if fault, ok := errors.AsType[*parse.Fault](err); ok {
 		return false, fault
 	}
 	fault, err := fileTable{path, tablePath, step, touch}.replace()
@@ -55,7 +56,7 @@ type fileTable struct {
 }
 
 // replace makes the table and puts it in its place.
-func (t fileTable) replace() (fault *Fault, err error) {
+func (t fileTable) replace() (fault *parse.Fault, err error) {
 	var dir *os.Root
 	var f *renameio.PendingFile
 	err = t.do("create file table", func() (err error) {
@@ -76,7 +77,7 @@ func (t fileTable) replace() (fault *Fault, err error) {
 	if err != nil {
 		return nil, err
 	}
-	text, info, err := readFile(t.path)
+	text, info, err := parse.File(t.path)
 	if err != nil {
 		return nil, err
 	}
@@ -142,10 +143,10 @@ func (t fileTable) do(label string, operation func() error) error {
 }
 
 // compileFile writes the table of a file with this text. A mistake in the file is not an error.
-func compileFile(to io.Writer, path, text string, source identity) (*Fault, error) {
+func compileFile(to io.Writer, path, text string, source identity) (*parse.Fault, error) {
 	w := bufio.NewWriterSize(to, 1<<16)
 	content, err := parseFile(path, text)
-	fault, ok := errors.AsType[*Fault](err)
+	fault, ok := errors.AsType[*parse.Fault](err)
 	switch {
 	case ok:
 		err = writeFault(w, fault, source)

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/etch/etchtag/tagging/inventory/inventorytest"
 	"pgregory.net/rapid"
 )
 
@@ -35,7 +36,7 @@ func hostsFile(t rapid.TB, dir string) string {
 			string(rune('a'+i%7)) + "]}\n")
 	}
 	path := filepath.Join(dir, "hosts.yml")
-	writeFile(t, path, text.String())
+	inventorytest.WriteFile(t, path, text.String())
 	return path
 }
 
@@ -53,36 +54,28 @@ func fileAnswers(t rapid.TB, f *File) (answers map[string]Answer, notes []string
 
 func TestFileTableAgreesWithTheFile(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		fleet := genFleet(200).Draw(t, "fleet")
+		fleet := inventorytest.GenFleet(200).Draw(t, "fleet")
 		seen := map[string]bool{}
-		for i, h := range fleet.hosts {
-			if name := strings.ToLower(h.name); !seen[name] {
-				fleet.hosts[i].pin = rapid.SampledFrom([]string{"", "trunk", "tags/x"}).Draw(t, "pin")
+		for i, h := range fleet.Hosts {
+			if name := strings.ToLower(h.Name); !seen[name] {
+				fleet.Hosts[i].Pin = rapid.SampledFrom([]string{"", "trunk", "tags/x"}).Draw(t, "pin")
 				seen[name] = true
 			}
 		}
-		path := filepath.Join(tempDir(t), "hosts.yml")
-		fleet.writeFileKind(t, path)
+		path := filepath.Join(inventorytest.TempDir(t), "hosts.yml")
+		fleet.WriteFileKind(t, path)
 		slow, quick := NewFile(path, ""), withTable(t, path)
 		want := listAll(t, slow)
 		if got := listAll(t, quick); !reflect.DeepEqual(got, want) {
 			t.Fatalf("listed in the table %+v\nin the file %+v", got, want)
 		}
-		for _, host := range append([]string{"nobody", ""}, fleet.names()...) {
+		for _, host := range append([]string{"nobody", ""}, fleet.Names()...) {
 			host = strings.ToLower(host)
 			if got, want := mustLookup(t, quick, host), mustLookup(t, slow, host); !reflect.DeepEqual(got, want) {
 				t.Fatalf("%q in the table %+v, in the file %+v", host, got, want)
 			}
 		}
 	})
-}
-
-func (f testFleet) names() []string {
-	var names []string
-	for _, h := range f.hosts {
-		names = append(names, h.name)
-	}
-	return names
 }
 
 func TestFileTableIsMadeOnlyWhenTheFileHasChanged(t *testing.T) {
@@ -95,7 +88,7 @@ func TestFileTableIsMadeOnlyWhenTheFileHasChanged(t *testing.T) {
 		}
 	}
 	refresh(false)
-	writeFile(t, path, "pinned: {tag: trunk}\n")
+	inventorytest.WriteFile(t, path, "pinned: {tag: trunk}\n")
 	refresh(true)
 	refresh(false)
 	if a := mustLookup(t, f, "pinned"); a.Pin != "trunk" || len(a.Notes) > 0 {
@@ -105,7 +98,7 @@ func TestFileTableIsMadeOnlyWhenTheFileHasChanged(t *testing.T) {
 
 func TestFileTableIsNotUsedOnceTheFileIsAnother(t *testing.T) {
 	changes := map[string]func(t *testing.T, path string){
-		"written to": func(t *testing.T, path string) { writeFile(t, path, "pinned: {tag: trunk}\n") },
+		"written to": func(t *testing.T, path string) { inventorytest.WriteFile(t, path, "pinned: {tag: trunk}\n") },
 		"written to, of the same size and with its time set back": func(t *testing.T, path string) {
 			info, err := os.Stat(path)
 			if err != nil {
@@ -115,19 +108,19 @@ func TestFileTableIsNotUsedOnceTheFileIsAnother(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			writeFile(t, path, strings.Replace(string(data), "tags/release-7", "tags/release-8", 1))
+			inventorytest.WriteFile(t, path, strings.Replace(string(data), "tags/release-7", "tags/release-8", 1))
 			if err := os.Chtimes(path, info.ModTime(), info.ModTime()); err != nil {
 				t.Fatal(err)
 			}
 		},
 		"replaced by another": func(t *testing.T, path string) {
-			writeFile(t, path+".new", "pinned: {tag: trunk}\n")
+			inventorytest.WriteFile(t, path+".new", "pinned: {tag: trunk}\n")
 			if err := os.Rename(path+".new", path); err != nil {
 				t.Fatal(err)
 			}
 		},
 		"a link to another": func(t *testing.T, path string) {
-			writeFile(t, path+".new", "pinned: {tag: trunk}\n")
+			inventorytest.WriteFile(t, path+".new", "pinned: {tag: trunk}\n")
 			if err := errors.Join(os.Remove(path), os.Symlink(path+".new", path)); err != nil {
 				t.Fatal(err)
 			}
@@ -177,7 +170,7 @@ func TestFileTableThatIsOfNoUse(t *testing.T) {
 	for name, data := range damaged {
 		t.Run(name, func(t *testing.T) {
 			table := filepath.Join(t.TempDir(), "table")
-			writeFile(t, table, string(data))
+			inventorytest.WriteFile(t, table, string(data))
 			f := NewFile(path, table)
 			got, notes := fileAnswers(t, f)
 			if !reflect.DeepEqual(got, want) {
@@ -202,7 +195,7 @@ func TestFileTableThatIsOfNoUse(t *testing.T) {
 	})
 	t.Run("another file's", func(t *testing.T) {
 		other := filepath.Join(t.TempDir(), "hosts.yml")
-		writeFile(t, other, "pinned: {tag: trunk}\n")
+		inventorytest.WriteFile(t, other, "pinned: {tag: trunk}\n")
 		if got, _ := fileAnswers(t, NewFile(path, withTable(t, other).table)); !reflect.DeepEqual(got, want) {
 			t.Errorf("got %+v", got)
 		}
@@ -223,19 +216,19 @@ func sameHosts(a, b map[string]Answer) bool {
 func TestFileTableSaysThatTheFileHasAMistake(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "hosts.yml")
 	compiled := path + ".table"
-	writeFile(t, path, "a: {}\nb:\n  group: [y]\n")
+	inventorytest.WriteFile(t, path, "a: {}\nb:\n  group: [y]\n")
 	for _, want := range []bool{true, false} {
 		rebuilt, err := RefreshFileTable(path, compiled, nil)
 		if rebuilt != want {
 			t.Errorf("rebuilt: %v, want %v", rebuilt, want)
 		}
-		checkFault(t, err, path, 3, "unknown key")
+		inventorytest.CheckFault(t, err, path, 3, "unknown key")
 	}
 	err := openTable(compiled, mustIdentify(t, path), func(*table) error { return nil })
-	checkFault(t, err, path, 3, "unknown key")
+	inventorytest.CheckFault(t, err, path, 3, "unknown key")
 	_, err = NewFile(path, compiled).Lookup(t.Context(), "a")
-	checkFault(t, err, path, 3, "unknown key")
-	writeFile(t, path, "a: {}\n")
+	inventorytest.CheckFault(t, err, path, 3, "unknown key")
+	inventorytest.WriteFile(t, path, "a: {}\n")
 	if a := mustLookup(t, NewFile(path, compiled), "a"); !a.Known || len(a.Notes) != 1 {
 		t.Errorf("mended: %+v", a)
 	}
@@ -417,7 +410,7 @@ func TestRefreshOfAFileThatCannotBeRead(t *testing.T) {
 
 // The table of a tag is not one of a file, and the other way round.
 func TestTablesOfAnotherKindAreNotUsed(t *testing.T) {
-	dir := treeOf(t, "nodes.yml", "h: [a]\n")
+	dir := inventorytest.TreeOf(t, "nodes.yml", "h: [a]\n")
 	path := hostsFile(t, t.TempDir())
 	data, err := os.ReadFile(withTable(t, path).table)
 	if err != nil {

@@ -46,7 +46,7 @@ func newFleet(nodes, groups *roster) (*fleet, error) {
 	}
 	f := &fleet{nodes: nodes, parents: make(map[string][]string)}
 	for _, parent := range groups.rows {
-		for _, child := range groups.lists.all[parent.list] {
+		for _, child := range groups.lists.All[parent.list] {
 			f.parents[child] = append(f.parents[child], parent.name)
 		}
 	}
@@ -71,7 +71,7 @@ func (f *fleet) groups(rows []row) []string {
 	for i, r := range rows {
 		indices[i] = r.list
 	}
-	found := f.nodes.lists.union(indices...)
+	found := f.nodes.lists.Union(indices...)
 	seen := make(map[string]bool, len(found))
 	for _, group := range found {
 		seen[group] = true

@@ -4,72 +4,13 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"reflect"
 	"strings"
 	"testing"
 
-	"go.yaml.in/yaml/v3"
-	"pgregory.net/rapid"
+	"github.com/etch/etchtag/tagging/inventory/parse"
+	"github.com/etch/etchtag/tagging/inventory/parse/parsetest"
 )
-
-// yamlSeeds are documents at the border between the quick reader and the full one.
-func yamlSeeds() []string {
-	return []string{
-		"", "---\n", "# c\n---\na:\n- x\n- y\nb:\n  - z # c\n\n  # c\nc: [x, y]\n", "a: x\nb:\nc: ~\n",
-		"a: {groups: [x, y], tag: trunk}\nb:\n  groups:\n  - x\n  tag: tags/x\nc: {}\n",
-		"a: &l [x]\nb: *l\n", "a: x\n  y\n", "a:\n- x\n y\n", "a: 'it''s'\nb: \"x\\ty\"\n", "a: [x,\n y]\n",
-		"a: x#y\nb: x #y\n", "a : x\n", "a:x\n", "- a\n", "a: [x]]\n", "a: [x,]\n", "a: [,]\n", "a: {b: {c: d}}\n",
-		"10: no\n1.5: 2026-11-22\n0x1f: 1e3\n", "a:\n    - x\n  - y\n", "a:\n  b:\n    c: d\n", "\ta: x\n", "a: x\r\n",
-		"a: \"b\": c\n", "'a': x\n\"b\": y\n", "a: - x\n", "a:\n- - x\n", "a:\n-\n- x\n", "a: null\nb: NULL\nNull: x\n",
-		"a: [x]\n---\nb: [y]\n", "...\n", "a: 'x\n", "a: \"x\\ty\"\n", "a: 'it''s'\n", "a:\n  b:\n- x\n", "%YAML 1.1\n---\na: x\n", "? a\n: b\n", "a: |\n  x\n", "<<: {a: x}\n", "a: b: c\n",
-		"a: [x: y]\n", "a: {x}\n", "a: {x: }\n", "a: {x: ,}\n", "a: {x: y z}\n", "a: x y\n", "a: .5\n", "a: [a/b, c+d, e@f]\n",
-		"a: '#x'\n", "a: ''\n", "a: [[x]]\n", "a: [x] # c\n", "a: [x]# c\n", "a: 'x'# c\n", "a:  # c\n  - x\n",
-		"a:\n  - x\n  b: y\n", "a:\n  b: x\n  - y\n", " a: x\n", "a: x\n b: y\n", "a:\n- x: y\n", "a: *b\n", "a: !t x\n",
-	}
-}
-
-// keepEntries collects the entries of a mapping in a form that can be compared: everything that may
-// follow from them.
-func keepEntries(into *[]string) visitor {
-	var describe func(n *yaml.Node) string
-	describe = func(n *yaml.Node) string {
-		text := fmt.Sprintf("%d %v %q", n.Kind, isNull(n), n.Value)
-		if !isNull(n) {
-			text += fmt.Sprintf(" line %d", n.Line)
-		}
-		for _, child := range n.Content {
-			text += " (" + describe(child) + ")"
-		}
-		return text
-	}
-	return func(key, value *yaml.Node) error {
-		*into = append(*into, describe(key)+": "+describe(value))
-		return nil
-	}
-}
-
-// FuzzPlainYAML holds that the quick reader of YAML either gives up or agrees with the full one.
-func FuzzPlainYAML(f *testing.F) {
-	for _, seed := range yamlSeeds() {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, text string) { checkQuickReader(t, text) })
-}
-
-// checkQuickReader fails the test if the quick reader takes text and the full one does not agree.
-func checkQuickReader(t rapid.TB, text string) {
-	var plain, full []string
-	if !eachPlainEntry(text, keepEntries(&plain)) {
-		return
-	}
-	if err := eachYAMLEntry("f", text, keepEntries(&full)); err != nil {
-		t.Fatalf("the quick reader takes %q, which is not YAML: %v", text, err)
-	}
-	if got, want := strings.Join(plain, "\n"), strings.Join(full, "\n"); got != want {
-		t.Fatalf("%q: the quick reader has\n%s\nthe full one\n%s", text, got, want)
-	}
-}
 
 // checkParsed fails the test unless a parser has either found a mistake, with its place, or not.
 func checkParsed(t *testing.T, text string, err error) {
@@ -77,8 +18,8 @@ func checkParsed(t *testing.T, text string, err error) {
 	if err == nil {
 		return
 	}
-	fault, ok := errors.AsType[*Fault](err)
-	if !ok || fault.File != "f" || fault.Line < 1 || fault.Line > 1+countBreaks(fromUTF16(text)) || fault.Problem == "" {
+	fault, ok := errors.AsType[*parse.Fault](err)
+	if !ok || fault.File != "f" || fault.Line < 1 || fault.Line > 1+parse.CountBreaks(parse.FromUTF16(text)) || fault.Problem == "" {
 		t.Errorf("not a fault with a line of the file: %#v", err)
 	}
 }
@@ -112,7 +53,7 @@ func checkCompiled(t *testing.T, nodes, groups *roster) {
 }
 
 func FuzzNodesYAML(f *testing.F) {
-	for _, seed := range yamlSeeds() {
+	for _, seed := range parsetest.YAML() {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -125,7 +66,7 @@ func FuzzNodesYAML(f *testing.F) {
 }
 
 func FuzzNodeGroupsYAML(f *testing.F) {
-	for _, seed := range append(yamlSeeds(), "b: [h]\nc: [b]\nh: [c]\n") {
+	for _, seed := range append(parsetest.YAML(), "b: [h]\nc: [b]\nh: [c]\n") {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -133,7 +74,7 @@ func FuzzNodeGroupsYAML(f *testing.F) {
 		checkParsed(t, text, err)
 		if err == nil {
 			nodes := newRoster("")
-			nodes.add("h", nodes.lists.add([]string{"h", "x", "a"}), 1)
+			nodes.add("h", nodes.lists.Add([]string{"h", "x", "a"}), 1)
 			checkCompiled(t, nodes, groups)
 		}
 	})
@@ -168,14 +109,14 @@ func FuzzNodeGroupsXML(f *testing.F) {
 		checkParsed(t, text, err)
 		if err == nil {
 			nodes := newRoster("")
-			nodes.add("h", nodes.lists.add([]string{"h", "x"}), 1)
+			nodes.add("h", nodes.lists.Add([]string{"h", "x"}), 1)
 			checkCompiled(t, nodes, groups)
 		}
 	})
 }
 
 func FuzzFile(f *testing.F) {
-	for _, seed := range yamlSeeds() {
+	for _, seed := range parsetest.YAML() {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -223,7 +164,7 @@ func FuzzTable(f *testing.F) {
 	for _, text := range []string{"", "h: [a]\n", "a: [x, y]\nb: [x]\nh:\n", "["} {
 		var table bytes.Buffer
 		nodes, err := parseYAMLRoster("nodes.yml", text)
-		if fault, ok := errors.AsType[*Fault](err); ok {
+		if fault, ok := errors.AsType[*parse.Fault](err); ok {
 			err = writeFault(&table, fault, identity{})
 		} else if err == nil {
 			b := newTableBuilder()

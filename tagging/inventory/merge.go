@@ -3,7 +3,8 @@ package inventory
 import (
 	"context"
 	"fmt"
-	"slices"
+
+	"github.com/etch/etchtag/tagging/inventory/parse"
 )
 
 // Pin is a wish that one host be served one path.
@@ -38,12 +39,6 @@ func Merge(ctx context.Context, inventories []Inventory, host string) (Merged, e
 			m.Notes = append(m.Notes, inv.Name()+": "+note)
 		}
 	}
-	m.Groups = sortedSet(m.Groups)
+	m.Groups = parse.SortedSet(m.Groups)
 	return m, nil
-}
-
-// sortedSet sorts names in place and returns them without repetition.
-func sortedSet(names []string) []string {
-	slices.Sort(names)
-	return slices.Compact(names)
 }

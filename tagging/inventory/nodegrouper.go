@@ -8,6 +8,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/etch/etchtag/tagging/inventory/parse"
 )
 
 // Nodegrouper is the inventory that each of etch's trees has in its program nodegrouper, which prints the
@@ -73,11 +75,11 @@ func parseGroups(file, text string) ([]string, error) {
 			continue
 		}
 		if !isGroupName(group) {
-			return nil, faultf(file, number, "%.100q is no group: it has characters that cannot be seen", group)
+			return nil, parse.Faultf(file, number, "%.100q is no group: it has characters that cannot be seen", group)
 		}
 		groups = append(groups, group)
 	}
-	return sortedSet(groups), nil
+	return parse.SortedSet(groups), nil
 }
 
 // isGroupName reports whether a program may call a group so. No selector of a ring could be seen to differ

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/etch/etchtag/tagging/inventory/inventorytest"
 )
 
 // nodegrouperTree makes a tree with a nodegrouper of shell commands.
@@ -60,13 +62,13 @@ func TestLinesThatAreNoGroup(t *testing.T) {
 		if groups != nil {
 			t.Errorf("%q: got %q", line, groups)
 		}
-		checkFault(t, err, "f", 3, "no group")
+		inventorytest.CheckFault(t, err, "f", 3, "no group")
 	}
 }
 
 func TestNodegrouperRunsInTheFirstTree(t *testing.T) {
 	first := nodegrouperTree(t, `cat here; echo "$1"`)
-	writeFile(t, filepath.Join(first.Dir, "here"), "first\n")
+	inventorytest.WriteFile(t, filepath.Join(first.Dir, "here"), "first\n")
 	second := nodegrouperTree(t, "echo second")
 	a, err := NewNodegrouper(trees(first, second), ProgramOptions{}).Lookup(t.Context(), "web1")
 	if err != nil || !a.Known || !slices.Equal(a.Groups, []string{"first", "web1"}) {
@@ -76,7 +78,7 @@ func TestNodegrouperRunsInTheFirstTree(t *testing.T) {
 
 func TestNodegrouperOfATreeWithARelativePath(t *testing.T) {
 	tree := nodegrouperTree(t, "cat here")
-	writeFile(t, filepath.Join(tree.Dir, "here"), "web\n")
+	inventorytest.WriteFile(t, filepath.Join(tree.Dir, "here"), "web\n")
 	t.Chdir(filepath.Dir(tree.Dir))
 	tree.Dir = filepath.Base(tree.Dir)
 	if a := mustLookup(t, NewNodegrouper(trees(tree), ProgramOptions{}), "h"); !slices.Equal(a.Groups, []string{"web"}) {

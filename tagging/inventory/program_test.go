@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/etch/etchtag/tagging/inventory/inventorytest"
 	"golang.org/x/sys/unix"
 )
 
@@ -140,7 +141,7 @@ func TestOutputIsLimited(t *testing.T) {
 func TestProgramThatCannotBeStarted(t *testing.T) {
 	dir := t.TempDir()
 	for name, text := range map[string]string{"plain": "#!/bin/sh\n", "bare": "echo web\n", "lost": "#!/no/such/shell\n"} {
-		writeFile(t, filepath.Join(dir, name), text)
+		inventorytest.WriteFile(t, filepath.Join(dir, name), text)
 	}
 	for _, name := range []string{"bare", "lost"} {
 		if err := os.Chmod(filepath.Join(dir, name), 0o755); err != nil {
@@ -354,12 +355,12 @@ func TestTailKeepsTheEnd(t *testing.T) {
 // listedByLookup lists the hosts of a fleet by looking each of them up, for inventories that cannot list.
 type listedByLookup struct {
 	Inventory
-	fleet testFleet
+	fleet inventorytest.Fleet
 }
 
 // Hosts implements Lister.
 func (l listedByLookup) Hosts(ctx context.Context, yield func(host string, a Answer) bool) error {
-	for _, host := range slices.Sorted(maps.Keys(l.fleet.answers())) {
+	for _, host := range slices.Sorted(maps.Keys(l.fleet.Answers())) {
 		a, err := l.Lookup(ctx, host)
 		if err != nil {
 			return err
@@ -372,10 +373,10 @@ func (l listedByLookup) Hosts(ctx context.Context, yield func(host string, a Ans
 }
 
 // nodegrouperOf makes a fleet's nodegrouper, for the conformance suite.
-func nodegrouperOf(t *testing.T, f testFleet) Lister {
+func nodegrouperOf(t *testing.T, f inventorytest.Fleet) Lister {
 	tree := Tree{Label: "tag", Dir: t.TempDir()}
 	answers := map[string]string{}
-	for host, groups := range f.answers() {
+	for host, groups := range f.Answers() {
 		answers[host] = strings.Join(groups, "\n") + "\n"
 	}
 	writeAnswers(t, filepath.Join(tree.Dir, "nodegrouper"), answers)
@@ -383,11 +384,11 @@ func nodegrouperOf(t *testing.T, f testFleet) Lister {
 }
 
 // commandOf makes a fleet's command, for the conformance suite.
-func commandOf(t *testing.T, f testFleet) Lister {
+func commandOf(t *testing.T, f inventorytest.Fleet) Lister {
 	path := filepath.Join(t.TempDir(), "command")
 	answers := map[string]string{}
-	for host, groups := range f.answers() {
-		answers[host] = "groups: [" + quoteAll(groups) + "]\n"
+	for host, groups := range f.Answers() {
+		answers[host] = "groups: [" + inventorytest.QuoteAll(groups) + "]\n"
 	}
 	writeAnswers(t, path, answers)
 	return listedByLookup{NewCommand([]string{path}, ProgramOptions{Timeout: patience}), f}
@@ -398,7 +399,7 @@ func writeAnswers(t *testing.T, path string, answers map[string]string) {
 	t.Helper()
 	dir := t.TempDir()
 	for host, text := range answers {
-		writeFile(t, filepath.Join(dir, "of-"+host), text)
+		inventorytest.WriteFile(t, filepath.Join(dir, "of-"+host), text)
 	}
 	text := fmt.Sprintf("#!/bin/sh\ntest ! -e '%s/of-'\"$1\" || cat '%[1]s/of-'\"$1\"\n", dir)
 	if err := os.WriteFile(path, []byte(text), 0o755); err != nil {

@@ -4,8 +4,8 @@ import (
 	"errors"
 	"io/fs"
 	"path/filepath"
-	"strings"
 
+	"github.com/etch/etchtag/tagging/inventory/parse"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -13,7 +13,7 @@ import (
 type roster struct {
 	file  string
 	rows  []row // in the file's order; a name can have several
-	lists *lists
+	lists *parse.Lists
 	rowOf map[string]int32 // YAML only: by name
 }
 
@@ -35,7 +35,7 @@ type form struct {
 // etch, else the one in XML, else none. A mistake in it is a Fault whose File is the name without dir.
 func readRoster(dir string, f form) (*roster, error) {
 	file := f.stem + ".yml"
-	text, err := readText(filepath.Join(dir, file))
+	text, err := parse.Text(filepath.Join(dir, file))
 	if err == nil {
 		return parseYAMLRoster(file, text)
 	}
@@ -43,7 +43,7 @@ func readRoster(dir string, f form) (*roster, error) {
 		return nil, err
 	}
 	file = f.stem + ".xml"
-	text, err = readText(filepath.Join(dir, file))
+	text, err = parse.Text(filepath.Join(dir, file))
 	if err == nil {
 		return parseXMLRoster(file, text, f)
 	}
@@ -54,13 +54,13 @@ func readRoster(dir string, f form) (*roster, error) {
 }
 
 func newRoster(file string) *roster {
-	return &roster{file: file, lists: newLists(), rowOf: map[string]int32{}}
+	return &roster{file: file, lists: parse.NewLists(), rowOf: map[string]int32{}}
 }
 
 // parseYAMLRoster reads a mapping NAME: [names].
 func parseYAMLRoster(file, text string) (*roster, error) {
 	var r *roster
-	err := eachEntry(file, text, func() visitor {
+	err := parse.EachEntry(file, text, func() parse.Visitor {
 		r = newRoster(file)
 		return r.addNode
 	})
@@ -74,8 +74,8 @@ func parseYAMLRoster(file, text string) (*roster, error) {
 // members of all of its elements, as in etch.
 func parseXMLRoster(file, text string, f form) (*roster, error) {
 	r := newRoster(file)
-	err := eachElement(file, text, f.stem, f.element, f.member, func(name string, members []string, line int) error {
-		r.add(name, r.lists.add(members), line)
+	err := parse.EachElement(file, text, f.stem, f.element, f.member, func(name string, members []string, line int) error {
+		r.add(name, r.lists.Add(members), line)
 		return nil
 	})
 	if err != nil {
@@ -91,15 +91,15 @@ func (r *roster) add(name string, list int32, line int) {
 
 // addNode adds an entry of a YAML mapping. YAML forbids to repeat a key.
 func (r *roster) addNode(key, value *yaml.Node) error {
-	name, err := keyText(r.file, key)
+	name, err := parse.KeyText(r.file, key)
 	if err != nil {
 		return err
 	}
 	if first, found := r.rowOf[name]; found {
-		return faultf(r.file, key.Line, "%q stands here a second time; the first is in line %d",
+		return parse.Faultf(r.file, key.Line, "%q stands here a second time; the first is in line %d",
 			name, r.rows[first].line)
 	}
-	list, err := r.lists.addNode(r.file, value)
+	list, err := r.lists.AddNode(r.file, value)
 	if err != nil {
 		return err
 	}
@@ -111,24 +111,11 @@ func (r *roster) addNode(key, value *yaml.Node) error {
 // lowerNames turns the names of all rows to lower case and checks that they can be names of hosts.
 func (r *roster) lowerNames() error {
 	for i := range r.rows {
-		name, err := hostName(r.file, int(r.rows[i].line), r.rows[i].name)
+		name, err := parse.HostName(r.file, int(r.rows[i].line), r.rows[i].name)
 		if err != nil {
 			return err
 		}
 		r.rows[i].name = name
 	}
 	return nil
-}
-
-// maxHostName is the greatest length of a host's name in bytes, from the DNS.
-const maxHostName = 253
-
-// hostName returns the name by which a host that is written as name is looked up.
-func hostName(file string, line int, name string) (string, error) {
-	lower := strings.ToLower(name)
-	if len(lower) > maxHostName {
-		return "", faultf(file, line, "the host name %.20q... is %d bytes long; %d is the most",
-			name, len(lower), maxHostName)
-	}
-	return lower, nil
 }

@@ -1,19 +1,21 @@
 package inventory
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/etch/etchtag/tagging/inventory/inventorytest"
+	"github.com/etch/etchtag/tagging/inventory/parse"
 )
 
 // show writes a roster in a short form: names with their lists, sorted.
 func show(r *roster) string {
 	all := map[string][]string{}
 	for _, row := range r.rows {
-		all[row.name] = append(all[row.name], r.lists.all[row.list]...)
+		all[row.name] = append(all[row.name], r.lists.All[row.list]...)
 	}
 	var text strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(all)) {
@@ -93,16 +95,8 @@ func TestMistakesInYAMLRosters(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			_, err := parseYAMLRoster("nodes.yml", test.text)
-			checkFault(t, err, "nodes.yml", test.line, test.problem)
+			inventorytest.CheckFault(t, err, "nodes.yml", test.line, test.problem)
 		})
-	}
-}
-
-func checkFault(t *testing.T, err error, file string, line int, problem string) {
-	t.Helper()
-	fault, ok := errors.AsType[*Fault](err)
-	if !ok || fault.File != file || fault.Line != line || !strings.Contains(fault.Problem, problem) {
-		t.Errorf("got %v, want %s:%d: ...%s...", err, file, line, problem)
 	}
 }
 
@@ -160,18 +154,18 @@ func TestMistakesInXMLRosters(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			_, err := parseXMLRoster("nodes.xml", test.text, nodesForm())
-			checkFault(t, err, "nodes.xml", test.line, test.problem)
+			inventorytest.CheckFault(t, err, "nodes.xml", test.line, test.problem)
 		})
 	}
 }
 
 func TestHostNamesThatAreTooLong(t *testing.T) {
-	longest := strings.Repeat("a", maxHostName)
-	checkFleet(t, openTree(treeOf(t, "nodes.yml", longest+": [x]")),
-		testFleet{hosts: []testHost{{name: longest, groups: []string{"x"}}}})
-	dir := treeOf(t, "nodes.yml", "b: [x]\n"+longest+"a: [x]")
+	longest := strings.Repeat("a", parse.MaxHostName)
+	checkFleet(t, openTree(inventorytest.TreeOf(t, "nodes.yml", longest+": [x]")),
+		inventorytest.Fleet{Hosts: []inventorytest.Host{{Name: longest, Groups: []string{"x"}}}})
+	dir := inventorytest.TreeOf(t, "nodes.yml", "b: [x]\n"+longest+"a: [x]")
 	_, err := openTree(dir).Lookup(t.Context(), "b")
-	checkFault(t, err, dir+"/nodes.yml", 2, "254 bytes long; 253 is the most")
+	inventorytest.CheckFault(t, err, dir+"/nodes.yml", 2, "254 bytes long; 253 is the most")
 }
 
 func TestAliasesDoNotMultiply(t *testing.T) {
@@ -189,7 +183,7 @@ func TestAliasesDoNotMultiply(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(r.rows) != count+1 || len(r.lists.all) != 1 {
-		t.Errorf("%d hosts, %d lists", len(r.rows), len(r.lists.all))
+	if len(r.rows) != count+1 || len(r.lists.All) != 1 {
+		t.Errorf("%d hosts, %d lists", len(r.rows), len(r.lists.All))
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/etch/etchtag/tagging/inventory/inventorytest"
 	"pgregory.net/rapid"
 )
 
@@ -214,7 +215,7 @@ func genAnswer() *rapid.Generator[Answer] {
 // system on which at most one operation a lookup fails (though not removing) take their course.
 func TestAnyCourseOfEvents(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		r := newStaleRig(tempDir(t))
+		r := newStaleRig(inventorytest.TempDir(t))
 		type good struct {
 			answer   Answer
 			at       time.Time

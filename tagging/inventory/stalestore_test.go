@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/etch/etchtag/tagging/inventory/inventorytest"
 	"golang.org/x/sys/unix"
 )
 
@@ -275,7 +276,7 @@ func TestCacheDirectoryThatIsALinkIsFollowed(t *testing.T) {
 
 func TestCacheDirectoryThatIsNotThere(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "none")
-	writeFile(t, dir+".file", "")
+	inventorytest.WriteFile(t, dir+".file", "")
 	for dir, why := range map[string]string{
 		dir: "no such file or directory", "": "no such file", dir + ".file": "not a directory",
 	} {
@@ -332,7 +333,7 @@ func TestRecordsAreBoundedAndTheOldestGo(t *testing.T) {
 		}
 		if n == 4 { // what a killed process has left counts, and goes, too
 			left := filepath.Join(shard, "new-LEFT")
-			writeFile(t, left, "")
+			inventorytest.WriteFile(t, left, "")
 			if err := os.Chtimes(left, at, at); err != nil {
 				t.Fatal(err)
 			}

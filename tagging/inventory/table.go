@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+
+	"github.com/etch/etchtag/tagging/inventory/parse"
 )
 
 // The table is what an inventory's files say, compiled so that a lookup reads a few pages of it,
@@ -122,7 +124,7 @@ func (t *table) fault() error {
 	if err != nil {
 		return damagedf("fault in line %q", words[1])
 	}
-	return faultf(words[0], line, "%s", words[2])
+	return parse.Faultf(words[0], line, "%s", words[2])
 }
 
 // lookup returns the entry of one host.

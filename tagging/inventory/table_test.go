@@ -11,17 +11,19 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/etch/etchtag/tagging/inventory/inventorytest"
+	"github.com/etch/etchtag/tagging/inventory/parse"
 	"pgregory.net/rapid"
 )
 
 func TestTableAgreesWithTheFilesItWasCompiledFrom(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		fleet := genFleet(400).Draw(t, "fleet")
-		dir := tempDir(t)
-		fleet.writeYAML(t, dir)
+		fleet := inventorytest.GenFleet(400).Draw(t, "fleet")
+		dir := inventorytest.TempDir(t)
+		fleet.WriteYAML(t, dir)
 		inv := NewEtch(trees(Tree{Dir: dir, Table: compileTable(t, dir)}))
 		checkFleet(t, inv, fleet)
-		for host := range fleet.answers() {
+		for host := range fleet.Answers() {
 			if a := mustLookup(t, inv, host); len(a.Notes) > 0 {
 				t.Fatalf("the table was not used: %q", a.Notes)
 			}
@@ -37,14 +39,14 @@ func bigTree(t testing.TB, hosts int) string {
 		fmt.Fprintf(&nodes, "host%d.example.com: [web, dc%d]\n", i, i%7)
 	}
 	dir := t.TempDir()
-	writeFile(t, filepath.Join(dir, "nodes.yml"), nodes.String())
-	writeFile(t, filepath.Join(dir, "nodegroups.yml"), "all: [web]\nsite: [dc1, dc2]\n")
+	inventorytest.WriteFile(t, filepath.Join(dir, "nodes.yml"), nodes.String())
+	inventorytest.WriteFile(t, filepath.Join(dir, "nodegroups.yml"), "all: [web]\nsite: [dc1, dc2]\n")
 	return dir
 }
 
 func TestTableIsTheSameForTheSameFiles(t *testing.T) {
-	one, two := treeOf(t, "nodes.yml", "b: [y, x]\na: [x]\n", "nodegroups.yml", "q: [x]\np: [x, y]\n"),
-		treeOf(t, "nodes.yml", "a: [x]\nb: [x, y]\n", "nodegroups.yml", "p: [y, x]\nq: [x]\n")
+	one, two := inventorytest.TreeOf(t, "nodes.yml", "b: [y, x]\na: [x]\n", "nodegroups.yml", "q: [x]\np: [x, y]\n"),
+		inventorytest.TreeOf(t, "nodes.yml", "a: [x]\nb: [x, y]\n", "nodegroups.yml", "p: [y, x]\nq: [x]\n")
 	var first, again, other bytes.Buffer
 	if err := errors.Join(CompileTo(&first, one), CompileTo(&again, one), CompileTo(&other, two)); err != nil {
 		t.Fatal(err)
@@ -199,7 +201,7 @@ func flipped(data []byte, i int) []byte {
 func checkTable(t *testing.T, at int, table *table, err error, want map[string]Answer) {
 	t.Helper()
 	if err != nil {
-		if _, ok := errors.AsType[*Fault](err); ok {
+		if _, ok := errors.AsType[*parse.Fault](err); ok {
 			t.Fatalf("byte %d: read as a fault of the files: %v", at, err)
 		}
 		return
@@ -233,7 +235,7 @@ func TestListingGoesOnInTheFilesIfTheTableIsDamagedHalfWay(t *testing.T) {
 }
 
 func TestTableOfAnotherVersionIsNotUsed(t *testing.T) {
-	dir := treeOf(t, "nodes.yml", "h: [a]")
+	dir := inventorytest.TreeOf(t, "nodes.yml", "h: [a]")
 	data, err := os.ReadFile(compileTable(t, dir))
 	if err != nil {
 		t.Fatal(err)
@@ -244,17 +246,17 @@ func TestTableOfAnotherVersionIsNotUsed(t *testing.T) {
 }
 
 func TestTableSaysThatTheFilesHaveAMistake(t *testing.T) {
-	broken, good := treeOf(t, "nodegroups.xml", "<nodegroups>\n<nodegroup/></nodegroups>"), treeOf(t, "nodes.yml", "h: [a]")
+	broken, good := inventorytest.TreeOf(t, "nodegroups.xml", "<nodegroups>\n<nodegroup/></nodegroups>"), inventorytest.TreeOf(t, "nodes.yml", "h: [a]")
 	var table strings.Builder
 	err := CompileTo(&table, broken)
-	checkFault(t, err, "nodegroups.xml", 2, "needs one attribute")
+	inventorytest.CheckFault(t, err, "nodegroups.xml", 2, "needs one attribute")
 	path := filepath.Join(t.TempDir(), "table")
-	writeFile(t, path, table.String())
+	inventorytest.WriteFile(t, path, table.String())
 	if err := os.Remove(filepath.Join(broken, "nodegroups.xml")); err != nil {
 		t.Fatal(err) // the files themselves are not read any more
 	}
 	_, err = NewEtch(trees(Tree{"T1", broken, path})).Lookup(t.Context(), "h")
-	checkFault(t, err, broken+"/nodegroups.xml", 2, "needs one attribute")
+	inventorytest.CheckFault(t, err, broken+"/nodegroups.xml", 2, "needs one attribute")
 	a := mustLookup(t, NewEtch(trees(Tree{"T1", broken, path}, Tree{"T2", good, compileTable(t, good)})), "h")
 	if !a.Known || len(a.Notes) != 2 || !strings.Contains(a.Notes[0], "nodegroups.xml:2: ") {
 		t.Errorf("got %+v", a)
@@ -274,7 +276,7 @@ func (w *failingWriter) Write(p []byte) (int, error) {
 }
 
 func TestCompileReportsAFullDisk(t *testing.T) {
-	good, broken := treeOf(t, "nodes.yml", "h: [a]"), treeOf(t, "nodes.yml", "[")
+	good, broken := inventorytest.TreeOf(t, "nodes.yml", "h: [a]"), inventorytest.TreeOf(t, "nodes.yml", "[")
 	for _, dir := range []string{good, broken} {
 		var size bytes.Buffer
 		_ = CompileTo(&size, dir)
@@ -284,4 +286,16 @@ func TestCompileReportsAFullDisk(t *testing.T) {
 			}
 		}
 	}
+}
+
+// compileTable compiles the tree in dir to a file beside it and returns its path.
+func compileTable(t rapid.TB, dir string) string {
+	t.Helper()
+	var table bytes.Buffer
+	if err := CompileTo(&table, dir); err != nil {
+		t.Fatal(err)
+	}
+	path := dir + ".table"
+	inventorytest.WriteFile(t, path, table.String())
+	return path
 }

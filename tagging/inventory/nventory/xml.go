@@ -1,4 +1,4 @@
-package inventory
+package nventory
 
 import (
 	"bufio"
@@ -9,20 +9,22 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"github.com/etch/etchtag/tagging/inventory/parse"
 )
 
-// nventoryDepth is how deep elements may be nested. A group's name, the deepest that counts, is the fifth.
-const nventoryDepth = 32
+// maxDepth is how deep elements may be nested. A group's name, the deepest that counts, is the fifth.
+const maxDepth = 32
 
-// nventoryNode is what an answer says of one node. It is good until the next one is read.
-type nventoryNode struct {
+// answerNode is what an answer says of one node. It is good until the next one is read.
+type answerNode struct {
 	host   string // the name in lower case
 	groups []string
 	pin    string // empty if there is none
 	line   int    // where it begins
 }
 
-// eachNVentoryNode visits the nodes of an answer, in its order:
+// eachNode visits the nodes of an answer, in its order:
 //
 //	<nodes type="array">
 //	  <node>
@@ -35,13 +37,13 @@ type nventoryNode struct {
 // Other elements of nodes and groups are ignored. If there are no nodes, the root may also be
 // <nil_classes type="array"/>. Neither type declarations nor entities are taken, nor encodings other than
 // UTF-8. A mistake is a Fault in the file "answer".
-func eachNVentoryNode(body io.Reader, limits nventoryLimits, visit func(*nventoryNode) error) error {
+func eachNode(body io.Reader, limits limits, visit func(*answerNode) error) error {
 	m := &meter{r: body, limits: limits}
 	decoder := xml.NewDecoder(bufio.NewReaderSize(m, 1<<16))
 	decoder.CharsetReader = func(charset string, _ io.Reader) (io.Reader, error) {
 		return nil, errors.New("only UTF-8 is expected")
 	}
-	r := &nventoryReader{xmlReader: xmlReader{file: "answer", decoder: decoder}, meter: m}
+	r := &reader{XmlReader: parse.XmlReader{File: "answer", Decoder: decoder}, meter: m}
 	root, err := r.open()
 	if err != nil {
 		return err
@@ -61,20 +63,20 @@ func eachNVentoryNode(body io.Reader, limits nventoryLimits, visit func(*nventor
 	return r.close()
 }
 
-// nventoryReader reads one answer. It is stricter than xmlReader: what it reads comes from a server that
+// reader reads one answer. It is stricter than parse.XMLReader: what it reads comes from a server that
 // may not be what it is taken for.
-type nventoryReader struct {
-	xmlReader
+type reader struct {
+	parse.XmlReader
 	meter *meter
 	depth int
-	node  nventoryNode
+	node  answerNode
 	buf   []byte // for reuse
 }
 
 // next returns the next tag or text, or io.EOF.
-func (r *nventoryReader) next() (xml.Token, error) {
+func (r *reader) next() (xml.Token, error) {
 	for {
-		token, err := r.decoder.Token()
+		token, err := r.Decoder.Token()
 		if r.meter.err != nil {
 			return nil, r.meter.err
 		}
@@ -82,14 +84,14 @@ func (r *nventoryReader) next() (xml.Token, error) {
 			return nil, io.EOF
 		}
 		if err != nil {
-			return nil, r.fault(err)
+			return nil, r.Fault(err)
 		}
 		switch token.(type) {
 		case xml.Directive:
-			return nil, r.faultf("there is a declaration <!...>, as in web pages")
+			return nil, r.Faultf("there is a declaration <!...>, as in web pages")
 		case xml.StartElement:
-			if r.depth++; r.depth > nventoryDepth {
-				return nil, r.faultf("elements are nested more than %d deep", nventoryDepth)
+			if r.depth++; r.depth > maxDepth {
+				return nil, r.Faultf("elements are nested more than %d deep", maxDepth)
 			}
 			return token, nil
 		case xml.EndElement:
@@ -102,30 +104,30 @@ func (r *nventoryReader) next() (xml.Token, error) {
 }
 
 // open reads up to the start of the root element and returns its name.
-func (r *nventoryReader) open() (string, error) {
+func (r *reader) open() (string, error) {
 	start, found, err := r.outermost()
 	switch {
 	case err != nil:
 		return "", err
 	case !found:
-		return "", r.faultf("there is no element <nodes>")
+		return "", r.Faultf("there is no element <nodes>")
 	case start.Name.Space != "", start.Name.Local != "nodes" && start.Name.Local != "nil_classes":
-		return "", r.faultf("the outermost element is <%s>, not <nodes> or <nil_classes>", start.Name.Local)
+		return "", r.Faultf("the outermost element is <%s>, not <nodes> or <nil_classes>", start.Name.Local)
 	}
 	return start.Name.Local, nil
 }
 
 // close reads what follows the root element.
-func (r *nventoryReader) close() error {
+func (r *reader) close() error {
 	_, found, err := r.outermost()
 	if err == nil && found {
-		err = r.faultf("there is a second outermost element")
+		err = r.Faultf("there is a second outermost element")
 	}
 	return err
 }
 
 // outermost reads up to the start of an outermost element, if there is another one.
-func (r *nventoryReader) outermost() (start xml.StartElement, found bool, err error) {
+func (r *reader) outermost() (start xml.StartElement, found bool, err error) {
 	for {
 		token, err := r.next()
 		if err == io.EOF {
@@ -137,7 +139,7 @@ func (r *nventoryReader) outermost() (start xml.StartElement, found bool, err er
 		if start, ok := token.(xml.StartElement); ok {
 			return start, true, nil
 		}
-		if err := r.onlySpace(token); err != nil {
+		if err := r.OnlySpace(token); err != nil {
 			return start, false, err
 		}
 	}
@@ -145,7 +147,7 @@ func (r *nventoryReader) outermost() (start xml.StartElement, found bool, err er
 
 // children calls visit for each child of the element parent, which was opened last, and reads its end. There
 // may be no text between them. Visit must read up to the end of the child.
-func (r *nventoryReader) children(parent string, visit func(xml.StartElement) error) error {
+func (r *reader) children(parent string, visit func(xml.StartElement) error) error {
 	for {
 		token, err := r.next()
 		if err != nil {
@@ -160,19 +162,19 @@ func (r *nventoryReader) children(parent string, visit func(xml.StartElement) er
 			return nil
 		case xml.CharData:
 			if strings.TrimSpace(string(token)) != "" {
-				return r.faultf("there is text in <%s>", parent)
+				return r.Faultf("there is text in <%s>", parent)
 			}
 		}
 	}
 }
 
 // readNode reads a child of <nodes>.
-func (r *nventoryReader) readNode(start xml.StartElement) error {
+func (r *reader) readNode(start xml.StartElement) error {
 	if start.Name != (xml.Name{Local: "node"}) {
 		return r.unexpected(start, "nodes")
 	}
 	r.meter.refill()
-	r.node = nventoryNode{groups: r.node.groups[:0], line: r.line()}
+	r.node = answerNode{groups: r.node.groups[:0], line: r.Line()}
 	seen := make(map[string]bool, 3)
 	err := r.children("node", func(start xml.StartElement) error {
 		name := start.Name.Local
@@ -180,7 +182,7 @@ func (r *nventoryReader) readNode(start xml.StartElement) error {
 		case start.Name.Space != "", name != "name" && name != "config_mgmt_tag" && name != "node_groups":
 			return r.skip()
 		case seen[name]:
-			return r.faultf("the node has <%s> twice", name)
+			return r.Faultf("the node has <%s> twice", name)
 		}
 		seen[name] = true
 		return r.readNodeChild(start)
@@ -189,13 +191,13 @@ func (r *nventoryReader) readNode(start xml.StartElement) error {
 		return err
 	}
 	if !seen["name"] || !seen["node_groups"] {
-		return r.faultf("the node of line %d has no <name> or no <node_groups>", r.node.line)
+		return r.Faultf("the node of line %d has no <name> or no <node_groups>", r.node.line)
 	}
 	return nil
 }
 
 // readNodeChild reads one of the three children of a node that mean something.
-func (r *nventoryReader) readNodeChild(start xml.StartElement) error {
+func (r *reader) readNodeChild(start xml.StartElement) error {
 	switch start.Name.Local {
 	case "node_groups":
 		return r.children("node_groups", r.readGroup)
@@ -204,7 +206,7 @@ func (r *nventoryReader) readNodeChild(start xml.StartElement) error {
 		if err != nil {
 			return err
 		}
-		r.node.host, err = hostName(r.file, r.line(), name)
+		r.node.host, err = parse.HostName(r.File, r.Line(), name)
 		return err
 	}
 	pin, err := r.leaf(start)
@@ -212,24 +214,24 @@ func (r *nventoryReader) readNodeChild(start xml.StartElement) error {
 		return err
 	}
 	if strings.ContainsFunc(pin, unicode.IsControl) {
-		return r.faultf("the config_mgmt_tag %q has a control character in it", pin)
+		return r.Faultf("the config_mgmt_tag %q has a control character in it", pin)
 	}
 	r.node.pin = pin
 	return nil
 }
 
 // readGroup reads a child of <node_groups>.
-func (r *nventoryReader) readGroup(start xml.StartElement) error {
+func (r *reader) readGroup(start xml.StartElement) error {
 	if start.Name != (xml.Name{Local: "node_group"}) {
 		return r.unexpected(start, "node_groups")
 	}
-	line, group := r.line(), ""
+	line, group := r.Line(), ""
 	err := r.children("node_group", func(start xml.StartElement) error {
 		if start.Name != (xml.Name{Local: "name"}) {
 			return r.skip()
 		}
 		if group != "" {
-			return r.faultf("the node group has <name> twice")
+			return r.Faultf("the node group has <name> twice")
 		}
 		var err error
 		group, err = r.name(start)
@@ -239,24 +241,24 @@ func (r *nventoryReader) readGroup(start xml.StartElement) error {
 		return err
 	}
 	if group == "" {
-		return r.faultf("the node group of line %d has no <name>", line)
+		return r.Faultf("the node group of line %d has no <name>", line)
 	}
 	r.node.groups = append(r.node.groups, group)
 	return nil
 }
 
 // name returns the text of an element that must have some.
-func (r *nventoryReader) name(start xml.StartElement) (string, error) {
+func (r *reader) name(start xml.StartElement) (string, error) {
 	name, err := r.leaf(start)
 	if err == nil && name == "" {
-		err = r.faultf("there is an empty <%s>", start.Name.Local)
+		err = r.Faultf("there is an empty <%s>", start.Name.Local)
 	}
 	return name, err
 }
 
 // leaf returns the text of the element start, which was opened last, without white space around it. It is
 // empty if an attribute says that the element is nil. There may be no elements in it.
-func (r *nventoryReader) leaf(start xml.StartElement) (string, error) {
+func (r *reader) leaf(start xml.StartElement) (string, error) {
 	r.buf = r.buf[:0]
 	for {
 		token, err := r.next()
@@ -278,7 +280,7 @@ func (r *nventoryReader) leaf(start xml.StartElement) (string, error) {
 }
 
 // skip reads up to the end of the element that was opened last.
-func (r *nventoryReader) skip() error {
+func (r *reader) skip() error {
 	for outside := r.depth - 1; r.depth > outside; {
 		if _, err := r.next(); err != nil {
 			return err
@@ -287,14 +289,14 @@ func (r *nventoryReader) skip() error {
 	return nil
 }
 
-func (r *nventoryReader) unexpected(start xml.StartElement, parent string) error {
-	return r.faultf("there is an element <%s> in <%s>", start.Name.Local, parent)
+func (r *reader) unexpected(start xml.StartElement, parent string) error {
+	return r.Faultf("there is an element <%s> in <%s>", start.Name.Local, parent)
 }
 
 // meter reads no more than the limits allow.
 type meter struct {
 	r      io.Reader
-	limits nventoryLimits
+	limits limits
 	total  int64
 	node   int64 // since refill
 	err    error // why there is no more, other than the end

@@ -1,4 +1,4 @@
-package inventory
+package parse
 
 import (
 	"encoding/binary"
@@ -12,24 +12,24 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// visitor is called for each entry of a YAML mapping, in the file's order. It must not keep the nodes,
+// Visitor is called for each entry of a YAML mapping, in the file's order. It must not keep the nodes,
 // only their strings.
-type visitor func(key, value *yaml.Node) error
+type Visitor func(key, value *yaml.Node) error
 
-// eachEntry visits the entries of the mapping that a YAML file consists of. It calls begin for the
+// EachEntry visits the entries of the mapping that a YAML file consists of. It calls begin for the
 // visitor, and calls it again to start anew if the quick reader meets something that it leaves to the
 // full one. All errors are Faults of the file, if those of the visitor are.
-func eachEntry(file, text string, begin func() visitor) error {
+func EachEntry(file, text string, begin func() Visitor) error {
 	if eachPlainEntry(text, begin()) {
 		return nil
 	}
 	return eachYAMLEntry(file, text, begin())
 }
 
-// eachYAMLEntry is eachEntry for all of YAML. An empty document has no entries; a second one in the
+// eachYAMLEntry is EachEntry for all of YAML. An empty document has no entries; a second one in the
 // same file is a fault, since its hosts would be lost without a word.
-func eachYAMLEntry(file, text string, visit visitor) error {
-	text = fromUTF16(text)
+func eachYAMLEntry(file, text string, visit Visitor) error {
+	text = FromUTF16(text)
 	decoder := yaml.NewDecoder(strings.NewReader(text))
 	var doc, second yaml.Node
 	switch err := decoder.Decode(&doc); {
@@ -40,16 +40,16 @@ func eachYAMLEntry(file, text string, visit visitor) error {
 	}
 	switch err := decoder.Decode(&second); {
 	case err == nil:
-		return faultf(file, second.Line, "a second YAML document begins here; only one is possible")
+		return Faultf(file, second.Line, "a second YAML document begins here; only one is possible")
 	case !errors.Is(err, io.EOF):
 		return yamlFault(file, text, err)
 	}
 	root := doc.Content[0]
-	if isNull(root) {
+	if IsNull(root) {
 		return nil
 	}
 	if root.Kind != yaml.MappingNode {
-		return faultf(file, root.Line, "a mapping is expected, not %s", kindOf(root))
+		return Faultf(file, root.Line, "a mapping is expected, not %s", KindOf(root))
 	}
 	for i := 0; i < len(root.Content); i += 2 {
 		if err := visit(root.Content[i], root.Content[i+1]); err != nil {
@@ -59,9 +59,9 @@ func eachYAMLEntry(file, text string, visit visitor) error {
 	return nil
 }
 
-// fromUTF16 returns a text that begins with the mark of UTF-16 in UTF-8. The library reads both, but lines are counted in
+// FromUTF16 returns a text that begins with the mark of UTF-16 in UTF-8. The library reads both, but lines are counted in
 // bytes here. What is no UTF-16 after all stays as it is, for the library to complain of.
-func fromUTF16(text string) string {
+func FromUTF16(text string) string {
 	var order binary.ByteOrder
 	switch {
 	case strings.HasPrefix(text, "\xff\xfe"):
@@ -83,21 +83,21 @@ func fromUTF16(text string) string {
 	return string(runes)
 }
 
-// isNull reports whether n is nothing, as YAML has it: null, ~, or no text at all.
-func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!!null" }
+// IsNull reports whether n is nothing, as YAML has it: null, ~, or no text at all.
+func IsNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!!null" }
 
-// target follows an alias to what it stands for.
-func target(n *yaml.Node) *yaml.Node {
+// Target follows an alias to what it stands for.
+func Target(n *yaml.Node) *yaml.Node {
 	if n.Kind == yaml.AliasNode {
 		return n.Alias
 	}
 	return n
 }
 
-// kindOf names the kind of n in an error.
-func kindOf(n *yaml.Node) string {
+// KindOf names the kind of n in an error.
+func KindOf(n *yaml.Node) string {
 	switch {
-	case isNull(n):
+	case IsNull(n):
 		return "nothing"
 	case n.Kind == yaml.MappingNode:
 		return "a mapping"
@@ -109,14 +109,14 @@ func kindOf(n *yaml.Node) string {
 	return "a single value"
 }
 
-// keyText returns the text of a mapping's key, just as it is written: 10 and no are names too.
-func keyText(file string, key *yaml.Node) (string, error) {
-	n := target(key)
+// KeyText returns the text of a mapping's key, just as it is written: 10 and no are names too.
+func KeyText(file string, key *yaml.Node) (string, error) {
+	n := Target(key)
 	switch {
 	case n.Tag == "!!merge":
-		return "", faultf(file, key.Line, "merge keys (<<) are not possible here")
-	case n.Kind != yaml.ScalarNode || isNull(n) || n.Value == "":
-		return "", faultf(file, key.Line, "a name is expected, not %s", kindOf(n))
+		return "", Faultf(file, key.Line, "merge keys (<<) are not possible here")
+	case n.Kind != yaml.ScalarNode || IsNull(n) || n.Value == "":
+		return "", Faultf(file, key.Line, "a name is expected, not %s", KindOf(n))
 	}
 	return n.Value, nil
 }
@@ -124,21 +124,21 @@ func keyText(file string, key *yaml.Node) (string, error) {
 // appendNames appends the names that value lists: several, a single one, or none. Names that are empty
 // are left out. It does not descend, so aliases cannot multiply.
 func appendNames(names []string, file string, value *yaml.Node) ([]string, error) {
-	n := target(value)
+	n := Target(value)
 	items := n.Content
 	switch n.Kind {
 	case yaml.ScalarNode:
 		items = []*yaml.Node{n}
 	case yaml.SequenceNode:
 	default:
-		return nil, faultf(file, value.Line, "a list of names is expected, not %s", kindOf(n))
+		return nil, Faultf(file, value.Line, "a list of names is expected, not %s", KindOf(n))
 	}
 	for _, item := range items {
-		scalar := target(item)
+		scalar := Target(item)
 		if scalar.Kind != yaml.ScalarNode {
-			return nil, faultf(file, item.Line, "a name is expected, not %s", kindOf(scalar))
+			return nil, Faultf(file, item.Line, "a name is expected, not %s", KindOf(scalar))
 		}
-		if !isNull(scalar) && scalar.Value != "" {
+		if !IsNull(scalar) && scalar.Value != "" {
 			names = append(names, scalar.Value)
 		}
 	}

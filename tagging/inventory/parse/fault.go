@@ -1,4 +1,6 @@
-package inventory
+// Package parse reads what inventories are written in: bounded regular files, YAML and XML, with the place of
+// every mistake. Package inventory and the kinds of inventories build on it; it knows none of them.
+package parse
 
 import (
 	"fmt"
@@ -15,12 +17,12 @@ type Fault struct {
 // Error is in the form "file:line: problem".
 func (f *Fault) Error() string { return fmt.Sprintf("%s:%d: %s", f.File, f.Line, f.Problem) }
 
-// below returns the fault with its file's path below the directory dir.
-func (f *Fault) below(dir string) *Fault {
+// Below returns the fault with its file's path below the directory dir.
+func (f *Fault) Below(dir string) *Fault {
 	return &Fault{File: filepath.Join(dir, f.File), Line: f.Line, Problem: f.Problem}
 }
 
-// faultf makes a Fault.
-func faultf(file string, line int, format string, args ...any) *Fault {
+// Faultf makes a Fault.
+func Faultf(file string, line int, format string, args ...any) *Fault {
 	return &Fault{File: file, Line: line, Problem: fmt.Sprintf(format, args...)}
 }

@@ -1,4 +1,4 @@
-package inventory
+package nventory
 
 import (
 	"bufio"
@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"runtime"
 	"testing"
+
+	"github.com/etch/etchtag/tagging/inventory"
 )
 
 // BenchmarkNVentoryHosts lists fleets, and reports what is held in memory for each host at the end.
@@ -19,7 +21,7 @@ func BenchmarkNVentoryHosts(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				count := 0
-				err := inv.Hosts(b.Context(), func(string, Answer) bool {
+				err := inv.Hosts(b.Context(), func(string, inventory.Answer) bool {
 					if count++; count == 1 {
 						b.StopTimer()
 						held = liveBytes()

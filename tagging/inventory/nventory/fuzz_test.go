@@ -1,16 +1,18 @@
-package inventory
+package nventory
 
 import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/etch/etchtag/tagging/inventory/parse"
 )
 
 // lookupXML and listXML read an answer without a server.
 func lookupXML(text, host string) (groups []string, pin string, count int, err error) {
-	err = eachNVentoryNode(strings.NewReader(text), NewNVentory(NVentoryOptions{}).limits, func(n *nventoryNode) error {
+	err = eachNode(strings.NewReader(text), New(Options{}).limits, func(n *answerNode) error {
 		if n.host == host {
-			groups, pin = sortedSet(slices.Clone(n.groups)), n.pin
+			groups, pin = parse.SortedSet(slices.Clone(n.groups)), n.pin
 			count++
 		}
 		return nil
@@ -31,8 +33,8 @@ func FuzzNVentoryXML(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		l := newNVentoryListing(1 << 30)
-		err := eachNVentoryNode(strings.NewReader(text), NewNVentory(NVentoryOptions{}).limits, l.add)
+		l := newListing(1 << 30)
+		err := eachNode(strings.NewReader(text), New(Options{}).limits, l.add)
 		if err == nil {
 			err = l.sort()
 		}
@@ -44,7 +46,7 @@ func FuzzNVentoryXML(f *testing.F) {
 		}
 		for i, row := range l.rows {
 			groups, pin, count, err := lookupXML(text, row.host)
-			if err != nil || count != 1 || pin != row.pin || !slices.Equal(groups, l.lists.union(row.list)) {
+			if err != nil || count != 1 || pin != row.pin || !slices.Equal(groups, l.lists.Union(row.list)) {
 				t.Errorf("host %q: %+v in the list, %q %q in %d nodes, error %v", row.host, row, groups, pin, count, err)
 			}
 			if row.host == "" || slices.Contains(groups, "") || strings.ContainsAny(pin, "\r\n\x00") ||

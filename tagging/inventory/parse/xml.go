@@ -1,4 +1,4 @@
-package inventory
+package parse
 
 import (
 	"encoding/xml"
@@ -8,11 +8,11 @@ import (
 	"strings"
 )
 
-// eachElement visits the elements called element below the root element, which must be called root,
+// EachElement visits the elements called element below the root element, which must be called root,
 // with their attribute "name" and the texts of their children called member, in the file's order. Other
 // elements are ignored, as etch does. Texts are taken with their white space, as etch does; empty ones are
 // left out. All errors are Faults, if those of visit are.
-func eachElement(file, text, root, element, member string,
+func EachElement(file, text, root, element, member string,
 	visit func(name string, members []string, line int) error) error {
 	r := newXMLReader(file, text)
 	if err := r.openRoot(root); err != nil {
@@ -23,7 +23,7 @@ func eachElement(file, text, root, element, member string,
 		if start.Name != (xml.Name{Local: element}) {
 			return r.skip()
 		}
-		line := r.line()
+		line := r.Line()
 		name, err := r.nameAttribute(start)
 		if err != nil {
 			return err
@@ -39,17 +39,17 @@ func eachElement(file, text, root, element, member string,
 	return r.closeDocument()
 }
 
-// xmlReader reads one XML document. Entities other than the five that XML itself defines are
+// XmlReader reads one XML document. Entities other than the five that XML itself defines are
 // errors, so there is nothing that could expand.
-type xmlReader struct {
-	file    string
-	decoder *xml.Decoder
+type XmlReader struct {
+	File    string
+	Decoder *xml.Decoder
 }
 
-func newXMLReader(file, text string) *xmlReader {
+func newXMLReader(file, text string) *XmlReader {
 	decoder := xml.NewDecoder(strings.NewReader(strings.TrimPrefix(text, "\uFEFF")))
 	decoder.CharsetReader = charsetReader
-	return &xmlReader{file: file, decoder: decoder}
+	return &XmlReader{File: file, Decoder: decoder}
 }
 
 // charsetReader converts the encodings that need no table to UTF-8.
@@ -71,61 +71,61 @@ func charsetReader(charset string, input io.Reader) (io.Reader, error) {
 }
 
 // openRoot reads up to the start of the root element.
-func (r *xmlReader) openRoot(root string) error {
+func (r *XmlReader) openRoot(root string) error {
 	for {
-		token, err := r.decoder.Token()
+		token, err := r.Decoder.Token()
 		if errors.Is(err, io.EOF) {
-			return r.faultf("there is no element <%s>", root)
+			return r.Faultf("there is no element <%s>", root)
 		}
 		if err != nil {
-			return r.fault(err)
+			return r.Fault(err)
 		}
 		if start, ok := token.(xml.StartElement); ok {
 			if start.Name != (xml.Name{Local: root}) {
-				return r.faultf("the outermost element is <%s>, not <%s>", start.Name.Local, root)
+				return r.Faultf("the outermost element is <%s>, not <%s>", start.Name.Local, root)
 			}
 			return nil
 		}
-		if err := r.onlySpace(token); err != nil {
+		if err := r.OnlySpace(token); err != nil {
 			return err
 		}
 	}
 }
 
 // closeDocument reads what follows the root element.
-func (r *xmlReader) closeDocument() error {
+func (r *XmlReader) closeDocument() error {
 	for {
-		token, err := r.decoder.Token()
+		token, err := r.Decoder.Token()
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
-			return r.fault(err)
+			return r.Fault(err)
 		}
 		if _, ok := token.(xml.StartElement); ok {
-			return r.faultf("there is a second outermost element")
+			return r.Faultf("there is a second outermost element")
 		}
-		if err := r.onlySpace(token); err != nil {
+		if err := r.OnlySpace(token); err != nil {
 			return err
 		}
 	}
 }
 
-// onlySpace fails if token is text, which may not stand outside the root element.
-func (r *xmlReader) onlySpace(token xml.Token) error {
+// OnlySpace fails if token is text, which may not stand outside the root element.
+func (r *XmlReader) OnlySpace(token xml.Token) error {
 	if text, ok := token.(xml.CharData); ok && strings.TrimSpace(string(text)) != "" {
-		return r.faultf("there is text outside the outermost element")
+		return r.Faultf("there is text outside the outermost element")
 	}
 	return nil
 }
 
 // children calls visit for each child of the element that was opened last, and reads its end. Visit must
 // read up to the end of the child.
-func (r *xmlReader) children(visit func(xml.StartElement) error) error {
+func (r *XmlReader) children(visit func(xml.StartElement) error) error {
 	for {
-		token, err := r.decoder.Token()
+		token, err := r.Decoder.Token()
 		if err != nil {
-			return r.fault(err)
+			return r.Fault(err)
 		}
 		switch token := token.(type) {
 		case xml.StartElement:
@@ -139,7 +139,7 @@ func (r *xmlReader) children(visit func(xml.StartElement) error) error {
 }
 
 // texts appends the text of each child called member of the element that was opened last.
-func (r *xmlReader) texts(list []string, member string) ([]string, error) {
+func (r *XmlReader) texts(list []string, member string) ([]string, error) {
 	err := r.children(func(start xml.StartElement) error {
 		if start.Name != (xml.Name{Local: member}) {
 			return r.skip()
@@ -154,12 +154,12 @@ func (r *xmlReader) texts(list []string, member string) ([]string, error) {
 }
 
 // text returns the text of the element that was opened last, without that of its children.
-func (r *xmlReader) text() (string, error) {
+func (r *XmlReader) text() (string, error) {
 	var text strings.Builder
 	for {
-		token, err := r.decoder.Token()
+		token, err := r.Decoder.Token()
 		if err != nil {
-			return "", r.fault(err)
+			return "", r.Fault(err)
 		}
 		switch token := token.(type) {
 		case xml.CharData:
@@ -175,7 +175,7 @@ func (r *xmlReader) text() (string, error) {
 }
 
 // nameAttribute returns the attribute "name" of an element. It must be there, once, and not be empty.
-func (r *xmlReader) nameAttribute(start xml.StartElement) (string, error) {
+func (r *XmlReader) nameAttribute(start xml.StartElement) (string, error) {
 	name, count := "", 0
 	for _, attribute := range start.Attr {
 		if attribute.Name == (xml.Name{Local: "name"}) {
@@ -184,33 +184,33 @@ func (r *xmlReader) nameAttribute(start xml.StartElement) (string, error) {
 		}
 	}
 	if count != 1 || name == "" {
-		return "", r.faultf("element <%s> needs one attribute \"name\" that is not empty", start.Name.Local)
+		return "", r.Faultf("element <%s> needs one attribute \"name\" that is not empty", start.Name.Local)
 	}
 	return name, nil
 }
 
 // skip reads up to the end of the element that was opened last.
-func (r *xmlReader) skip() error {
-	if err := r.decoder.Skip(); err != nil {
-		return r.fault(err)
+func (r *XmlReader) skip() error {
+	if err := r.Decoder.Skip(); err != nil {
+		return r.Fault(err)
 	}
 	return nil
 }
 
-// line is the line that has been read last, counted from 1.
-func (r *xmlReader) line() int {
-	line, _ := r.decoder.InputPos()
+// Line is the line that has been read last, counted from 1.
+func (r *XmlReader) Line() int {
+	line, _ := r.Decoder.InputPos()
 	return line
 }
 
-func (r *xmlReader) faultf(format string, args ...any) *Fault {
-	return faultf(r.file, r.line(), format, args...)
+func (r *XmlReader) Faultf(format string, args ...any) *Fault {
+	return Faultf(r.File, r.Line(), format, args...)
 }
 
-// fault turns an error of the XML library into a Fault.
-func (r *xmlReader) fault(err error) *Fault {
+// Fault turns an error of the XML library into a Fault.
+func (r *XmlReader) Fault(err error) *Fault {
 	if syntax, ok := errors.AsType[*xml.SyntaxError](err); ok {
-		return faultf(r.file, syntax.Line, "%s", syntax.Msg)
+		return Faultf(r.File, syntax.Line, "%s", syntax.Msg)
 	}
-	return r.faultf("%s", strings.TrimPrefix(err.Error(), "xml: "))
+	return r.Faultf("%s", strings.TrimPrefix(err.Error(), "xml: "))
 }

@@ -1,4 +1,4 @@
-package inventory
+package nventory
 
 import (
 	"context"
@@ -16,6 +16,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/etch/etchtag/tagging/inventory"
+	"github.com/etch/etchtag/tagging/inventory/inventorytest"
 )
 
 // recorder is a server that answers each connection with the same text and keeps what it was sent.
@@ -56,18 +59,18 @@ func startRecorder(t *testing.T, body string) recorder {
 func TestRequestsToNVentoryByteByByte(t *testing.T) {
 	const headers = "User-Agent: etchtag\r\nAccept-Encoding: gzip\r\nConnection: close\r\n\r\n"
 	const withUser = "User-Agent: etchtag\r\nAuthorization: Basic dTpwIHc=\r\nAccept-Encoding: gzip\r\nConnection: close\r\n\r\n"
-	lookup := func(host string) func(*NVentory) error {
-		return func(n *NVentory) error {
+	lookup := func(host string) func(*Inventory) error {
+		return func(n *Inventory) error {
 			_, err := n.Lookup(context.Background(), host)
 			return err
 		}
 	}
-	list := func(n *NVentory) error {
-		return n.Hosts(context.Background(), func(string, Answer) bool { return true })
+	list := func(n *Inventory) error {
+		return n.Hosts(context.Background(), func(string, inventory.Answer) bool { return true })
 	}
 	tests := []struct {
 		name, before, path string
-		ask                func(*NVentory) error
+		ask                func(*Inventory) error
 		target, headers    string
 	}{
 		{"a host", "", "", lookup("web1.example.com"), "/nodes.xml?exact_name=web1.example.com&include[node_groups]=", headers},
@@ -106,11 +109,11 @@ func redirecting(t *testing.T, status int, where string) string {
 func TestRedirectsOfNVentory(t *testing.T) {
 	for status, followed := range map[int]bool{301: true, 302: false, 303: false, 307: true, 308: true} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
-			good := startWeb(t, fakeNVentory{testFleet{hosts: []testHost{{name: "h", pin: "trunk"}}}})
+			good := startWeb(t, fakeNVentory{inventorytest.Fleet{Hosts: []inventorytest.Host{{Name: "h", Pin: "trunk"}}}})
 			inv := askingPatiently(redirecting(t, status, good))
 			if !followed {
 				checkRefused(t, inv, fmt.Sprintf(`sends us to "%s/nodes.xml": only 301, 307 and 308`, good))
-			} else if a := mustLookup(t, inv, "h"); a.Pin != "trunk" || strings.Contains(a.PinFrom, good) {
+			} else if a := lookup(t, inv, "h"); a.Pin != "trunk" || strings.Contains(a.PinFrom, good) {
 				t.Errorf("got %+v", a)
 			}
 		})
@@ -144,7 +147,7 @@ func TestCircleOfRedirectsOfNVentory(t *testing.T) {
 			})))
 		if problem != "" {
 			checkRefused(t, inv, problem)
-		} else if a := mustLookup(t, inv, "h"); a.Known {
+		} else if a := lookup(t, inv, "h"); a.Known {
 			t.Errorf("got %+v", a)
 		}
 	}
@@ -159,24 +162,24 @@ func startTLS(t *testing.T, handler http.Handler) (server, certificate string) {
 	t.Cleanup(web.Close)
 	certificate = filepath.Join(t.TempDir(), "server.pem")
 	block := pem.Block{Type: "CERTIFICATE", Bytes: web.Certificate().Raw}
-	writeFile(t, certificate, string(pem.EncodeToMemory(&block)))
+	inventorytest.WriteFile(t, certificate, string(pem.EncodeToMemory(&block)))
 	return web.URL, certificate
 }
 
 // configured returns the inventory that a configuration file describes.
-func configured(t *testing.T, text string) *NVentory {
+func configured(t *testing.T, text string) *Inventory {
 	path := filepath.Join(t.TempDir(), "nventory.conf")
-	writeFile(t, path, text)
-	return NewNVentory(NVentoryOptions{ConfigFiles: []string{path}, Timeout: patience})
+	inventorytest.WriteFile(t, path, text)
+	return New(Options{ConfigFiles: []string{path}, Timeout: patience})
 }
 
 func TestCertificatesOfNVentory(t *testing.T) {
-	server, certificate := startTLS(t, fakeNVentory{testFleet{hosts: []testHost{{name: "h"}}}})
+	server, certificate := startTLS(t, fakeNVentory{inventorytest.Fleet{Hosts: []inventorytest.Host{{Name: "h"}}}})
 	server += "/"
 	wrongName := strings.Replace(server, "127.0.0.1", "localhost", 1)
 	upgrade := redirecting(t, http.StatusMovedPermanently, strings.TrimSuffix(server, "/"))
 	dir := filepath.Dir(certificate)
-	writeFile(t, filepath.Join(dir, "README"), "none\n")
+	inventorytest.WriteFile(t, filepath.Join(dir, "README"), "none\n")
 	if err := errors.Join(os.Mkdir(filepath.Join(dir, "old"), 0o755), os.Symlink("gone", filepath.Join(dir, "0.0"))); err != nil {
 		t.Fatal(err)
 	}
@@ -199,7 +202,7 @@ func TestCertificatesOfNVentory(t *testing.T) {
 			inv := configured(t, "server = "+test.server+"\n"+test.settings+"\n")
 			if test.problem != "" {
 				checkRefused(t, inv, test.problem)
-			} else if a := mustLookup(t, inv, "h"); !a.Known {
+			} else if a := lookup(t, inv, "h"); !a.Known {
 				t.Errorf("got %+v", a)
 			}
 		})
@@ -217,8 +220,8 @@ func TestRedirectOfNVentoryToAWeakerSchemeIsNotFollowed(t *testing.T) {
 }
 
 func TestCertificatesAreNotReadForPlainHTTP(t *testing.T) {
-	server := startWeb(t, fakeNVentory{testFleet{hosts: []testHost{{name: "h"}}}})
-	if a := mustLookup(t, configured(t, "server = "+server+"\nca_file = /none\nca_path = /none"), "h"); !a.Known {
+	server := startWeb(t, fakeNVentory{inventorytest.Fleet{Hosts: []inventorytest.Host{{Name: "h"}}}})
+	if a := lookup(t, configured(t, "server = "+server+"\nca_file = /none\nca_path = /none"), "h"); !a.Known {
 		t.Errorf("got %+v", a)
 	}
 }
@@ -247,7 +250,7 @@ func TestNVentoryThatHangs(t *testing.T) {
 		"in the TLS connection": "https://" + silent.Addr().String(),
 	} {
 		t.Run(name, func(t *testing.T) {
-			inv := NewNVentory(NVentoryOptions{Server: server, Timeout: 30 * time.Millisecond})
+			inv := New(Options{Server: server, Timeout: 30 * time.Millisecond})
 			checkRefused(t, inv, "no complete answer within 30ms")
 			if _, err := inv.Lookup(t.Context(), "h"); !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("got %v, which is not the end of the deadline", err)
@@ -293,7 +296,7 @@ func TestAnswerOfNVentoryThatBreaksOff(t *testing.T) {
 func TestProxyOfNVentory(t *testing.T) {
 	r := startRecorder(t, nodes(node(nodeName, noGroups)))
 	inv := configured(t, "server = http://nventory.invalid/nv\nproxy_server = http://u:p@"+r.addr+"/\n")
-	if a := mustLookup(t, inv, "h"); !a.Known {
+	if a := lookup(t, inv, "h"); !a.Known {
 		t.Errorf("got %+v", a)
 	}
 	checkProxied(t, <-r.requests)
@@ -312,7 +315,7 @@ func checkProxied(t *testing.T, request string) {
 func TestProxyOfTheEnvironmentForNVentory(t *testing.T) {
 	const child = "NVENTORY_TEST_CHILD"
 	if os.Getenv(child) != "" {
-		mustLookup(t, askingPatiently("http://nventory.invalid/nv"), "h")
+		lookup(t, askingPatiently("http://nventory.invalid/nv"), "h")
 		return
 	}
 	r := startRecorder(t, nodes(node(nodeName, noGroups)))
@@ -330,7 +333,7 @@ func TestProxyOfTheEnvironmentForNVentory(t *testing.T) {
 
 func TestPasswordsForNVentoryAreInNoMessage(t *testing.T) {
 	refused := "127.0.0.1:1"
-	good := strings.TrimPrefix(startWeb(t, fakeNVentory{testFleet{hosts: []testHost{{name: "h", pin: "x"}}}}), "http://")
+	good := strings.TrimPrefix(startWeb(t, fakeNVentory{inventorytest.Fleet{Hosts: []inventorytest.Host{{Name: "h", Pin: "x"}}}}), "http://")
 	away := strings.TrimPrefix(redirecting(t, http.StatusFound, "http://u:s3cr3t@"+good), "http://")
 	for _, settings := range []string{
 		"server = http://u:s3cr3t@" + refused, "server = http://s3cr3t@" + refused, "server = https://u:s3cr3t@" + good,
@@ -350,7 +353,7 @@ func TestPasswordsForNVentoryAreInNoMessage(t *testing.T) {
 			t.Errorf("%s: got %s", settings, text)
 		}
 	}
-	a := mustLookup(t, configured(t, "server = http://u:s3cr3t@"+good), "h")
+	a := lookup(t, configured(t, "server = http://u:s3cr3t@"+good), "h")
 	if want := "config_mgmt_tag in nVentory http://" + good + "/"; a.PinFrom != want {
 		t.Errorf("the pin is from %q, want %q", a.PinFrom, want)
 	}

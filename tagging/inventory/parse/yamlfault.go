@@ -1,4 +1,4 @@
-package inventory
+package parse
 
 import (
 	"errors"
@@ -17,14 +17,14 @@ func yamlFault(file, text string, err error) *Fault {
 	case isStructural(problem):
 		line = structuralLine(text, line)
 	case line == 0:
-		line = 1 + countBreaks(text[:offence(text, problem)])
+		line = 1 + CountBreaks(text[:offence(text, problem)])
 	}
-	last := 1 + countBreaks(strings.TrimRight(text, " \r\n")) // the library takes the end of the file for one more
-	return faultf(file, min(line, last), "%s", problem)
+	last := 1 + CountBreaks(strings.TrimRight(text, " \r\n")) // the library takes the end of the file for one more
+	return Faultf(file, min(line, last), "%s", problem)
 }
 
-// countBreaks counts the ends of lines as YAML knows them.
-func countBreaks(text string) int {
+// CountBreaks counts the ends of lines as YAML knows them.
+func CountBreaks(text string) int {
 	count := -strings.Count(text, "\r\n")
 	for _, end := range []string{"\n", "\r", "\u0085", "\u2028", "\u2029"} {
 		count += strings.Count(text, end)

@@ -1,4 +1,4 @@
-package inventory
+package nventory
 
 import (
 	"cmp"
@@ -11,6 +11,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/etch/etchtag/tagging/inventory"
+	"github.com/etch/etchtag/tagging/inventory/inventorytest"
 )
 
 // sampleAnswer is what a real server says of web1.example.com.
@@ -38,9 +41,9 @@ const (
 
 func TestSampleOfNVentory(t *testing.T) {
 	inv := answering(t, http.StatusOK, sampleAnswer(t))
-	for name, a := range map[string]Answer{
-		"asked for": mustLookup(t, inv, "web1.example.com"),
-		"listed":    listAll(t, inv)["web1.example.com"],
+	for name, a := range map[string]inventorytest.Answer{
+		"asked for": lookup(t, inv, "web1.example.com"),
+		"listed":    listed(t, inv)["web1.example.com"],
 	} {
 		if !a.Known || !slices.Equal(a.Groups, []string{"stg", "web", "web_dc1"}) || a.Pin != "" || a.PinFrom != "" {
 			t.Errorf("%s: %+v", name, a)
@@ -79,7 +82,7 @@ func TestAnswersOfNVentory(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			inv := answering(t, http.StatusOK, test.body)
-			a := mustLookup(t, inv, "h")
+			a := lookup(t, inv, "h")
 			from := ""
 			if test.pin != "" {
 				from = "config_mgmt_tag in nVentory " + strings.TrimPrefix(inv.Name(), "nventory ")
@@ -152,7 +155,7 @@ func TestAnswersOfNVentoryThatAreNone(t *testing.T) {
 }
 
 // checkRefused fails the test unless a lookup of the host h fails because of problem.
-func checkRefused(t *testing.T, inv *NVentory, problem string) {
+func checkRefused(t *testing.T, inv *Inventory, problem string) {
 	t.Helper()
 	a, err := inv.Lookup(t.Context(), "h")
 	if err == nil || !strings.Contains(err.Error(), problem) || a.Known {
@@ -176,7 +179,7 @@ func TestOnly200IsAnAnswerOfNVentory(t *testing.T) {
 
 // flooding returns the inventory of a server whose answers have a middle part of so many bytes, compressed so that
 // they are small on the wire.
-func flooding(t *testing.T, before, middle string, size int, after string) *NVentory {
+func flooding(t *testing.T, before, middle string, size int, after string) *Inventory {
 	t.Helper()
 	middle = strings.Repeat(middle, 1+1<<14/len(middle))
 	return askingPatiently(startWeb(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -215,7 +218,7 @@ func TestAnswersOfNVentoryThatAreTooLarge(t *testing.T) {
 				if problem != "" {
 					checkRefused(t, inv, problem)
 				} else {
-					mustLookup(t, inv, "h")
+					lookup(t, inv, "h")
 				}
 			}
 		})
@@ -225,7 +228,7 @@ func TestAnswersOfNVentoryThatAreTooLarge(t *testing.T) {
 func TestListOfNVentory(t *testing.T) {
 	inv := answering(t, http.StatusOK, nodes(
 		nodeXML("Web2", "trunk", []string{"b", "a", "b"}), nodeXML("db1", "", nil), nodeXML("web1", "", []string{"a", "b"})))
-	all := listAll(t, inv)
+	all := listed(t, inv)
 	if got := slices.Sorted(maps.Keys(all)); !slices.Equal(got, []string{"db1", "web1", "web2"}) {
 		t.Fatalf("listed %q", got)
 	}
@@ -248,7 +251,7 @@ func TestListOfNVentoryMayBeManyTimesAsLargeAsANode(t *testing.T) {
 	if int64(text.Len()) < 3*inv.limits.node {
 		t.Fatalf("the answer has only %d bytes", text.Len())
 	}
-	if got := len(listAll(t, inv)); got != count {
+	if got := len(listed(t, inv)); got != count {
 		t.Errorf("%d hosts are listed", got)
 	}
 }
@@ -257,25 +260,25 @@ func TestListOfNVentoryIsAnErrorOrWhole(t *testing.T) {
 	good := nodeXML("a", "", nil) + nodeXML("b", "", nil)
 	tests := []struct {
 		name, body string
-		limits     nventoryLimits
+		limits     limits
 		problem    string
 	}{
-		{"a host twice", nodes(good, nodeXML("A", "", []string{"x"})), nventoryLimits{}, `several nodes that are called "a"`},
-		{"a mistake at the end", nodes(good, node(nodeName)), nventoryLimits{}, "no <node_groups>"},
-		{"truncated", "<nodes>" + good, nventoryLimits{}, "unexpected EOF"},
-		{"a large node", nodes(good, node(nodeName, noGroups, "<x>"+strings.Repeat("x", 1<<20)+"</x>")), nventoryLimits{node: 1 << 17},
+		{"a host twice", nodes(good, nodeXML("A", "", []string{"x"})), limits{}, `several nodes that are called "a"`},
+		{"a mistake at the end", nodes(good, node(nodeName)), limits{}, "no <node_groups>"},
+		{"truncated", "<nodes>" + good, limits{}, "unexpected EOF"},
+		{"a large node", nodes(good, node(nodeName, noGroups, "<x>"+strings.Repeat("x", 1<<20)+"</x>")), limits{node: 1 << 17},
 			"too large"},
-		{"large in all", nodes(good, strings.Repeat(nodeXML("c", "", nil), 1000)), nventoryLimits{answer: 1 << 17}, "too large"},
-		{"more than can be kept", nodes(good), nventoryLimits{kept: 150}, "its first 2 hosts"},
-		{"more groups than can be kept", nodes(nodeXML("a", "", []string{"x", "y"})), nventoryLimits{kept: 150}, "its first 1 hosts"},
-		{"more pins than can be kept", nodes(nodeXML("a", strings.Repeat("x", 50), nil)), nventoryLimits{kept: 150}, "its first 1 hosts"},
+		{"large in all", nodes(good, strings.Repeat(nodeXML("c", "", nil), 1000)), limits{answer: 1 << 17}, "too large"},
+		{"more than can be kept", nodes(good), limits{kept: 150}, "its first 2 hosts"},
+		{"more groups than can be kept", nodes(nodeXML("a", "", []string{"x", "y"})), limits{kept: 150}, "its first 1 hosts"},
+		{"more pins than can be kept", nodes(nodeXML("a", strings.Repeat("x", 50), nil)), limits{kept: 150}, "its first 1 hosts"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			inv := answering(t, http.StatusOK, test.body)
-			inv.limits = nventoryLimits{node: cmp.Or(test.limits.node, inv.limits.node),
+			inv.limits = limits{node: cmp.Or(test.limits.node, inv.limits.node),
 				answer: cmp.Or(test.limits.answer, inv.limits.answer), kept: cmp.Or(test.limits.kept, inv.limits.kept)}
-			err := inv.Hosts(t.Context(), func(host string, _ Answer) bool {
+			err := inv.Hosts(t.Context(), func(host string, _ inventory.Answer) bool {
 				t.Errorf("%q is listed", host)
 				return true
 			})

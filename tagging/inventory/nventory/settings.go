@@ -1,4 +1,4 @@
-package inventory
+package nventory
 
 import (
 	"crypto/x509"
@@ -10,11 +10,12 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/etch/etchtag/tagging/inventory/parse"
 	"golang.org/x/sys/unix"
 )
 
-// nventorySettings say where an nVentory server is and how to reach it.
-type nventorySettings struct {
+// settings say where an nVentory server is and how to reach it.
+type settings struct {
 	server *url.URL      // ends in a slash; without user, so that it can be shown
 	user   *url.Userinfo // of the server; nil if there is none
 	proxy  *url.URL      // nil: the environment's
@@ -22,9 +23,9 @@ type nventorySettings struct {
 	caPath string        // empty if there is none
 }
 
-// readNVentorySettings reads the configuration files and then the options.
-func readNVentorySettings(o NVentoryOptions) (*nventorySettings, error) {
-	s := &nventorySettings{}
+// readSettings reads the configuration files and then the options.
+func readSettings(o Options) (*settings, error) {
+	s := &settings{}
 	if err := s.set("server", nventoryServer); err != nil {
 		return nil, err
 	}
@@ -43,7 +44,7 @@ func readNVentorySettings(o NVentoryOptions) (*nventorySettings, error) {
 
 // read adds the settings of the file at path. There is none if its directory may not be searched, as may be
 // when the home directory is another user's.
-func (s *nventorySettings) read(path string) error {
+func (s *settings) read(path string) error {
 	_, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.ENOTDIR) {
 		return nil
@@ -51,7 +52,7 @@ func (s *nventorySettings) read(path string) error {
 	if err != nil {
 		return err
 	}
-	text, err := readText(path)
+	text, err := parse.Text(path)
 	if err != nil {
 		return err
 	}
@@ -60,20 +61,20 @@ func (s *nventorySettings) read(path string) error {
 
 // parse adds the settings of the file at path, whose content is text. Lines that are about something
 // else may have any form, since other programs read the file too.
-func (s *nventorySettings) parse(path, text string) error {
+func (s *settings) parse(path, text string) error {
 	number := 0
 	for line := range strings.Lines(strings.TrimPrefix(text, "\uFEFF")) {
 		number++
 		left, value, found := strings.Cut(withoutComment(line), "=")
 		words := strings.Fields(left)
-		if len(words) == 0 || !isNVentoryKey(words[0]) {
+		if len(words) == 0 || !isKey(words[0]) {
 			continue
 		}
 		if !found || len(words) > 1 {
-			return faultf(path, number, "%s: the line must have the form %[1]s = VALUE", words[0])
+			return parse.Faultf(path, number, "%s: the line must have the form %[1]s = VALUE", words[0])
 		}
 		if err := s.set(words[0], strings.TrimSpace(value)); err != nil {
-			return faultf(path, number, "%s", err)
+			return parse.Faultf(path, number, "%s", err)
 		}
 	}
 	return nil
@@ -89,7 +90,7 @@ func withoutComment(line string) string {
 	return line
 }
 
-func isNVentoryKey(word string) bool {
+func isKey(word string) bool {
 	switch word {
 	case "server", "proxy_server", "ca_file", "ca_path":
 		return true
@@ -98,7 +99,7 @@ func isNVentoryKey(word string) bool {
 }
 
 // set sets what a key stands for. An empty value takes back what has been set before.
-func (s *nventorySettings) set(key, value string) (err error) {
+func (s *settings) set(key, value string) (err error) {
 	switch key {
 	case "server":
 		if value == "" {
@@ -137,13 +138,13 @@ func parseWebURL(key, text string) (*url.URL, error) {
 }
 
 // roots returns the certificates that are trusted, nil for the system's.
-func (s *nventorySettings) roots() (*x509.CertPool, error) {
+func (s *settings) roots() (*x509.CertPool, error) {
 	if s.caFile == "" && s.caPath == "" {
 		return nil, nil
 	}
 	pool := x509.NewCertPool()
 	if s.caFile != "" {
-		text, err := readText(s.caFile)
+		text, err := parse.Text(s.caFile)
 		if err != nil {
 			return nil, fmt.Errorf("ca_file: %w", err)
 		}
@@ -168,7 +169,7 @@ func addCertificates(pool *x509.CertPool, dir string) error {
 	}
 	found := false
 	for _, entry := range entries {
-		text, err := readText(filepath.Join(dir, entry.Name()))
+		text, err := parse.Text(filepath.Join(dir, entry.Name()))
 		if err == nil && pool.AppendCertsFromPEM([]byte(text)) {
 			found = true
 		}

@@ -1,4 +1,4 @@
-package inventory
+package nventory
 
 import (
 	"context"
@@ -11,42 +11,42 @@ import (
 	"time"
 )
 
-// nventoryRedirects is how many redirects are followed.
-const nventoryRedirects = 5
+// redirects is how many redirects are followed.
+const redirects = 5
 
-// nventoryLimits bound what a server can make us read and remember, in bytes.
-type nventoryLimits struct {
+// limits bound what a server can make us read and remember, in bytes.
+type limits struct {
 	node   int64 // from one node of an answer to the next, and so nearly all of the answer for one host
 	answer int64 // a whole answer
 	kept   int64 // what a list of all hosts takes in memory, roughly
 }
 
-// nventoryAll is the query for all hosts. The server wants the brackets as they are.
-const nventoryAll = "include[node_groups]="
+// all is the query for all hosts. The server wants the brackets as they are.
+const all = "include[node_groups]="
 
-// nventoryQuery returns the query for one host.
-func nventoryQuery(host string) string {
-	return "exact_name=" + url.QueryEscape(host) + "&" + nventoryAll
+// query returns the query for one host.
+func query(host string) string {
+	return "exact_name=" + url.QueryEscape(host) + "&" + all
 }
 
 // url returns what is asked for with a query.
-func (s *nventorySettings) url(query string) *url.URL {
+func (s *settings) url(query string) *url.URL {
 	u := s.server.JoinPath("nodes.xml")
 	u.RawQuery = query
 	return u
 }
 
 // failed names the question that err is about: the server and the host.
-func (s *nventorySettings) failed(query string, err error) error {
+func (s *settings) failed(query string, err error) error {
 	return fmt.Errorf("GET %s: %w", s.url(query), err)
 }
 
 // ask visits the nodes of the answer to a query. Errors of visit end it.
-func (s *nventorySettings) ask(ctx context.Context, query string, timeout time.Duration, limits nventoryLimits,
-	visit func(*nventoryNode) error) error {
+func (s *settings) ask(ctx context.Context, query string, timeout time.Duration, limits limits,
+	visit func(*answerNode) error) error {
 	limited, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	err := s.get(limited, query, func(body io.Reader) error { return eachNVentoryNode(body, limits, visit) })
+	err := s.get(limited, query, func(body io.Reader) error { return eachNode(body, limits, visit) })
 	if err == nil {
 		return nil
 	}
@@ -57,7 +57,7 @@ func (s *nventorySettings) ask(ctx context.Context, query string, timeout time.D
 }
 
 // get has the body of the answer to a query read.
-func (s *nventorySettings) get(ctx context.Context, query string, read func(io.Reader) error) error {
+func (s *settings) get(ctx context.Context, query string, read func(io.Reader) error) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url(query).String(), nil)
 	if err != nil {
 		return err
@@ -67,7 +67,7 @@ func (s *nventorySettings) get(ctx context.Context, query string, read func(io.R
 		password, _ := s.user.Password()
 		request.SetBasicAuth(s.user.Username(), password)
 	}
-	client := http.Client{Transport: nventoryTransport{s}, CheckRedirect: checkNVentoryRedirect}
+	client := http.Client{Transport: transport{s}, CheckRedirect: checkRedirect}
 	response, err := client.Do(request)
 	if wrapper, ok := errors.AsType[*url.Error](err); ok {
 		err = wrapper.Err // the URL is named by our caller
@@ -82,8 +82,8 @@ func (s *nventorySettings) get(ctx context.Context, query string, read func(io.R
 	return read(response.Body)
 }
 
-// checkNVentoryRedirect says whether a redirect to next is followed.
-func checkNVentoryRedirect(next *http.Request, asked []*http.Request) error {
+// checkRedirect says whether a redirect to next is followed.
+func checkRedirect(next *http.Request, asked []*http.Request) error {
 	last := asked[len(asked)-1].URL
 	refuse := func(why string) error {
 		to := url.URL{Scheme: next.URL.Scheme, Opaque: next.URL.Opaque, Host: next.URL.Host,
@@ -99,8 +99,8 @@ func checkNVentoryRedirect(next *http.Request, asked []*http.Request) error {
 	if next.URL.Scheme != last.Scheme && !upgrade {
 		return refuse("that is not " + last.Scheme + " any more")
 	}
-	if len(asked) > nventoryRedirects {
-		return refuse(fmt.Sprintf("that is one redirect more than the %d that are followed", nventoryRedirects))
+	if len(asked) > redirects {
+		return refuse(fmt.Sprintf("that is one redirect more than the %d that are followed", redirects))
 	}
 	if next.URL.Host != asked[0].URL.Host {
 		next.Header.Del("Authorization")
@@ -108,12 +108,12 @@ func checkNVentoryRedirect(next *http.Request, asked []*http.Request) error {
 	return nil
 }
 
-// nventoryTransport makes a connection of its own for each request, and reads certificates only if it is
+// transport makes a connection of its own for each request, and reads certificates only if it is
 // one with TLS.
-type nventoryTransport struct{ s *nventorySettings }
+type transport struct{ s *settings }
 
 // RoundTrip implements http.RoundTripper.
-func (t nventoryTransport) RoundTrip(request *http.Request) (*http.Response, error) {
+func (t transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: &tls.Config{},
 		DisableKeepAlives: true}
 	if t.s.proxy != nil {

@@ -1,4 +1,4 @@
-package inventory
+package nventory
 
 import (
 	"errors"
@@ -8,10 +8,13 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/etch/etchtag/tagging/inventory/inventorytest"
+	"github.com/etch/etchtag/tagging/inventory/parse"
 )
 
 // showSettings writes settings in a short form.
-func showSettings(s *nventorySettings) string {
+func showSettings(s *settings) string {
 	parts := []string{s.server.String()}
 	if s.user != nil {
 		parts = append(parts, "user "+s.user.String())
@@ -51,8 +54,8 @@ func TestConfigurationOfNVentory(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			dir := treeOf(t, "first", test.first, "second", test.second)
-			inv := NewNVentory(NVentoryOptions{Server: test.server,
+			dir := inventorytest.TreeOf(t, "first", test.first, "second", test.second)
+			inv := New(Options{Server: test.server,
 				ConfigFiles: []string{dir + "/first", dir + "/none", dir + "/second", dir + "/first/below", dir + "/none/below"}})
 			s, err := inv.settings()
 			if err != nil {
@@ -91,11 +94,11 @@ func TestMistakesInConfigurationOfNVentory(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			path := filepath.Join(treeOf(t, "nventory.conf", test.text), "nventory.conf")
-			inv := NewNVentory(NVentoryOptions{ConfigFiles: []string{path}})
+			path := filepath.Join(inventorytest.TreeOf(t, "nventory.conf", test.text), "nventory.conf")
+			inv := New(Options{ConfigFiles: []string{path}})
 			_, err := inv.Lookup(t.Context(), "h")
-			checkFault(t, err, path, test.line, test.problem)
-			checkFault(t, inv.Hosts(t.Context(), nil), path, test.line, test.problem)
+			inventorytest.CheckFault(t, err, path, test.line, test.problem)
+			inventorytest.CheckFault(t, inv.Hosts(t.Context(), nil), path, test.line, test.problem)
 			if inv.Name() != "nventory" {
 				t.Errorf("the name is %q", inv.Name())
 			}
@@ -104,7 +107,7 @@ func TestMistakesInConfigurationOfNVentory(t *testing.T) {
 }
 
 func TestServerOptionOfNVentoryThatIsNoURL(t *testing.T) {
-	_, err := NewNVentory(NVentoryOptions{Server: "nventory"}).Lookup(t.Context(), "h")
+	_, err := New(Options{Server: "nventory"}).Lookup(t.Context(), "h")
 	if err == nil || err.Error() != `nVentory: server: "nventory" is not a URL like http://HOST/ or https://HOST/` {
 		t.Errorf("got %v", err)
 	}
@@ -117,7 +120,7 @@ func TestConfigurationOfNVentoryThatCannotBeRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, path := range []string{dir, loop} {
-		_, err := NewNVentory(NVentoryOptions{ConfigFiles: []string{path}}).Lookup(t.Context(), "h")
+		_, err := New(Options{ConfigFiles: []string{path}}).Lookup(t.Context(), "h")
 		if err == nil || !strings.Contains(err.Error(), path) {
 			t.Errorf("%s: got %v", path, err)
 		}
@@ -127,7 +130,7 @@ func TestConfigurationOfNVentoryThatCannotBeRead(t *testing.T) {
 // The home directory may be that of another user, whose files are none of ours. A file that is known to be there
 // must be read.
 func TestConfigurationOfNVentoryThatIsClosedToUs(t *testing.T) {
-	dir := treeOf(t, "nventory.conf", "server = http://a/")
+	dir := inventorytest.TreeOf(t, "nventory.conf", "server = http://a/")
 	home := filepath.Join(dir, "home")
 	err := errors.Join(os.Chmod(filepath.Join(dir, "nventory.conf"), 0), os.Mkdir(home, 0),
 		os.Chmod(dir, 0o755), os.Chmod(filepath.Dir(dir), 0o755))
@@ -140,11 +143,11 @@ func TestConfigurationOfNVentoryThatIsClosedToUs(t *testing.T) {
 		}
 		defer syscall.Seteuid(0)
 	}
-	_, err = readNVentorySettings(NVentoryOptions{ConfigFiles: []string{home + "/.nventory.conf"}})
+	_, err = readSettings(Options{ConfigFiles: []string{home + "/.nventory.conf"}})
 	if err != nil {
 		t.Errorf("a file in a directory that is closed: %v", err)
 	}
-	_, err = readNVentorySettings(NVentoryOptions{ConfigFiles: []string{dir + "/nventory.conf"}})
+	_, err = readSettings(Options{ConfigFiles: []string{dir + "/nventory.conf"}})
 	if !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), dir+"/nventory.conf") {
 		t.Errorf("a file that is closed: got %v", err)
 	}
@@ -158,18 +161,18 @@ func FuzzNVentoryConf(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		s, err := readNVentorySettings(NVentoryOptions{})
+		s, err := readSettings(Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if err := s.parse("f", text); err != nil {
-			fault, ok := errors.AsType[*Fault](err)
+			fault, ok := errors.AsType[*parse.Fault](err)
 			if !ok || fault.File != "f" || fault.Line < 1 || fault.Line > 1+strings.Count(text, "\n") || fault.Problem == "" {
 				t.Errorf("not a fault with a line of the file: %#v", err)
 			}
 			return
 		}
-		if url := s.url(nventoryQuery("h")); s.server.User != nil || !strings.HasSuffix(s.server.Path, "/") ||
+		if url := s.url(query("h")); s.server.User != nil || !strings.HasSuffix(s.server.Path, "/") ||
 			!strings.HasSuffix(url.String(), "/nodes.xml?exact_name=h&include[node_groups]=") {
 			t.Errorf("the server is %q, and asked with %q", s.server, url)
 		}

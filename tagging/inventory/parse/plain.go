@@ -1,4 +1,4 @@
-package inventory
+package parse
 
 import (
 	"strings"
@@ -27,7 +27,7 @@ const maxPlainKey = 1000
 
 // eachPlainEntry visits the entries of the mapping in text. It returns false if text is more than it can
 // read or if visit has failed; some entries may have been visited then.
-func eachPlainEntry(text string, visit visitor) bool {
+func eachPlainEntry(text string, visit Visitor) bool {
 	if !isPlainText(text) {
 		return false
 	}
@@ -72,7 +72,7 @@ func (p *plainReader) next() {
 
 // mapping reads a block mapping, whose keys stand at indent. It stops at the first line with another
 // indent, like all that reads lines here: one that fits nowhere is left over in the end.
-func (p *plainReader) mapping(indent int, visit visitor) bool {
+func (p *plainReader) mapping(indent int, visit Visitor) bool {
 	for !p.end && p.indent == indent {
 		if indent == 0 {
 			p.used = 0

@@ -1,9 +1,11 @@
-package inventory
+package parse
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
+	"github.com/etch/etchtag/tagging/inventory/parse/parsetest"
 	"go.yaml.in/yaml/v3"
 	"pgregory.net/rapid"
 )
@@ -39,4 +41,46 @@ func TestQuickReaderAgreesWithTheFullOne(t *testing.T) {
 			checkQuickReader(t, strings.Join(rapid.SliceOfN(line, 0, 6).Draw(t, "lines"), "\n"))
 		}
 	})
+}
+
+// checkQuickReader fails the test if the quick reader takes text and the full one does not agree.
+func checkQuickReader(t rapid.TB, text string) {
+	var plain, full []string
+	if !eachPlainEntry(text, keepEntries(&plain)) {
+		return
+	}
+	if err := eachYAMLEntry("f", text, keepEntries(&full)); err != nil {
+		t.Fatalf("the quick reader takes %q, which is not YAML: %v", text, err)
+	}
+	if got, want := strings.Join(plain, "\n"), strings.Join(full, "\n"); got != want {
+		t.Fatalf("%q: the quick reader has\n%s\nthe full one\n%s", text, got, want)
+	}
+}
+
+// keepEntries collects the entries of a mapping in a form that can be compared: everything that may
+// follow from them.
+func keepEntries(into *[]string) Visitor {
+	var describe func(n *yaml.Node) string
+	describe = func(n *yaml.Node) string {
+		text := fmt.Sprintf("%d %v %q", n.Kind, IsNull(n), n.Value)
+		if !IsNull(n) {
+			text += fmt.Sprintf(" line %d", n.Line)
+		}
+		for _, child := range n.Content {
+			text += " (" + describe(child) + ")"
+		}
+		return text
+	}
+	return func(key, value *yaml.Node) error {
+		*into = append(*into, describe(key)+": "+describe(value))
+		return nil
+	}
+}
+
+// FuzzPlainYAML holds that the quick reader of YAML either gives up or agrees with the full one.
+func FuzzPlainYAML(f *testing.F) {
+	for _, seed := range parsetest.YAML() {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) { checkQuickReader(t, text) })
 }
