@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/etch/etchtag/tagging"
 	"golang.org/x/sys/unix"
@@ -72,7 +71,7 @@ func (m *Manager) adoptTag(ctx context.Context, t *tagging.Tag, read func(), r *
 	m.writeAdoptedTable(stage, dir)
 	manifest := &tagging.Manifest{Header: tagging.Header{Name: t.Name, Source: tagging.Adopted, Layout: tagging.Adopted},
 		Entries: entries}
-	if err := m.publishRecords(stage, manifest, func() time.Time { return t.Time }); err != nil {
+	if err := m.publishRecords(stage, manifest, func(h *tagging.Header) { h.Published = t.Time }); err != nil {
 		return err // the tag has no manifest, and to adopt it again does it all anew
 	}
 	if err := m.files().syncDir("sync manifests", filepath.Dir(m.Layout.Manifest(t.Name))); err != nil {

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/etch/etchtag/tagging"
 	"golang.org/x/sys/unix"
@@ -149,7 +148,7 @@ func (m *Manager) writeFile(label string, s *stageDir, path string, write func(i
 // If only the last sync fails, the tag is there, and that a power cut may undo it is left over.
 func (m *Manager) publish(s *stageDir, manifest *tagging.Manifest, r *Result) error {
 	l, name := m.Layout, r.Name
-	if err := m.publishRecords(s, manifest, m.Clock); err != nil {
+	if err := m.publishRecords(s, manifest, m.stamp); err != nil {
 		return err
 	}
 	if err := m.files().syncDir("sync manifests", filepath.Dir(l.Manifest(name))); err != nil {
@@ -165,12 +164,27 @@ func (m *Manager) publish(s *stageDir, manifest *tagging.Manifest, r *Result) er
 	return nil
 }
 
+// stamp records when a tag is published, and whether it is marked by then: no ring gets such a tag, and what it hands its
+// mark on to depends on that.
+func (m *Manager) stamp(h *tagging.Header) {
+	if m.Marked != nil {
+		how, err := m.Marked(h.Name)
+		if err != nil {
+			m.Warn(fmt.Sprintf("whether %s is marked is not known, so it is published as a tag that is not: %v", h.Name, err))
+		} else if how != "" {
+			m.Warn(fmt.Sprintf("%s is published although it is %s: no ring gets it", h.Name, how))
+			h.Marked = true
+		}
+	}
+	h.Published = m.Clock()
+}
+
 // publishRecords makes all that is staged durable, and then publishes the records of a tag, the manifest last. It leaves
 // to its caller to make the manifest's name durable.
 //
-// published says when the tag is published. It is asked only when what may take long is done, because the rings' delays
+// stamp says when the tag is published. It is called only when what may take long is done, because the rings' delays
 // count from then: a tag that becomes visible later than it says would be handed on too early.
-func (m *Manager) publishRecords(s *stageDir, manifest *tagging.Manifest, published func() time.Time) error {
+func (m *Manager) publishRecords(s *stageDir, manifest *tagging.Manifest, stamp func(*tagging.Header)) error {
 	l, name := m.Layout, manifest.Name
 	if err := m.files().syncFS("sync stage", s.dir); err != nil {
 		return err
@@ -183,7 +197,7 @@ func (m *Manager) publishRecords(s *stageDir, manifest *tagging.Manifest, publis
 			return err
 		}
 	}
-	manifest.Published = published()
+	stamp(&manifest.Header)
 	if err := m.writeManifest(s, manifest); err != nil {
 		return err
 	}

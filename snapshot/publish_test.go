@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/etch/etchtag/tagging"
+	"github.com/google/go-cmp/cmp"
 )
 
 func writeSomeTable(w io.Writer, _ string) (string, error) {
@@ -37,6 +38,42 @@ func TestATagCountsAsPublishedWhenItsTreeIsDurable(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+func TestATagThatIsMarkedWhenItIsPublishedSaysSo(t *testing.T) {
+	for what, c := range map[string]struct {
+		how    string
+		err    error
+		marked bool
+		warned []string
+	}{
+		"not marked": {},
+		"marked": {"marked bad by tagstate:1", nil, true, []string{"etchautotag-20261122-0900 is published although it is marked bad by " +
+			"tagstate:1: no ring gets it"}},
+		"not known": {"", errors.New("tagstate is a directory"), false, []string{"whether etchautotag-20261122-0900 is marked is not known, " +
+			"so it is published as a tag that is not: tagstate is a directory"}},
+	} {
+		f := newFixture(t)
+		durable := false
+		f.Step = oneByOne(func(label string) error {
+			durable = durable || label == "sync stage"
+			return nil
+		})
+		f.Marked = func(name string) (string, error) {
+			if name != "etchautotag-20261122-0900" || !durable {
+				t.Errorf("%s: asked about %s before it is published", what, name)
+			}
+			return c.how, c.err
+		}
+		r := f.take(TakeOptions{})
+		header, err := tagging.ReadHeader(f.Layout.Manifest(r.Name))
+		if err != nil || header.Marked != c.marked {
+			t.Errorf("%s: got %+v, %v", what, header, err)
+		}
+		if diff := cmp.Diff(c.warned, f.warned); diff != "" {
+			t.Errorf("%s: warnings (-want +got):\n%s", what, diff)
+		}
 	}
 }
 

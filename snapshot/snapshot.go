@@ -32,6 +32,9 @@ type Manager struct {
 	// Table writes what lookups in the staged tree at dir will need; nil if there is nothing. It warns if lookups
 	// will have to make do with an older tag. Even its failure is only a warning.
 	Table func(w io.Writer, dir string) (warning string, err error)
+	// Marked says how a tag is marked bad or badfwd that is about to be published, or nothing if it is not; nil if nobody
+	// marks tags. Even its failure is only a warning.
+	Marked func(name string) (how string, err error)
 	// Refresh prepares lookups in what belongs to no tag; nil if there is nothing. Even its failure is only a warning.
 	Refresh func() error
 	// Resolver answers, from the index as it is now, what prune has to know of rings and pins.

@@ -26,6 +26,7 @@ type Header struct {
 	Files     int       // files and symbolic links
 	Bytes     int64     // their sizes
 	Stale     bool      // upstream could not be asked when the tag was made
+	Marked    bool      // its name was marked bad or badfwd already when it was published
 }
 
 // Adopted is the Source and the Layout of a manifest that was written for a tag that some other program had
@@ -49,9 +50,8 @@ var errHeaderEnd = errors.New("the header has no end")
 
 // text is the header as it is written, with the empty line that ends it.
 func (h Header) text() ([]byte, error) {
-	var b strings.Builder
-	b.WriteString(headerMagic + "\n")
-	for _, line := range [...]struct{ key, value string }{
+	type line struct{ key, value string }
+	lines := []line{
 		{"name", h.Name},
 		{"revision", h.Revision},
 		{"tree", h.Tree},
@@ -61,7 +61,13 @@ func (h Header) text() ([]byte, error) {
 		{"files", strconv.Itoa(h.Files)},
 		{"bytes", strconv.FormatInt(h.Bytes, 10)},
 		{"stale", strconv.FormatBool(h.Stale)},
-	} {
+	}
+	if h.Marked {
+		lines = append(lines, line{"marked", "true"})
+	}
+	var b strings.Builder
+	b.WriteString(headerMagic + "\n")
+	for _, line := range lines {
 		if strings.Contains(line.value, "\n") {
 			return nil, fmt.Errorf("the %s %q has a line end", line.key, line.value)
 		}
@@ -95,28 +101,29 @@ func parseHeader(text string) (*Header, error) {
 		return nil, errors.New("the header is damaged: its checksum is another one")
 	}
 	h := &Header{}
-	known := 0
+	required := 0
 	for line := range strings.SplitSeq(text[len(first):end], "\n") {
 		key, value, _ := strings.Cut(line, " ")
-		ok, err := h.set(key, value)
+		must, err := h.set(key, value)
 		if err != nil {
 			return nil, fmt.Errorf("the header's %s cannot be %s: %w", key, quote(value), err)
 		}
-		if ok {
-			known++
+		if must {
+			required++
 		}
 	}
-	if known != headerKeys || h.Name == "" || h.Tree == "" {
+	if required != headerKeys || h.Name == "" || h.Tree == "" {
 		return nil, errors.New("the header lacks a key, or has one twice")
 	}
 	return h, nil
 }
 
-// headerKeys is the number of keys that set knows, all of which a header must have.
+// headerKeys is the number of keys that every header has.
 const headerKeys = 9
 
-// set takes one line of a header, and reports whether it knows the key.
-func (h *Header) set(key, value string) (known bool, err error) {
+// set takes one line of a header, and reports whether it is one that every header has. A key that came later is written
+// only where it says something: old manifests lack it, and old programs skip it.
+func (h *Header) set(key, value string) (required bool, err error) {
 	switch key {
 	case "name":
 		h.Name = value
@@ -136,6 +143,9 @@ func (h *Header) set(key, value string) (known bool, err error) {
 		h.Bytes, err = strconv.ParseInt(value, 10, 64)
 	case "stale":
 		h.Stale, err = strconv.ParseBool(value)
+	case "marked":
+		h.Marked, err = strconv.ParseBool(value)
+		return false, err
 	default:
 		return false, nil
 	}

@@ -129,6 +129,7 @@ func drawManifest(t *rapid.T) *tagging.Manifest {
 			Layout:    rapid.SampledFrom([]string{"auto", "hardlink"}).Draw(t, "layout"),
 			Published: time.UnixMicro(rapid.Int64Range(0, 1e17).Draw(t, "published")).UTC(),
 			Stale:     rapid.Bool().Draw(t, "stale"),
+			Marked:    rapid.Bool().Draw(t, "marked"),
 		},
 		Entries: rapid.SliceOfDistinct(drawnEntry,
 			func(e tagging.ManifestEntry) string { return e.Path }).Draw(t, "entries"),
@@ -230,6 +231,17 @@ func TestHeadersHaveRoomForLongRevisionsAndUnknownKeys(t *testing.T) {
 	}
 }
 
+// Manifests from before there was the key have none, and programs from before skip it.
+func TestThatATagWasPublishedMarkedIsWrittenOnlyIfItWas(t *testing.T) {
+	m := sample()
+	m.Marked = true
+	want := strings.Replace(sampleText, "stale false\ncheck eb6d9bfe\n", "stale false\nmarked true\ncheck %08x\n", 1)
+	header, _, _ := strings.Cut(want, "check ")
+	if diff := cmp.Diff(fmt.Sprintf(want, crc32.ChecksumIEEE([]byte(header))), manifestText(t, m)); diff != "" {
+		t.Errorf("manifest (-want +got):\n%s", diff)
+	}
+}
+
 func TestAHeaderThatCannotBeIsAnError(t *testing.T) {
 	f := newManifestFile(t)
 	for _, change := range [][2]string{
@@ -243,6 +255,7 @@ func TestAHeaderThatCannotBeIsAnError(t *testing.T) {
 		{"files 5", "files five"},
 		{"bytes 27", "bytes 99999999999999999999"},
 		{"stale false", "stale perhaps"},
+		{"stale false", "stale false\nmarked perhaps"},
 	} {
 		lines, _, _ := strings.Cut(strings.Replace(sampleText, change[0], change[1], 1), "check ")
 		f.write(t, fmt.Sprintf("%scheck %08x\n\n", lines, crc32.ChecksumIEEE([]byte(lines))))

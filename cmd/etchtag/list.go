@@ -51,7 +51,8 @@ type tagRecord struct {
 	Kept      string     `json:"kept"`
 	Rings     []string   `json:"rings"`
 
-	note string // what is odd about it
+	note   string // what is odd about it
+	marked bool   // already when it was published
 }
 
 // tagRecords describes all tags as of now, newest first.
@@ -81,6 +82,7 @@ func (s *site) tagRecords(r *tagging.Resolver, now time.Time) ([]tagRecord, erro
 			rec.Manifest, rec.Published = true, &header.Published
 			rec.Revision, rec.Tree, rec.Source = header.Revision, header.Tree, header.Source
 			rec.Files, rec.Bytes, rec.Stale = header.Files, header.Bytes, header.Stale
+			rec.marked = header.Marked
 		}
 		records = append(records, rec)
 	}
@@ -96,6 +98,7 @@ func (t tagRecord) notes(s *site, now time.Time) string {
 	}{
 		{t.note != "", t.note},
 		{t.Stale, "stale"},
+		{t.marked, "published marked"},
 		{t.Source == tagging.Adopted, "adopted"},
 		{t.Time.After(now), "in the future"},
 		{!s.config.Cadence().Aligned(t.Time), "unaligned: no ring gets it"},

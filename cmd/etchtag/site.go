@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -108,6 +109,23 @@ func (s *site) states() (*tagstate.Set, error) {
 	return tagstate.Merge(files...), nil
 }
 
+// marked says how a tag is marked, if that is bad or badfwd.
+func (s *site) marked(name string) (how string, err error) {
+	states, err := s.states()
+	if err != nil {
+		return "", err
+	}
+	e := states.Get(name)
+	if e.State != tagstate.Bad && e.State != tagstate.BadFwd {
+		return "", nil
+	}
+	how = "marked " + string(e.State)
+	if e.Comment != "" {
+		how += " (" + e.Comment + ")"
+	}
+	return fmt.Sprintf("%s by %s", how, e.Position), nil
+}
+
 // resolver reads everything that a decision depends on, as it is at now.
 func (s *site) resolver(now time.Time) (*tagging.Resolver, error) {
 	states, err := s.states()
@@ -155,6 +173,7 @@ func (s *site) manager(clock func() time.Time, show *progress) *snapshot.Manager
 		Clock:    clock,
 		Resolver: func() (*tagging.Resolver, error) { return s.resolver(clock()) },
 		Kept:     s.kept,
+		Marked:   s.marked,
 		Refresh:  func() error { return s.refreshTables(s.app.step) },
 		Replaced: s.rescueMarksOf,
 		Warn:     func(message string) { show.end(); s.app.log.Warn(message) },
