@@ -10,7 +10,7 @@ import (
 type Change struct {
 	Tag     string
 	State   State  // Good, Bad or BadFwd; None takes away whatever the file says
-	Comment string // "" leaves the comment that stands there
+	Comment string // "" leaves the comment of a state that stays, and none at one that changes
 }
 
 // Apply returns the contents of a tagstate file with changes made, data itself being left alone.
@@ -89,7 +89,8 @@ func rewrite(data []byte, todo map[string]Change, last map[string]int) []byte {
 	return append(out, data[kept:]...)
 }
 
-// appendChanged adds line l to out with another state and, if the change has one, another comment.
+// appendChanged adds line l to out with another state, another comment, or both. The old comment says why the old
+// state was set, so it does not outlive that.
 func appendChanged(out, data []byte, l lineSpan, c Change) []byte {
 	between := func(blank span, word string) {
 		if blank.empty() {
@@ -97,9 +98,9 @@ func appendChanged(out, data []byte, l lineSpan, c Change) []byte {
 		}
 		out = append(append(out, blank.of(data)...), word...)
 	}
-	comment, end := string(l.rest.of(data)), l.rest.end
-	if text := clean(c.Comment); text != "" {
-		comment = text
+	comment, end := clean(c.Comment), l.rest.end
+	if comment == "" && state(string(l.value.of(data))) == c.State {
+		comment = string(l.rest.of(data))
 	}
 	out = append(out, data[l.all.start:l.key.end]...)
 	between(span{l.key.end, l.value.start}, string(c.State))

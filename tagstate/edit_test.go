@@ -39,7 +39,12 @@ func TestApply(t *testing.T) {
 		"mark on a cleared line":    {"\uFEFF" + a + " bad\n", []change{{a, none, ""}}, "\uFEFF"},
 		"change in place": {
 			"#\n\t" + a + "  bad\twhy \n" + b + " bad\n", []change{{a, badfwd, ""}},
-			"#\n\t" + a + "  badfwd\twhy \n" + b + " bad\n",
+			"#\n\t" + a + "  badfwd \n" + b + " bad\n",
+		},
+		"the same again": {"\t" + a + "  bad\twhy \n", []change{{a, bad, ""}}, "\t" + a + "  bad\twhy \n"},
+		"the same for another reason": {
+			"\t" + a + "  bad\twhy \n", []change{{a, bad, "because"}},
+			"\t" + a + "  bad\tbecause \n",
 		},
 		"change with a comment": {
 			a + "  bad\twhy \r\n" + b + " bad\n", []change{{a, good, "fixed"}},
@@ -49,7 +54,7 @@ func TestApply(t *testing.T) {
 		"below tags":               {"tags/" + a + " bad\n", []change{{a, good, ""}}, "tags/" + a + " good\n"},
 		"no state yet":             {a + " \n", []change{{a, bad, ""}}, a + " bad \n"},
 		"no state, with a comment": {a, []change{{a, bad, "why"}}, a + " bad why"},
-		"unrecognised":             {a + " BAD  why\n", []change{{a, bad, ""}}, a + " bad  why\n"},
+		"unrecognised":             {a + " BAD  why\n", []change{{a, bad, ""}}, a + " bad\n"},
 		"the last of several": {
 			a + " good\n" + a + " bad\n# end", []change{{a, badfwd, ""}},
 			a + " good\n" + a + " badfwd\n# end",
@@ -74,8 +79,8 @@ func TestApply(t *testing.T) {
 		},
 		"nothing to do": {"x\r\n\xff", nil, "x\r\n\xff"},
 		"other bytes stay": {
-			"\xff\xfe\x00\n" + a + " bad \xff\n\x00", []change{{a, good, ""}, {b, bad, ""}},
-			"\xff\xfe\x00\n" + a + " good \xff\n\x00\n" + b + " bad\n",
+			"\xff\xfe\x00\n" + a + " bad \xff\n\x00", []change{{a, bad, ""}, {b, bad, ""}},
+			"\xff\xfe\x00\n" + a + " bad \xff\n\x00\n" + b + " bad\n",
 		},
 	}
 	for name, test := range tests {
@@ -128,7 +133,14 @@ func checkApply(t interface{ Fatalf(string, ...any) }, old []byte, changes []tag
 		t.Fatalf("Apply: %v", err)
 	}
 
-	want, changed := states(tagstate.Parse("", old, valid)), make(map[string]bool)
+	was, is := tagstate.Parse("", old, valid), tagstate.Parse("", got, valid)
+	for tag, e := range is.Entries {
+		given := slices.ContainsFunc(changes, func(c tagstate.Change) bool { return c.Tag == tag && c.Comment != "" })
+		if before := was.Entries[tag]; !given && e.State != before.State && e.Comment != "" {
+			t.Fatalf("%q became %q: %s went from %s to %s, because %q", old, got, tag, before.State, e.State, e.Comment)
+		}
+	}
+	want, changed := states(was), make(map[string]bool)
 	for _, c := range changes {
 		changed[c.Tag] = true
 		want[c.Tag] = c.State
@@ -136,7 +148,7 @@ func checkApply(t interface{ Fatalf(string, ...any) }, old []byte, changes []tag
 			delete(want, c.Tag)
 		}
 	}
-	if diff := cmp.Diff(want, states(tagstate.Parse("", got, valid))); diff != "" {
+	if diff := cmp.Diff(want, states(is)); diff != "" {
 		t.Fatalf("%q became %q: states (-want +got):\n%s", old, got, diff)
 	}
 	before, after := others(old, changed), others(got, changed)
