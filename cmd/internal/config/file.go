@@ -38,6 +38,23 @@ func Load(path string, required bool) (*Config, error) {
 	return &c, nil
 }
 
+// Salvage returns what a mark needs of the configuration in the file at path, which Load refuses: where marks stand,
+// where the working copy is, how often tags are made. Of these, too, what is wrong has its default, and so has all
+// else: a tag that is bad is to be marked whatever else is wrong.
+func Salvage(path string) *Config {
+	c, read := Default(), Default()
+	data, err := readFile(path)
+	if err != nil {
+		return &c
+	}
+	p := read.parse(path, data)
+	if !p.concerns("tagstate") {
+		c.Tagstate = read.Tagstate
+	}
+	c.WorkingCopy.Path, c.Tags.Every = read.WorkingCopy.Path, read.Tags.Every // which are taken only if they are right
+	return &c
+}
+
 func readFile(path string) ([]byte, error) {
 	f, err := tagstate.Open(path)
 	if err != nil {
@@ -62,11 +79,15 @@ func isLink(path string) bool {
 
 // Parse sets what data, the contents of file, says.
 func (c *Config) Parse(file string, data []byte) error {
+	return c.parse(file, data).err()
+}
+
+func (c *Config) parse(file string, data []byte) *problems {
 	p := &problems{file: file}
 	if root := p.document(data); root != nil {
 		c.read(value{problems: p, node: root, line: root.Line})
 	}
-	return p.err()
+	return p
 }
 
 // problems collects what is wrong with one file.
@@ -87,6 +108,14 @@ func (p *problems) add(line int, key, message string) {
 }
 
 func (p *problems) count() int { return len(p.found) }
+
+// concerns reports whether something is wrong with a key, or below it.
+func (p *problems) concerns(key string) bool {
+	return slices.ContainsFunc(p.found, func(f problem) bool {
+		rest, ok := strings.CutPrefix(f.key, key)
+		return ok && (rest == "" || strings.ContainsAny(rest[:1], ".["))
+	})
+}
 
 // err joins the problems in the order of their lines, or is nil if there are none. Passwords in URLs
 // are left out.
