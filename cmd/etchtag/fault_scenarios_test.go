@@ -174,12 +174,12 @@ var faultScenarios = []faultScenario{
 				b.write(t, "tags/.etchtag/"+debris, "debris\n")
 			}
 		}},
-	{name: "mark", line: []string{"mark", "bad", faultTag(10), "--reason", "breaks ntp"}, truth: markTruth,
+	{name: "mark", line: []string{"mark", "bad", faultTag(10), "--force", "--reason", "breaks ntp"}, truth: markTruth,
 		before: func(t *testing.T, b *faultBase) {
 			b.configure(t, gitURL)
 			b.must(t, "snapshot", "--rehearse", faultHour(10))
 		}},
-	{name: "mark in another's file", line: []string{"mark", "badfwd", faultTag(10)}, truth: markTruth,
+	{name: "mark in another's file", line: []string{"mark", "badfwd", faultTag(10), "--force"}, truth: markTruth,
 		before: func(t *testing.T, b *faultBase) {
 			b.configure(t, gitURL)
 			b.must(t, "snapshot", "--rehearse", faultHour(10))

@@ -269,7 +269,7 @@ func (l *killLoop) mark(random *rand.Rand) {
 	name := tagging.Name(l.clock.now().Add(-time.Duration(random.IntN(6)) * time.Hour))
 	for _, word := range []string{"bad", "clear"} {
 		for done := false; !done && !l.stop.Load() && !l.t.Failed(); {
-			code, _, stderr := l.process(random, "mark", word, name)
+			code, _, stderr := l.process(random, "mark", word, name, "--force", "--rehearse", l.clock.now().Format(time.RFC3339))
 			got := l.stateOf(name)
 			want := strings.TrimPrefix(word, "clear")
 			switch {

@@ -5,9 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
-	"strings"
+	"syscall"
 	"time"
 
 	"github.com/etch/etchtag/tagging"
@@ -26,48 +27,54 @@ func (a *app) markCommand() *cli.Command {
 		Name:      "mark",
 		Usage:     "say that tags are good, bad (roll back) or badfwd (roll forward), or clear that",
 		ArgsUsage: "good|bad|badfwd|clear TAG...",
-		Description: "Works for tags that do not exist too, so that a whole stretch of hours can be marked at once.\n" +
+		Description: "First says what that does: which tags get the mark, how many more inherit it because they have the\n" +
+			"same content, and what each ring gets before and after. Refused, unless --force is given, if a ring\n" +
+			"that is served would get nothing, or if it names hours to come beyond the next one. If what it does\n" +
+			"cannot be worked out, the mark is made all the same, and the exit status is 3.\n\n" +
+			"Works for tags that do not exist too, so that a whole stretch of hours can be marked at once.\n" +
 			"Marks go to this server's own tagstate file; those in the working copy's are shared by all\n" +
 			"servers and are changed by a commit.\n\n" +
 			"Examples:\n   etchtag mark bad etchautotag-20261122-0900 --reason 'breaks ntp'\n" +
-			"   etchtag mark badfwd --from etchautotag-20261122-0900 --to etchautotag-20261122-1300\n" +
+			"   etchtag mark badfwd --from etchautotag-20261122-0900 --to etchautotag-20261122-1300 --dry-run\n" +
 			"   etchtag mark clear etchautotag-20261122-0900",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "from", Usage: "mark every hour from `TAG`, with --to"},
 			&cli.StringFlag{Name: "to", Usage: "up to and including `TAG`"},
 			&cli.StringFlag{Name: "reason", Usage: "a `COMMENT` for those who read the file later"},
+			&cli.BoolFlag{Name: "dry-run", Usage: "say what it would do, and change nothing"},
+			forceFlag(), rehearseFlag(),
 		},
 		Action: a.mark,
 	}
 }
 
 func (a *app) mark(c *cli.Context) error {
-	state, err := markState(c.Args().First())
+	m, err := a.newMarking(c)
 	if err != nil {
 		return err
 	}
-	s, err := a.site(c)
-	if err != nil {
+	// Whoever reads what it says may go away before the mark is made.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	there := m.site.there(m.names)
+	if c.Bool("dry-run") {
+		if err := m.rehearse(); err != nil {
+			return err
+		}
+		a.say(c, "nothing is changed")
+		return incomplete(m.problems(c.Context)...)
+	}
+	err = m.site.edit(c.Context, m.file, m.change)
+	switch {
+	case m.refused != nil:
+		return m.refused
+	case err != nil && !errors.Is(err, tagstate.ErrNotDurable):
 		return err
 	}
-	names, err := s.markedNames(c)
-	if err != nil {
-		return err
+	a.say(c, "written to %s", m.file)
+	if gone := m.site.stillThere(there); gone != nil && m.state != tagstate.None {
+		return gone
 	}
-	file, err := s.ownTagstate()
-	if err != nil {
-		return err
-	}
-	if err := s.writeMarks(c.Context, file, names, state, c.String("reason")); err != nil {
-		return notDurable(err)
-	}
-	for _, name := range names {
-		a.say(c, "%s: %s in %s", name, describeMark(state), file)
-	}
-	if err := a.reportMark(c, s, names, state); err != nil {
-		return incompleteError{fmt.Errorf("that is written, but: %w", err)}
-	}
-	return nil
+	return incomplete(append([]error{err}, m.problems(c.Context)...)...)
 }
 
 func markState(word string) (tagstate.State, error) {
@@ -81,23 +88,13 @@ func markState(word string) (tagstate.State, error) {
 	return "", usagef("mark takes good, bad, badfwd or clear, and then tags, not %q", word)
 }
 
-func describeMark(s tagstate.State) string {
-	if s == tagstate.None {
-		return "cleared"
-	}
-	return "marked " + string(s)
-}
-
 // markedNames lists the tags that the command line names, one by one and as a range.
-func (s *site) markedNames(c *cli.Context) ([]string, error) {
+func (m *marking) markedNames(c *cli.Context) ([]string, error) {
 	var names []string
 	for _, arg := range c.Args().Tail() {
-		name, err := tagArgument(arg)
-		if err == nil {
-			err = s.config.Cadence().Valid(name)
-		}
+		name, err := m.tagArgument(arg)
 		if err != nil {
-			return nil, usageError{err}
+			return nil, err
 		}
 		names = append(names, name)
 	}
@@ -105,7 +102,7 @@ func (s *site) markedNames(c *cli.Context) ([]string, error) {
 		return nil, usagef("--from and --to go together")
 	}
 	if c.IsSet("from") {
-		inRange, err := s.tagRange(c.String("from"), c.String("to"))
+		inRange, err := m.tagRange(c.String("from"), c.String("to"))
 		if err != nil {
 			return nil, err
 		}
@@ -118,29 +115,40 @@ func (s *site) markedNames(c *cli.Context) ([]string, error) {
 	return slices.Compact(names), nil
 }
 
+// tagArgument reads the name of a tag that can be marked.
+func (m *marking) tagArgument(arg string) (string, error) {
+	name, err := tagArgument(arg)
+	if err == nil {
+		err = m.valid(name)
+	}
+	if err != nil {
+		return "", usageError{err}
+	}
+	return name, nil
+}
+
 // tagRange lists every aligned name from one tag to another, both included.
-func (s *site) tagRange(from, to string) ([]string, error) {
+func (m *marking) tagRange(from, to string) ([]string, error) {
 	var ends [2]time.Time
 	for i, arg := range []string{from, to} {
-		name, err := tagArgument(arg)
-		if err == nil {
-			err = s.config.Cadence().Valid(name)
-		}
+		name, err := m.tagArgument(arg)
 		if err != nil {
-			return nil, usageError{err}
+			return nil, err
 		}
 		ends[i], _ = tagging.ParseName(name)
 	}
-	var names []string
-	for t := ends[0]; !t.After(ends[1]); t = t.Add(s.config.Tags.Every) {
-		if names = append(names, tagging.Name(t)); len(names) > maxRange {
-			return nil, usagef("--from %s --to %s is more than %d tags", from, to, maxRange)
-		}
-	}
-	if len(names) == 0 {
+	if ends[0].After(ends[1]) {
 		return nil, usagef("--from %s comes after --to %s", from, to)
 	}
-	return names, nil
+	every := m.site.config.Tags.Every
+	if ends[1].Sub(ends[0]) >= maxRange*every {
+		return nil, usagef("--from %s --to %s is more than %d tags", from, to, maxRange)
+	}
+	var names []string
+	for t := ends[0]; !t.After(ends[1]); t = t.Add(every) {
+		names = append(names, tagging.Name(t))
+	}
+	return append(names, m.unaligned(ends)...), nil
 }
 
 // ownTagstate is this server's own file: the last one that updates of the working copy do not touch.
@@ -157,16 +165,6 @@ func (s *site) ownTagstate() (string, error) {
 func (s *site) inWorkingCopy(path string) bool {
 	rel, err := filepath.Rel(s.layout.WorkingCopy, path)
 	return err == nil && filepath.IsLocal(rel)
-}
-
-func (s *site) writeMarks(ctx context.Context, file string, names []string, state tagstate.State, reason string) error {
-	changes := make([]tagstate.Change, len(names))
-	for i, name := range names {
-		changes[i] = tagstate.Change{Tag: name, State: state, Comment: reason}
-	}
-	return s.edit(ctx, file, func(old []byte) ([]byte, error) {
-		return tagstate.Apply(old, changes, s.config.Cadence().Valid)
-	})
 }
 
 // edit changes one of the base's small files.
@@ -202,62 +200,4 @@ func (s *site) refuseUpstreamsLink(file string) error {
 		return fmt.Errorf("%s is a link to %s, and so upstream decides which file is edited: put a file in its place", file, target)
 	}
 	return nil
-}
-
-// reportMark says what follows from a mark: who shares it, who escapes it, and what the rings get now.
-func (a *app) reportMark(c *cli.Context, s *site, names []string, state tagstate.State) error {
-	now := a.now().UTC()
-	r, err := s.resolver(now)
-	if err != nil {
-		return err
-	}
-	for _, t := range r.Index.Tags {
-		if _, from := r.State(t); slices.Contains(names, from) {
-			a.say(c, "%s has the same content and inherits it from %s", t.Name, from)
-		}
-	}
-	a.reportPinned(c, r, names, state)
-	for _, ring := range r.Rings {
-		d := r.RingTag(ring, now)
-		if d.Failure != "" {
-			a.say(c, "ring %s now gets nothing: %s", ring.Name, d.Failure)
-			continue
-		}
-		a.say(c, "ring %s now gets %s", ring.Name, d.Tag())
-	}
-	return stillMarked(r, names, state)
-}
-
-// reportPinned warns of hosts that a mark does not move, since they are pinned to the tag.
-func (a *app) reportPinned(c *cli.Context, r *tagging.Resolver, names []string, state tagstate.State) {
-	if state != tagstate.Bad && state != tagstate.BadFwd {
-		return
-	}
-	pinned, err := r.PinnedTags(c.Context)
-	if err != nil {
-		a.log.Warn(fmt.Sprintf("cannot say which hosts are pinned to these tags: %v", err))
-		return
-	}
-	for _, name := range names {
-		if hosts := pinned[name]; len(hosts) > 0 {
-			a.log.Warn(fmt.Sprintf("%s stays with %s: the mark does not move pinned hosts", name, strings.Join(hosts, ", ")))
-		}
-	}
-}
-
-// stillMarked reports tags that another file, or a tag with the same content, goes on marking otherwise.
-func stillMarked(r *tagging.Resolver, names []string, want tagstate.State) error {
-	var others []error
-	for _, name := range names {
-		if e := r.States.Get(name); e.State != want && e.State != tagstate.None {
-			others = append(others, fmt.Errorf("%s goes on being marked %s by %s", name, e.Word, e.Position))
-			continue
-		}
-		if t := r.Index.Find(name); t != nil && want == tagstate.None {
-			if state, from := r.State(t); state != tagstate.None {
-				others = append(others, fmt.Errorf("%s goes on being %s, as it has the same content as %s", name, state, from))
-			}
-		}
-	}
-	return errors.Join(others...)
 }

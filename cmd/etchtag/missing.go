@@ -5,17 +5,23 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 )
 
 // missing returns those of the tags that are not there.
-func (s *site) missing(names []string) (missing []string) {
-	for _, name := range names {
-		if _, err := os.Lstat(s.layout.Dir(name)); errors.Is(err, fs.ErrNotExist) {
-			missing = append(missing, name)
-		}
-	}
-	return missing
+func (s *site) missing(names []string) []string {
+	return slices.DeleteFunc(slices.Clone(names), s.isThere)
+}
+
+// there returns those of the tags that are there.
+func (s *site) there(names []string) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !s.isThere(name) })
+}
+
+func (s *site) isThere(name string) bool {
+	_, err := os.Lstat(s.layout.Dir(name))
+	return !errors.Is(err, fs.ErrNotExist)
 }
 
 // stillThere fails if one of the tags, which were there before something was written that keeps them, is gone. A

@@ -80,9 +80,9 @@ func TestScenario17NoAcceptableTag(t *testing.T) {
 	if got := s.gets(6, "dev1.example.com"); got != "tags/"+hourTag(5) {
 		t.Errorf("a host gets %q", got)
 	}
-	s.exits(exitDone, "mark", "badfwd", hourTag(6))
+	s.exits(exitDone, "mark", "badfwd", hourTag(6), "--force")
 	none("badfwd and nothing newer", "prod1.example.com", hourTag(6)+", which is badfwd")
-	s.exits(exitDone, "mark", "bad", "--from", hourTag(4), "--to", hourTag(6))
+	s.exits(exitDone, "mark", "bad", "--from", hourTag(4), "--to", hourTag(6), "--force")
 	none("all are bad", "prod1.example.com", "bad")
 	none("all are bad", "dev1.example.com", "bad")
 	s.sh("cd up && echo good >source/etc/motd && git commit -qam good")

@@ -86,25 +86,35 @@ func (a *app) openSite(base, path string, required bool) (*site, error) {
 	if err != nil {
 		return nil, err
 	}
-	if path == "" {
-		path = filepath.Join(base, "etchtag.yml")
-	}
+	path = configPath(base, path)
 	cfg, err := config.Load(path, required)
 	if err != nil {
 		return nil, usageError{err}
 	}
-	return &site{app: a, config: cfg, configFile: path, layout: tagging.Layout{Base: base, WorkingCopy: cfg.WorkingCopy.Path}}, nil
+	return a.newSite(base, path, cfg), nil
+}
+
+// configPath is the configuration that the command line names, or the base's own.
+func configPath(base, named string) string { return orElse(named, filepath.Join(base, "etchtag.yml")) }
+
+func (a *app) newSite(base, configFile string, cfg *config.Config) *site {
+	return &site{app: a, config: cfg, configFile: configFile,
+		layout: tagging.Layout{Base: base, WorkingCopy: cfg.WorkingCopy.Path}}
 }
 
 // states reads the tagstate files and merges them.
-func (s *site) states() (*tagstate.Set, error) {
+func (s *site) states() (*tagstate.Set, error) { return s.statesWith("", nil) }
+
+// statesWith is states if one of the files had other contents.
+func (s *site) statesWith(file string, contents []byte) (*tagstate.Set, error) {
 	files := make([]*tagstate.File, len(s.config.Tagstate))
 	for i, path := range s.config.Tagstate {
-		f, err := tagstate.Load(filepath.Join(s.layout.Base, path), path, s.config.Cadence().Valid)
-		if err != nil {
+		var err error
+		if full := filepath.Join(s.layout.Base, path); full == file {
+			files[i] = tagstate.Parse(path, contents, s.config.Cadence().Valid)
+		} else if files[i], err = tagstate.Load(full, path, s.config.Cadence().Valid); err != nil {
 			return nil, err
 		}
-		files[i] = f
 	}
 	return tagstate.Merge(files...), nil
 }

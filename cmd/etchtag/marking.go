@@ -1,0 +1,259 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/etch/etchtag/cmd/internal/config"
+	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagstate"
+	"github.com/urfave/cli/v2"
+)
+
+// forceFlag is for what is refused because of what it does.
+func forceFlag() cli.Flag {
+	return &cli.BoolFlag{Name: "force", Usage: "do it even if that is refused for what it does"}
+}
+
+// marking is one edit of this server's own marks, which says what it does before it does it.
+type marking struct {
+	site   *site
+	now    time.Time
+	state  tagstate.State
+	names  []string // sorted
+	reason string
+	force  bool
+	quiet  bool
+	file   string // that is edited
+
+	wrongConfig error // what is wrong with the configuration, of which the site has what could be salvaged
+
+	// What change found.
+	refused error // why the edit is not made
+	unknown error // why it is not known what it does
+	still   error // what goes on being marked otherwise
+}
+
+func (a *app) newMarking(c *cli.Context) (*marking, error) {
+	state, err := markState(c.Args().First())
+	if err != nil {
+		return nil, err
+	}
+	clock, err := a.clock(c, "rehearse")
+	if err != nil {
+		return nil, err
+	}
+	m := &marking{state: state, reason: c.String("reason"), force: c.Bool("force"), quiet: c.Bool("quiet")}
+	if m.site, m.wrongConfig, err = a.siteToMark(c); err != nil {
+		return nil, err
+	}
+	if m.names, err = m.markedNames(c); err != nil {
+		return nil, err
+	}
+	m.now = clock()
+	m.file, err = m.site.ownTagstate()
+	return m, err
+}
+
+// siteToMark is site, with what can be salvaged if the configuration is wrong: an emergency does not wait for it to be
+// mended.
+func (a *app) siteToMark(c *cli.Context) (s *site, wrong, err error) {
+	s, err = a.site(c)
+	if err == nil {
+		return s, nil, nil
+	}
+	base, baseErr := checkBase(orElse(c.String("base"), a.defaultBase()))
+	if baseErr != nil {
+		return nil, nil, err
+	}
+	path := configPath(base, c.String("config"))
+	if _, statErr := os.Lstat(path); statErr != nil {
+		return nil, nil, err // the command line names no file
+	}
+	if usage, ok := errors.AsType[usageError](err); ok {
+		err = usage.err // the command line is right
+	}
+	return a.newSite(base, path, config.Salvage(path)), err, nil
+}
+
+// valid returns an error for the name of a tag that cannot be marked. If it is not known for sure how often tags are
+// made, any can.
+func (m *marking) valid(name string) error {
+	if m.wrongConfig != nil {
+		_, err := tagging.ParseName(name)
+		return err
+	}
+	return m.site.config.Cadence().Valid(name)
+}
+
+// unaligned lists the tags between two times whose names the site's cadence, which may be wrong, does not have.
+func (m *marking) unaligned(ends [2]time.Time) (names []string) {
+	index, err := tagging.ReadIndex(m.site.layout)
+	if m.wrongConfig == nil || err != nil {
+		return nil
+	}
+	for _, t := range index.Tags {
+		if !t.Time.Before(ends[0]) && !t.Time.After(ends[1]) {
+			names = append(names, t.Name)
+		}
+	}
+	return names
+}
+
+// rehearse says what the edit does, and does not make it.
+func (m *marking) rehearse() error {
+	old, err := tagstate.Read(m.file)
+	if err == nil {
+		_, err = m.change(old)
+	}
+	return err
+}
+
+// change is the edit. It says what follows from it, and refuses what it should.
+func (m *marking) change(old []byte) ([]byte, error) {
+	changes := make([]tagstate.Change, len(m.names))
+	for i, name := range m.names {
+		changes[i] = tagstate.Change{Tag: name, State: m.state, Comment: m.reason}
+	}
+	data, err := tagstate.Apply(old, changes, m.valid)
+	if err != nil {
+		return nil, err
+	}
+	what := map[tagstate.State]string{tagstate.None: "cleared"}[m.state]
+	text := describeTags(orElse(what, string(m.state)), m.names, len(m.site.missing(m.names)), m.site.config.Cadence())
+	var losers []tagging.RingEffect
+	before, after, err := m.resolvers(old, data)
+	if m.unknown = err; err == nil {
+		effect := tagging.Compare(before, after, m.now)
+		effect.States = slices.DeleteFunc(effect.States, func(s tagging.StateEffect) bool {
+			_, named := slices.BinarySearch(m.names, s.Tag)
+			return named
+		})
+		text += m.site.app.describeEffect(effect, m.site.config.Cadence())
+		losers = effect.Losers()
+		m.still = stillMarked(after, m.names, m.state)
+	}
+	if !m.quiet {
+		fmt.Fprint(m.site.app.stdout, text)
+	}
+	if m.refused = m.refuse(losers); m.refused != nil {
+		return nil, m.refused
+	}
+	return data, nil
+}
+
+// resolvers decide by the marks as they are, and as they are with other contents of the file that is edited. They know
+// no hosts: rings get their tags whatever inventories say, so that none of them, down or slow, is in the way.
+func (m *marking) resolvers(old, fresh []byte) (before, after *tagging.Resolver, err error) {
+	if m.wrongConfig != nil {
+		return nil, nil, m.wrongConfig
+	}
+	index, err := tagging.ReadIndex(m.site.layout)
+	if err != nil {
+		return nil, nil, err
+	}
+	var both [2]*tagging.Resolver
+	for i, data := range [][]byte{old, fresh} {
+		states, err := m.site.statesWith(m.file, data)
+		if err != nil {
+			return nil, nil, err
+		}
+		both[i] = &tagging.Resolver{Layout: m.site.layout, Cadence: m.site.config.Cadence(), Rings: m.site.config.Rings,
+			States: states, Index: index}
+	}
+	return both[0], both[1], nil
+}
+
+// refuse says why the edit is not to be made, unless it is forced. To clear is the way back from a mark on hours to come.
+func (m *marking) refuse(losers []tagging.RingEffect) error {
+	if m.force {
+		return nil
+	}
+	var why []string
+	if len(losers) > 0 {
+		why = append(why, describeLosers(losers))
+	}
+	cadence := m.site.config.Cadence()
+	next := tagging.Name(cadence.Floor(m.now).Add(cadence.Every()))
+	far := slices.DeleteFunc(slices.Clone(m.names), func(name string) bool { return name <= next })
+	if len(far) > 0 && m.state != tagstate.None {
+		why = append(why, fmt.Sprintf("it names %s of hours to come beyond the next one: %s", count(len(far), "tag"),
+			some(stretches(far, cadence))))
+	}
+	if len(why) == 0 {
+		return nil
+	}
+	return fmt.Errorf("refused, and nothing is changed: %s; if that is meant, say --force", strings.Join(why, ", and "))
+}
+
+// problems are what keeps a mark that is made from being all well. Hosts that are pinned are looked for only then: an
+// inventory may take its time to fail.
+func (m *marking) problems(ctx context.Context) []error {
+	problems := []error{m.still}
+	if m.unknown != nil {
+		problems = append(problems, fmt.Errorf("what this does is not known: %w", m.unknown))
+	}
+	if m.wrongConfig == nil {
+		problems = append(problems, m.warnOfPins(ctx))
+	}
+	return problems
+}
+
+// warnOfPins tells of hosts that a mark does not move because they are pinned to the tag.
+func (m *marking) warnOfPins(ctx context.Context) error {
+	if m.state != tagstate.Bad && m.state != tagstate.BadFwd {
+		return nil
+	}
+	r, err := m.site.resolver(m.now)
+	var pinned map[string][]string
+	if err == nil {
+		pinned, err = r.PinnedTags(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("which hosts are pinned to these tags is not known: %w", err)
+	}
+	var hosts []string
+	for _, name := range m.names {
+		for _, host := range pinned[name] {
+			hosts = append(hosts, fmt.Sprintf("%s with %s", printable(host), name))
+		}
+	}
+	if len(hosts) > 0 {
+		m.site.app.log.Warn(fmt.Sprintf("the mark does not move %s pinned: %s",
+			map[bool]string{true: "1 host that is", false: count(len(hosts), "host") + " that are"}[len(hosts) == 1], some(hosts)))
+	}
+	return nil
+}
+
+// stillMarked reports tags that another file, or a tag with the same content, goes on marking otherwise.
+func stillMarked(r *tagging.Resolver, names []string, want tagstate.State) error {
+	var by groups
+	for _, name := range names {
+		if e := r.States.Get(name); e.State != want && e.State != tagstate.None {
+			by.add(fmt.Sprintf("marked %s by %s", e.Word, e.File), name)
+		} else if t := r.Index.Find(name); t != nil && want == tagstate.None {
+			if state, from := r.State(t); state != tagstate.None {
+				by.add(fmt.Sprintf("%s, with the same content as %s", state, from), name)
+			}
+		}
+	}
+	var others []error
+	for _, g := range by {
+		if len(g.names) > 1 {
+			others = append(others, fmt.Errorf("%s go on being %s: %s", count(len(g.names), "tag"), g.what,
+				some(stretches(g.names, r.Cadence))))
+			continue
+		}
+		line := ""
+		if e := r.States.Get(g.names[0]); e.State != tagstate.None {
+			line = fmt.Sprintf(":%d", e.Line)
+		}
+		others = append(others, fmt.Errorf("%s goes on being %s%s", g.names[0], g.what, line))
+	}
+	return errors.Join(others...)
+}
