@@ -93,7 +93,7 @@ func (s *service) update(ctx context.Context) error {
 
 func (s *service) snapshot(ctx context.Context) error {
 	start := time.Now()
-	r, err := s.site.Load().manager(s.utc, nil).Take(ctx, snapshot.TakeOptions{LockWait: runLockWait})
+	r, err := s.site.Load().take(ctx, s.utc, nil, snapshot.TakeOptions{LockWait: runLockWait})
 	if err != nil {
 		return err
 	}

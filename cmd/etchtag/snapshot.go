@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -60,7 +61,7 @@ func (a *app) snapshot(c *cli.Context) error {
 		return err
 	}
 	show := a.newProgress(c)
-	r, err := site.manager(clock, show).Take(c.Context, options)
+	r, err := site.take(c.Context, clock, show, options)
 	show.end()
 	if err != nil {
 		return err
@@ -73,6 +74,18 @@ func (a *app) snapshot(c *cli.Context) error {
 		a.say(c, "%s", describeSnapshot(r, time.Since(started)))
 	}
 	return incomplete(problems(r)...)
+}
+
+// take makes the present hour's tag, and warns of marks that wait for the next ones.
+func (s *site) take(ctx context.Context, clock func() time.Time, show *progress, o snapshot.TakeOptions) (snapshot.Result, error) {
+	m := s.manager(clock, show)
+	r, err := m.Take(ctx, o)
+	if states, readErr := s.states(); err == nil && readErr == nil {
+		for _, g := range s.marksToCome(states, clock()) {
+			m.Warn(g.what + "; if that is a mistake, " + g.undo)
+		}
+	}
+	return r, err
 }
 
 // problems are what keeps a run that did its work from being all well.

@@ -144,7 +144,7 @@ func (s *site) findings(ctx context.Context, now time.Time) []finding {
 	}
 	out = append(out, s.spaceFindings(r.Index)...)
 	out = append(out, s.tagFindings(r, now)...)
-	out = append(out, markFindings(r)...)
+	out = append(out, s.markFindings(r, now)...)
 	out = append(out, ringFindings(r, now)...)
 	out = append(out, s.inventoryFindings(ctx, r)...)
 	return append(out, s.pinFindings(ctx, r)...)

@@ -14,9 +14,13 @@ import (
 )
 
 // markFindings passes on what could not be understood in tagstate files and in the pins file: somebody meant to say
-// something.
-func markFindings(r *tagging.Resolver) []finding {
-	return append(lineFindings("tagstate", r.States.Warnings()), lineFindings("pins", r.Pins.Warnings)...)
+// something. And it warns of marks on hours to come, which nobody sees until the hour is there.
+func (s *site) markFindings(r *tagging.Resolver, now time.Time) []finding {
+	out := append(lineFindings("tagstate", r.States.Warnings()), lineFindings("pins", r.Pins.Warnings)...)
+	for _, g := range s.marksToCome(r.States, now) {
+		out = append(out, finding{levelWarning, "marks", g.what, "if that is a mistake, " + g.undo})
+	}
+	return out
 }
 
 // keptFindings reports lines that are to keep a tag and name none.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/etch/etchtag/schedule"
 	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagstate"
 )
 
 // tagSequence is the tags as a sequence in time, each oldest first.
@@ -17,6 +18,7 @@ type tagSequence struct {
 	unverified []string // without a manifest
 	late       []string // of those, the ones that came after tags with one
 	stale      []*tagging.Tag
+	marked     []*tagging.Tag // already when they were published
 }
 
 func (s *site) tagSequence(index *tagging.Index, now time.Time) tagSequence {
@@ -42,6 +44,9 @@ func (s *site) tagSequence(index *tagging.Index, now time.Time) tagSequence {
 		case header.Stale:
 			q.stale = append(q.stale, t)
 		}
+		if ok && header.Marked {
+			q.marked = append(q.marked, t)
+		}
 		recorded = recorded || ok
 	}
 	return q
@@ -53,6 +58,7 @@ func (s *site) tagFindings(r *tagging.Resolver, now time.Time) []finding {
 	out := []finding{s.newestFinding(q.past, now)}
 	out = append(out, q.damagedFindings()...)
 	out = append(out, q.staleFindings()...)
+	out = append(out, q.markedFindings(r)...)
 	out = append(out, s.gapFindings(q.past, now)...)
 	out = append(out, q.unverifiedFindings()...)
 	out = append(out, s.keepFindings()...)
@@ -173,6 +179,28 @@ func (q tagSequence) staleFindings() []finding {
 			count(len(q.stale), "tag"), newest.Name), ""}
 	if newest == q.past[len(q.past)-1] {
 		f.Level, f.Do = levelWarning, "mend what the update fails of; the next tag is made of upstream's newest revision"
+	}
+	return []finding{f}
+}
+
+// markedFindings tells of tags that were marked already when they were published, and still are. Old ones are history.
+func (q tagSequence) markedFindings(r *tagging.Resolver) []finding {
+	var names []string
+	for _, t := range q.marked {
+		if state, _ := r.State(t); state == tagstate.Bad || state == tagstate.BadFwd {
+			names = append(names, t.Name)
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	newest := names[len(names)-1]
+	f := finding{levelNote, "marked", fmt.Sprintf("%s published although marked before, the last of them %s",
+		count(len(names), "tag"), newest), ""}
+	if newest == q.past[len(q.past)-1].Name {
+		f.Level = levelWarning
+		f.Says = newest + " was marked before it was published, so no ring gets it"
+		f.Do = "etchtag mark clear " + newest + " if it is right; if not, the next tag has to be"
 	}
 	return []finding{f}
 }

@@ -326,6 +326,28 @@ var statusTests = []struct {
 	{name: "a link stands where our own directory belongs", spoil: func(b *statusBase) {
 		b.must(os.RemoveAll(b.path("tags/.etchtag/trash")), os.Symlink(b.t.TempDir(), b.path("tags/.etchtag/trash")))
 	}, level: levelProblem, what: "access", says: "trash is no directory of ours", do: "rm /"},
+	{name: "hours to come are marked", spoil: func(b *statusBase) {
+		b.write("tagstate", "etchautotag-20261122-0900 bad\netchautotag-20261122-1000 bad\netchautotag-20261122-1100 bad\n")
+	}, level: levelWarning, what: "marks", says: "2 tags to come marked bad by tagstate: etchautotag-20261122-1000 to etchautotag-20261122-1100",
+		do: "etchtag mark clear --from etchautotag-20261122-1000 --to etchautotag-20261122-1100"},
+	{name: "an hour to come is marked in the working copy", spoil: func(b *statusBase) {
+		b.write("trunk/tagstate", "etchautotag-20261122-1000 oops\n")
+	}, level: levelWarning, what: "marks", says: "1 tag to come marked oops by trunk/tagstate: etchautotag-20261122-1000", do: "by a commit"},
+	{name: "hours that are over are marked", spoil: func(b *statusBase) {
+		b.write("tagstate", "etchautotag-20261122-0900 good\netchautotag-20261122-0200 bad\n")
+	}, level: levelOK, what: "tags"},
+	{name: "the newest tag was published marked", spoil: func(b *statusBase) {
+		b.write("tagstate", "etchautotag-20261122-0900 bad\n")
+		b.tag("etchautotag-20261122-0900", func(m *tagging.Manifest) { m.Marked, m.Entries[0].Size = true, 2 })
+	}, level: levelWarning, what: "marked", says: "etchautotag-20261122-0900 was marked before it was published, so no ring gets it",
+		do: "etchtag mark clear etchautotag-20261122-0900"},
+	{name: "a tag was published marked, and there is a newer one", spoil: func(b *statusBase) {
+		b.write("tagstate", "etchautotag-20261122-0800 bad\n")
+		b.tag("etchautotag-20261122-0800", func(m *tagging.Manifest) { m.Marked, m.Entries[0].Size = true, 2 })
+	}, level: levelNote, what: "marked", says: "1 tag published although marked before, the last of them etchautotag-20261122-0800"},
+	{name: "a tag was published marked, and is not marked any more", spoil: func(b *statusBase) {
+		b.tag("etchautotag-20261122-0900", func(m *tagging.Manifest) { m.Marked = true })
+	}, level: levelOK, what: "tags"},
 	{name: "others can open the lock", spoil: func(b *statusBase) { b.chmod("tags/.etchtag/snapshot.lock", 0o644) },
 		level: levelWarning, what: "access", says: "hold it for ever", do: "chmod 600"},
 }

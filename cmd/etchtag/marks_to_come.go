@@ -1,0 +1,45 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagstate"
+)
+
+// marksToCome is what one file says of hours to come.
+type marksToCome struct {
+	what string
+	undo string // how to take it back
+}
+
+// marksToCome tells of marks on hours that are still to come, in the order of the hours: whatever is published then is
+// marked already.
+func (s *site) marksToCome(states *tagstate.Set, now time.Time) []marksToCome {
+	var by groups
+	files := map[string]string{}
+	present := tagging.Name(now)
+	for _, e := range states.Entries() {
+		if e.Tag > present {
+			how := fmt.Sprintf("marked %s by %s", printable(orElse(e.Word, "nothing")), e.File)
+			by.add(how, e.Tag)
+			files[how] = e.File
+		}
+	}
+	var out []marksToCome
+	for _, g := range by {
+		stretch := some(stretches(g.names, s.config.Cadence()))
+		m := marksToCome{what: fmt.Sprintf("%s to come %s: %s", count(len(g.names), "tag"), g.what, stretch)}
+		switch {
+		case s.inWorkingCopy(files[g.what]):
+			m.undo = "take it back by a commit"
+		case len(g.names) == 1:
+			m.undo = "etchtag mark clear " + g.names[0]
+		default:
+			m.undo = fmt.Sprintf("etchtag mark clear --from %s --to %s", g.names[0], g.names[len(g.names)-1])
+		}
+		out = append(out, m)
+	}
+	return out
+}
