@@ -2,12 +2,10 @@ package snapshot
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
 
 	"github.com/etch/etchtag/snapshot/source"
-	"golang.org/x/sys/unix"
 )
 
 // adopt replaces the working copy, which for the reason given is not the source's, by one that is, and sets the old
@@ -21,7 +19,7 @@ func (m *Manager) adopt(ctx context.Context, reason string) (source.Outcome, err
 	if err != nil {
 		return failed(err)
 	}
-	if err := sameFileSystem(old, m.Layout.Discarded()); err != nil {
+	if err := m.canSetAside(old); err != nil {
 		return failed(err)
 	}
 	stage, err := m.newStage()
@@ -43,7 +41,7 @@ func (m *Manager) adopt(ctx context.Context, reason string) (source.Outcome, err
 			return failed(err)
 		}
 	}
-	gone, err := source.MakeRoom(m.Layout.Discarded(), m.Step)
+	room, err := source.MakeRoom(m.Layout.Discarded(), m.Step)
 	if err != nil {
 		return failed(err)
 	}
@@ -54,19 +52,20 @@ func (m *Manager) adopt(ctx context.Context, reason string) (source.Outcome, err
 	}
 	outcome.Discarded = aside
 	outcome.Warnings = append(outcome.Warnings, fmt.Sprintf("the working copy %s was replaced, since %s; the old one was set aside as %s%s",
-		m.Layout.Trunk(), reason, aside, source.DescribeDiscard(gone)))
+		m.Layout.Trunk(), reason, aside, source.DescribeDiscard(room)))
 	return outcome, nil
 }
 
-// sameFileSystem makes sure that a working copy can be set aside by renaming it.
-func sameFileSystem(workingCopy, discarded string) error {
-	var a, b unix.Stat_t
-	if err := errors.Join(unix.Stat(workingCopy, &a), unix.Stat(discarded, &b)); err != nil {
+// canSetAside makes sure, before a fresh working copy is made, that the old one can be set aside by renaming it.
+func (m *Manager) canSetAside(workingCopy string) error {
+	discarded := m.Layout.Discarded()
+	same, err := source.SameMount(workingCopy, discarded)
+	if err != nil {
 		return err
 	}
-	if a.Dev != b.Dev {
-		return fmt.Errorf("it is on another file system than %s, so it cannot be set aside there: move it away, and the next update makes a new one",
-			discarded)
+	if !same {
+		return fmt.Errorf("it is on another file system, or in another mount, than %s, so it cannot be set aside there: "+
+			"move it away, and the next update makes a new one", discarded)
 	}
-	return nil
+	return m.files().unmounted(workingCopy)
 }

@@ -15,8 +15,9 @@ import (
 
 // Debris is something that the next snapshot or prune will sweep, unless it belongs to a run that is at work.
 type Debris struct {
-	Path  string
-	Since time.Time // when it came to stand there
+	Path    string
+	Since   time.Time // when it came to stand there
+	Mounted []string  // the paths at which something is mounted in it, for which no run sweeps it
 }
 
 // FindDebris lists what the next run will sweep. It takes no lock and changes nothing. The error joins those of the
@@ -24,33 +25,40 @@ type Debris struct {
 // everyone but the user who makes tags.
 func FindDebris(l tagging.Layout) (found []Debris, err error) {
 	for _, p := range debrisPlaces(l) {
-		entries, readErr := readOwnDir(l, p.dir)
-		if readErr != nil && !errors.Is(readErr, fs.ErrNotExist) && !errors.Is(readErr, source.ErrReplaced) {
-			err = errors.Join(err, fmt.Errorf("look for debris: %w", readErr))
+		debris, lookErr := p.look(l)
+		if lookErr != nil && !errors.Is(lookErr, fs.ErrNotExist) && !errors.Is(lookErr, source.ErrReplaced) {
+			err = errors.Join(err, fmt.Errorf("look for debris: %w", lookErr))
 		}
-		for _, e := range entries {
-			if !p.debris(e.Name()) {
-				continue
-			}
-			d := Debris{Path: filepath.Join(p.dir, e.Name())}
-			var st unix.Stat_t
-			if unix.Lstat(d.Path, &st) != nil {
-				continue // it has gone meanwhile
-			}
-			d.Since = time.Unix(st.Ctim.Unix()) // a rename changes it too, unlike the other times
-			found = append(found, d)
-		}
+		found = append(found, debris...)
 	}
 	return found, err
 }
 
-func readOwnDir(l tagging.Layout, path string) ([]fs.DirEntry, error) {
-	dir, err := files{tags: l.Tags()}.open(path)
+// look lists the debris in one place.
+func (p debrisPlace) look(l tagging.Layout) (found []Debris, err error) {
+	dir, err := files{tags: l.Tags()}.open(p.dir)
 	if err != nil {
 		return nil, err
 	}
 	defer dir.Close()
-	return fs.ReadDir(dir.FS(), ".")
+	entries, err := fs.ReadDir(dir.FS(), ".")
+	for _, e := range entries {
+		if !p.debris(e.Name()) {
+			continue
+		}
+		d := Debris{Path: filepath.Join(p.dir, e.Name())}
+		var st unix.Stat_t
+		if unix.Lstat(d.Path, &st) != nil {
+			continue // it has gone meanwhile
+		}
+		d.Since = time.Unix(st.Ctim.Unix()) // a rename changes it too, unlike the other times
+		mounted := source.WithDirectory(dir, func(fd int) error { return source.Mounted(fd, e.Name()) })
+		if mounted, ok := errors.AsType[*source.MountError](mounted); ok {
+			d.Mounted = mounted.Points
+		}
+		found = append(found, d)
+	}
+	return found, err
 }
 
 // FindReplaced lists what stands in the places of our own directories and is none, such as a symbolic link. No run

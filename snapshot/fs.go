@@ -104,11 +104,21 @@ func (f files) withDir(path string, do func(fd int) error) error {
 	return source.WithDirectory(dir, do)
 }
 
+// unmounted fails, with a *source.MountError, if something is mounted in the directory at path.
+func (f files) unmounted(path string) error {
+	return f.in(path, func(dir *os.Root, name string) error {
+		return source.WithDirectory(dir, func(fd int) error { return source.Mounted(fd, name) })
+	})
+}
+
 // exchange swaps two directories of one file system, so that each name always leads to one of them where the file
-// system can do that.
+// system can do that. It fails, with a *source.MountError, if something is mounted in the second.
 func (f files) exchange(label, a, b string) error {
 	return f.do(label, b, func() error {
 		return f.inBoth(a, b, func(dirA int, nameA string, dirB int, nameB string) error {
+			if err := source.Mounted(dirB, nameB); err != nil {
+				return err
+			}
 			err := unix.Renameat2(dirA, nameA, dirB, nameB, unix.RENAME_EXCHANGE)
 			if !errors.Is(err, unix.EINVAL) {
 				return err
@@ -166,7 +176,7 @@ func (f files) syncFS(label, path string) error {
 func (f files) removeAll(label, path string) error {
 	return f.do(label, path, func() error {
 		return f.in(path, func(dir *os.Root, name string) error {
-			return source.WithDirectory(dir, func(fd int) error { return removeTree(fd, name) })
+			return source.WithDirectory(dir, func(fd int) error { return source.RemoveTree(fd, name) })
 		})
 	})
 }

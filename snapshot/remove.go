@@ -60,13 +60,16 @@ func (m *Manager) execute(plan Plan) (removed []Verdict, failed []error) {
 	return removed, append(failed, m.sweepDir(m.Layout.Trash(), func(string) bool { return true })...)
 }
 
-// retire makes a tag invisible in one step, and then forgets its records.
+// retire makes a tag invisible in one step, and then forgets its records. A tag in which something is mounted stays.
 func (m *Manager) retire(name string) error {
 	dir := m.Layout.Dir(name)
 	if info, err := os.Lstat(dir); err != nil {
 		return err
 	} else if !info.IsDir() {
 		return fmt.Errorf("remove %s: it is no directory any more", dir)
+	}
+	if err := m.files().unmounted(dir); err != nil {
+		return fmt.Errorf("remove %s: %w", dir, err)
 	}
 	if err := m.files().renameNoReplace("retire tag", dir, filepath.Join(m.Layout.Trash(), name)); err != nil {
 		return err

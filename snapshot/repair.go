@@ -85,6 +85,9 @@ func (m *Manager) repairable(t *tagging.Tag, manifest *tagging.Manifest) error {
 	if t.Link {
 		return fmt.Errorf("%s is a symbolic link: what it leads to is not ours to replace", m.Layout.Dir(t.Name))
 	}
+	if err := m.files().unmounted(m.Layout.Dir(t.Name)); err != nil {
+		return err
+	}
 	if kind := m.Source.Kind(); kind != manifest.Source {
 		return fmt.Errorf("it was made from %s, and the working copy is %s now", manifest.Source, kind)
 	}
@@ -149,7 +152,7 @@ func (m *Manager) refill(ctx context.Context, stage *stageDir, files FileMode, r
 
 // replaceTag exchanges a tag for the staged tree, and sets the old one aside.
 func (m *Manager) replaceTag(stage *stageDir, revision source.Revision, r *TagReport) error {
-	gone, err := source.MakeRoom(m.Layout.Discarded(), m.Step)
+	room, err := source.MakeRoom(m.Layout.Discarded(), m.Step)
 	if err != nil {
 		return err
 	}
@@ -163,6 +166,6 @@ func (m *Manager) replaceTag(stage *stageDir, revision source.Revision, r *TagRe
 	}
 	r.Status, r.SetAside = StatusRepaired, aside
 	m.Warn(fmt.Sprintf("%s had drifted, and was rebuilt from revision %s; the drifted one was set aside as %s%s",
-		r.Name, revision.ID, aside, source.DescribeDiscard(gone)))
+		r.Name, revision.ID, aside, source.DescribeDiscard(room)))
 	return nil
 }

@@ -64,7 +64,7 @@ func (m *Manager) sweepDir(dir string, debris func(name string) bool) []error {
 		path := filepath.Join(dir, e.Name())
 		// In the directory that was listed: another one of that name may hold anything.
 		err := m.Step.do("sweep", path, func() error {
-			return source.WithDirectory(root, func(fd int) error { return removeTree(fd, e.Name()) })
+			return source.WithDirectory(root, func(fd int) error { return source.RemoveTree(fd, e.Name()) })
 		})
 		if err != nil {
 			failed = append(failed, err)

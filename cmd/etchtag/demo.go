@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/etch/etchtag/examples"
+	"github.com/etch/etchtag/snapshot/source"
 	"github.com/etch/etchtag/tagging"
 	"github.com/urfave/cli/v2"
 )
@@ -40,7 +41,7 @@ func (a *app) demoCommand() *cli.Command {
 						d.base(), d.base(), d.now.Format(time.RFC3339))
 					return
 				}
-				err = errors.Join(err, os.RemoveAll(dir))
+				err = errors.Join(err, source.RemovePath(dir))
 			}()
 			return d.tell()
 		},

@@ -364,6 +364,9 @@ func (s *site) renameTags(c *cli.Context, legacy []legacyTag, loc *time.Location
 			return fmt.Errorf("%s was made at %s, which was another hour in %s: that is not the zone of its name",
 				t.name, t.made.Format("15:04 UTC on 2006-01-02"), loc)
 		}
+		if err := source.MountedAt(s.layout.Dir(t.name)); err != nil {
+			return fmt.Errorf("cannot rename %s: %w", t.name, err)
+		}
 		// Where zones differ by half hours, the next aligned name keeps the tag from being served early.
 		every := s.config.Tags.Every
 		renamed[t.name] = tagging.Name(local.UTC().Add(every - 1).Truncate(every))

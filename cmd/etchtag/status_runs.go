@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -121,7 +120,7 @@ func shorten(text string) string {
 }
 
 // debrisFindings reports what dead runs have left. The next run sweeps it, so it is a warning only if none has done so
-// in the time in which one should have.
+// in the time in which one should have, or if none can.
 func (s *site) debrisFindings(now time.Time) []finding {
 	const what = "debris"
 	debris, err := snapshot.FindDebris(s.layout)
@@ -129,18 +128,22 @@ func (s *site) debrisFindings(now time.Time) []finding {
 	if err != nil {
 		out = append(out, cannotTell(what, err))
 	}
-	if len(debris) == 0 {
-		return out
-	}
 	var names []string
 	oldest := now
 	for _, d := range debris {
-		if rel, err := filepath.Rel(s.layout.Work(), d.Path); err == nil {
-			names = append(names, printable(rel))
+		name := printable(strings.TrimPrefix(d.Path, s.layout.Work()+"/"))
+		if len(d.Mounted) > 0 {
+			out = append(out, finding{levelWarning, what, fmt.Sprintf("%s in %s stays: something is mounted in it, at %s",
+				name, s.layout.Work(), printable(some(d.Mounted))), "unmount that, and the next snapshot or prune sweeps it"})
+			continue
 		}
+		names = append(names, name)
 		if d.Since.Before(oldest) {
 			oldest = d.Since
 		}
+	}
+	if len(names) == 0 {
+		return out
 	}
 	f := finding{levelNote, what, fmt.Sprintf("dead runs have left %s in %s", some(names), s.layout.Work()),
 		"the next snapshot or prune sweeps it"}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/etch/etchtag/cmd/internal/config"
 	"github.com/etch/etchtag/snapshot"
+	"github.com/etch/etchtag/snapshot/mounttest"
 	"github.com/etch/etchtag/tagging"
 	"github.com/gofrs/flock"
 )
@@ -202,6 +203,9 @@ var statusTests = []struct {
 		level: levelNote, what: "debris", says: "stage/x", do: "sweeps"},
 	{name: "what a dead run left stays", spoil: func(b *statusBase) { b.must(os.Mkdir(b.path("tags/.etchtag/trash/x"), 0o700)) },
 		after: 10 * 365 * 24 * time.Hour, level: levelWarning, what: "debris", says: "none has swept it", do: "lsattr"},
+	{name: "something is mounted in what a dead run left", spoil: func(b *statusBase) {
+		mounttest.Directory(b.t, b.path("tags/.etchtag/trash/x/mounted"))
+	}, level: levelWarning, what: "debris", says: "tags/.etchtag/trash/x/mounted", do: "unmount"},
 	{name: "a run is at work", spoil: func(b *statusBase) {
 		b.must(os.Mkdir(b.path("tags/.etchtag/stage/x"), 0o700)) // which is its own
 		l := flock.New(b.l.SnapshotLock())

@@ -82,5 +82,5 @@ func removeBeneath(dir, rel string) error {
 		return err
 	}
 	defer parent.Close()
-	return parent.RemoveAll(filepath.Base(rel))
+	return WithDirectory(parent, func(fd int) error { return RemoveTree(fd, filepath.Base(rel)) })
 }

@@ -104,8 +104,8 @@ func TestDiscardsGoNowhereElse(t *testing.T) {
 			t.Fatal(err)
 		}
 		base := filepath.Join(top, "work", "discarded")
-		if gone, err := MakeRoom(base, nil); !errors.Is(err, ErrReplaced) || len(gone) > 0 {
-			t.Errorf("%s is a link: %q, %v", link, gone, err)
+		if room, err := MakeRoom(base, nil); !errors.Is(err, ErrReplaced) || len(room.Gone) > 0 {
+			t.Errorf("%s is a link: %v, %v", link, room, err)
 		}
 		d := discarder{base: base, now: time.Now}
 		if err := d.begin(); !errors.Is(err, ErrReplaced) {

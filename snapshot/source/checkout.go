@@ -71,7 +71,7 @@ func (c *checkout) close() error {
 		return nil
 	}
 	err := labelled(c.step, "remove temporary directory", func() error {
-		return os.RemoveAll(filepath.Join(c.gitDir, temporaryDir))
+		return RemovePath(filepath.Join(c.gitDir, temporaryDir))
 	})
 	return errors.Join(c.tmp.Close(), err)
 }

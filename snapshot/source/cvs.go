@@ -151,7 +151,7 @@ func (c *CVS) Clone(ctx context.Context) (out Outcome, err error) {
 	if err != nil {
 		return Outcome{}, err
 	}
-	defer os.RemoveAll(temp)
+	defer RemovePath(temp)
 	record, err := run.checkout(ctx, temp)
 	if err != nil {
 		return Outcome{}, fmt.Errorf("cloning into %q: %w", c.o.Dir, err)
@@ -278,9 +278,9 @@ func (c *CVS) begin(root string) (*cvsRun, error) {
 	if err != nil {
 		return nil, err
 	}
-	sweepPrefix(filepath.Dir(root), clonePrefix(root), c.o.Step)
-	sweepPrefix(filepath.Join(root, cvsDir), tempPrefix, c.o.Step)
 	r := &cvsRun{CVS: c, root: root, origin: origin}
+	r.out.Warnings = append(sweepPrefix(filepath.Dir(root), clonePrefix(root), c.o.Step),
+		sweepPrefix(filepath.Join(root, cvsDir), tempPrefix, c.o.Step)...)
 	if r.session, err = c.newSession(origin.root, root); err != nil {
 		return nil, err
 	}

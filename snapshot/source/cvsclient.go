@@ -51,7 +51,7 @@ func (c *CVS) newSession(upstream cvsRoot, root string) (*cvsSession, error) {
 
 func (s *cvsSession) close() {
 	if s.dir != "" {
-		_ = os.RemoveAll(s.dir)
+		_ = RemovePath(s.dir)
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -105,7 +104,7 @@ func (c *CVS) exportOther(ctx context.Context, rev Revision, dir string, o Expor
 	if err != nil {
 		return Export{}, err
 	}
-	defer os.RemoveAll(temp)
+	defer RemovePath(temp)
 	args := []string{"checkout", "-P", "-d", cvsTree, "-D", rev.Time.UTC().Format(cvsLogTime)}
 	if c.o.Branch != "" {
 		args = append(args, "-r", c.o.Branch)

@@ -123,7 +123,7 @@ func (l *localFiles) removeDir(dir string) error {
 	if err != nil {
 		return err
 	}
-	return labelled(l.run.o.Step, "remove directory", func() error { return removeTree(fd, name) })
+	return labelled(l.run.o.Step, "remove directory", func() error { return RemoveTree(fd, name) })
 }
 
 // setAsideOld sets aside what is local in the old working copy, of which fresh, at tree, is to take the place: all

@@ -3,7 +3,6 @@ package source
 import (
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
@@ -33,11 +32,14 @@ func (r *cvsRun) checkout(ctx context.Context, temp string) (*cvsRecord, error) 
 // rebuild makes a fresh working copy beside the old one, sets aside what is local in the old one, and exchanges the
 // two. The record of the old one may be nil.
 func (r *cvsRun) rebuild(ctx context.Context, record *cvsRecord) error {
+	if err := MountedAt(r.root); err != nil {
+		return fmt.Errorf("exchanging the working copy for a fresh one: %w", err)
+	}
 	temp, err := newCloneDir(r.root, r.o.Step)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(temp)
+	defer RemovePath(temp)
 	fresh, err := r.checkout(ctx, temp)
 	if err != nil {
 		return err
@@ -56,6 +58,9 @@ func (r *cvsRun) rebuild(ctx context.Context, record *cvsRecord) error {
 		return err
 	}
 	err = labelled(r.o.Step, "exchange working copies", func() error {
+		if err := MountedAt(r.root); err != nil {
+			return err
+		}
 		return unix.Renameat2(unix.AT_FDCWD, tree, unix.AT_FDCWD, r.root, unix.RENAME_EXCHANGE)
 	})
 	if err != nil {

@@ -112,7 +112,7 @@ func (d *Dir) Resolve(ctx context.Context, name string) (Revision, error) {
 func (d *Dir) Export(ctx context.Context, r Revision, dir string, o ExportOptions) (Export, error) {
 	var export Export
 	err := d.whenSettled(ctx, func() error {
-		if err := eachIn(unix.AT_FDCWD, dir, removeTree); err != nil { // what the last try left
+		if err := eachIn(unix.AT_FDCWD, dir, RemoveTree); err != nil { // what the last try left
 			return fmt.Errorf("emptying %q: %w", dir, err)
 		}
 		t, err := copySettled(ctx, d.o.Dir, dir, isMetadata, o)

@@ -129,3 +129,22 @@ func readlinkAt(dir int, name string) ([]byte, error) {
 	n, err := unix.Readlinkat(dir, name, target)
 	return target[:max(n, 0)], err
 }
+
+// eachIn calls do for every name in the directory name of parent.
+func eachIn(parent int, name string, do func(dir int, child string) error) error {
+	dir, err := openDirAt(parent, name)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	names, err := dir.Readdirnames(-1)
+	if err != nil {
+		return err
+	}
+	for _, child := range names {
+		if err := do(int(dir.Fd()), child); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -33,18 +33,24 @@ func ParseDiscard(name string) (time.Time, bool) {
 	return t, err == nil && (rest == "" || rest[0] == '-')
 }
 
-// MakeRoom lets the oldest directories below base go until there is room for one more, and returns their names.
-// Whoever sets something aside there calls it first. It makes base if it is not there. What else stands in it is
-// left alone. step may be nil.
-func MakeRoom(base string, step func(label string) error) (gone []string, err error) {
+// Room is what became of the oldest of what was set aside, to make room for more.
+type Room struct {
+	Gone []string // the names of what went
+	Stay []string // why others stay that should have gone: something is mounted in them
+}
+
+// MakeRoom lets the oldest directories below base go until there is room for one more. Those in which something is
+// mounted stay, and newer ones go for them. Whoever sets something aside there calls it first. It makes base if it is not
+// there. What else stands in it is left alone. step may be nil.
+func MakeRoom(base string, step func(label string) error) (room Room, err error) {
 	root, err := openDiscards(base)
 	if err != nil {
-		return nil, err
+		return room, err
 	}
 	defer root.Close()
 	entries, err := fs.ReadDir(root.FS(), ".")
 	if err != nil {
-		return nil, fmt.Errorf("listing the directory of local edits: %w", err)
+		return room, fmt.Errorf("listing the directory of local edits: %w", err)
 	}
 	var old []string // oldest first, as ReadDir sorts
 	for _, e := range entries {
@@ -52,23 +58,34 @@ func MakeRoom(base string, step func(label string) error) (gone []string, err er
 			old = append(old, e.Name())
 		}
 	}
-	for _, name := range old[:max(0, len(old)-MaxDiscards+1)] {
+	for _, name := range old {
+		if len(old)-len(room.Gone) < MaxDiscards {
+			break
+		}
 		if err := takeStep(step, "remove discard directory"); err != nil {
-			return gone, err
+			return room, err
 		}
-		if err := root.RemoveAll(name); err != nil {
-			return gone, fmt.Errorf("removing old local edits: %w", err)
+		err := WithDirectory(root, func(fd int) error { return RemoveTree(fd, name) })
+		if mounted, ok := errors.AsType[*MountError](err); ok {
+			room.Stay = append(room.Stay, fmt.Sprintf("%s stays: %v", name, mounted))
+			continue
 		}
-		gone = append(gone, name)
+		if err != nil {
+			return room, fmt.Errorf("removing old local edits: %w", err)
+		}
+		room.Gone = append(room.Gone, name)
 	}
-	return gone, nil
+	return room, nil
 }
 
 // DescribeDiscard is the end of a warning that something was set aside: how to get at it, and what went for it.
-func DescribeDiscard(gone []string) string {
+func DescribeDiscard(room Room) string {
 	text := "; etchtag discarded shows it"
-	if len(gone) > 0 {
-		text += fmt.Sprintf("; to keep no more than %d, %s is gone", MaxDiscards, strings.Join(gone, ", "))
+	if len(room.Gone) > 0 {
+		text += fmt.Sprintf("; to keep no more than %d, %s is gone", MaxDiscards, strings.Join(room.Gone, ", "))
+	}
+	for _, stay := range room.Stay {
+		text += "; " + stay
 	}
 	return text
 }
@@ -84,12 +101,16 @@ type discarder struct {
 	root  *os.File
 	names []string // the first files that were set aside
 	count int
-	gone  []string // what had to go for it
+	room  Room // what had to go for it
 }
 
-// setAside moves the file at path, which stands in the directory from, to the directory of this run. With keep it only gives it a second name there,
-// or copies it, so that it stands where it was until it is replaced.
+// setAside moves what stands at path, a file or a directory in which nothing is mounted, from the directory from, in which
+// it stands, to the directory of this run. With keep it only gives a file a second name there, or copies it, so that it
+// stands where it was until it is replaced.
 func (d *discarder) setAside(from int, path string, keep bool) error {
+	if err := mountedInDir(from, path); err != nil {
+		return fmt.Errorf("setting %s aside: %w", quotePath(path), err)
+	}
 	if err := d.begin(); err != nil {
 		return err
 	}
@@ -100,6 +121,17 @@ func (d *discarder) setAside(from int, path string, keep bool) error {
 		d.names = append(d.names, quotePath(path))
 	}
 	return nil
+}
+
+// mountedInDir is Mounted for what stands at a path, unless it is no directory: a file is on one mount, and one that is a
+// mount cannot be moved.
+func mountedInDir(dir int, path string) error {
+	_, name := splitPath(path)
+	var st unix.Stat_t
+	if err := unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil || st.Mode&unix.S_IFMT != unix.S_IFDIR {
+		return nil
+	}
+	return Mounted(dir, name)
 }
 
 func (d *discarder) move(from int, path string, keep bool) error {
@@ -123,7 +155,7 @@ func (d *discarder) move(from int, path string, keep bool) error {
 	if err := new(TreeCopier).Copy(from, name, to); err != nil || keep {
 		return err
 	}
-	return removeTree(from, name)
+	return RemoveTree(from, name)
 }
 
 // begin makes the directory of this run and lets go of the oldest ones.
@@ -131,9 +163,8 @@ func (d *discarder) begin() error {
 	if d.dir != "" {
 		return nil
 	}
-	gone, err := MakeRoom(d.base, d.step)
-	d.gone = append(d.gone, gone...)
-	if err != nil {
+	var err error
+	if d.room, err = MakeRoom(d.base, d.step); err != nil {
 		return err
 	}
 	if err := takeStep(d.step, "make discard directory"); err != nil {
@@ -196,7 +227,7 @@ func (d *discarder) warning() string {
 	if d.count == 1 {
 		files = "file that was edited locally or is not upstream's was"
 	}
-	return fmt.Sprintf("%d %s set aside in %q: %s%s", d.count, files, d.dir, names, DescribeDiscard(d.gone))
+	return fmt.Sprintf("%d %s set aside in %q: %s%s", d.count, files, d.dir, names, DescribeDiscard(d.room))
 }
 
 // openDiscards opens the directory base of all that was set aside, and makes it if it is not there. Neither it nor the

@@ -216,8 +216,10 @@ func (g *Git) Update(ctx context.Context) (out Outcome, err error) {
 }
 
 // update is Update, for a repository that is known to be damaged if damage is not nil.
-func (g *Git) update(ctx context.Context, damage error) (Outcome, error) {
-	if err := g.sweep(); err != nil {
+func (g *Git) update(ctx context.Context, damage error) (out Outcome, err error) {
+	stays, err := g.sweep()
+	defer func() { out.Warnings = append(stays, out.Warnings...) }()
+	if err != nil {
 		return Outcome{}, err
 	}
 	r, err := g.open()
@@ -245,7 +247,7 @@ func (g *Git) update(ctx context.Context, damage error) (Outcome, error) {
 	if err != nil {
 		return first, err
 	}
-	out, err := g.apply(ctx, fresh.repository, fresh.follow)
+	out, err = g.apply(ctx, fresh.repository, fresh.follow)
 	out.Warnings = slices.Concat(first.Warnings, fresh.warnings, out.Warnings)
 	out.Rewritten = out.Rewritten || fresh.rewritten
 	out.Discarded = cmp.Or(out.Discarded, first.Discarded)
@@ -427,7 +429,7 @@ func (g *Git) giveUpOperations(r *repository) (given bool, err error) {
 			continue
 		}
 		given = true
-		err := labelled(g.o.Step, "remove unfinished operation", func() error { return os.RemoveAll(file) })
+		err := labelled(g.o.Step, "remove unfinished operation", func() error { return RemovePath(file) })
 		if err != nil {
 			return given, fmt.Errorf("giving up what was not finished in the working copy: %w", err)
 		}

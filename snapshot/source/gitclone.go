@@ -26,13 +26,14 @@ func (g *Git) Clone(ctx context.Context) (out Outcome, err error) {
 	if u.scheme == "file" {
 		rawURL = u.path
 	}
-	sweepPrefix(filepath.Dir(root), clonePrefix(root), g.o.Step)
+	stays := sweepPrefix(filepath.Dir(root), clonePrefix(root), g.o.Step)
 	temp, err := newCloneDir(root, g.o.Step)
 	if err != nil {
 		return Outcome{}, err
 	}
-	defer os.RemoveAll(temp)
+	defer RemovePath(temp)
 	out, err = g.cloneInto(ctx, temp, rawURL)
+	out.Warnings = append(stays, out.Warnings...)
 	if err != nil {
 		return Outcome{}, fmt.Errorf("cloning into %q: %w", g.o.Dir, err)
 	}

@@ -80,11 +80,14 @@ func (g *Git) rebuild(ctx context.Context, r *repository, why error) (_ *rebuilt
 				"from upstream: %w", g.o.Dir, why, err)
 		}
 	}()
+	if err := MountedAt(filepath.Join(r.root, ".git")); err != nil { // before all is fetched
+		return nil, err
+	}
 	fresh, err := g.freshRepository(r)
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(fresh.gitDir)
+	defer RemovePath(fresh.gitDir)
 	f, err := g.fetch(ctx, fresh)
 	if err != nil {
 		return nil, err
@@ -151,7 +154,7 @@ func (g *Git) freshRepository(r *repository) (*repository, error) {
 		return err
 	})
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("making the repository %q: %w", dir, err), os.RemoveAll(dir))
+		return nil, errors.Join(fmt.Errorf("making the repository %q: %w", dir, err), RemovePath(dir))
 	}
 	return fresh, nil
 }
@@ -286,6 +289,9 @@ func (g *Git) exchange(root, fresh string) error {
 		return err
 	}
 	err := labelled(g.o.Step, "exchange repository", func() error {
+		if err := MountedAt(dotGit); err != nil {
+			return err
+		}
 		err := unix.Renameat2(unix.AT_FDCWD, fresh, unix.AT_FDCWD, dotGit, unix.RENAME_EXCHANGE)
 		if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EXDEV) {
 			err = exchangeInTwo(root, fresh)
@@ -299,7 +305,7 @@ func (g *Git) exchange(root, fresh string) error {
 		return err
 	}
 	return labelled(g.o.Step, "remove old repository", func() error {
-		return errors.Join(os.RemoveAll(fresh), os.RemoveAll(filepath.Join(root, replacedName)))
+		return errors.Join(RemovePath(fresh), RemovePath(filepath.Join(root, replacedName)))
 	})
 }
 

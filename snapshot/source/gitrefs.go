@@ -288,7 +288,7 @@ func (r gitRefs) makeRoom(name string) error {
 		}
 	}
 	if info, err := os.Lstat(file); err == nil && info.IsDir() { // without refs
-		err := labelled(r.step, "remove directory of refs", func() error { return os.RemoveAll(file) })
+		err := labelled(r.step, "remove directory of refs", func() error { return RemovePath(file) })
 		if err != nil {
 			return err
 		}

@@ -109,7 +109,7 @@ func (s *objectStore) receive() (*incomingPack, error) {
 		return err
 	})
 	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
+		return nil, errors.Join(err, RemovePath(dir))
 	}
 	return &incomingPack{store: s, dir: dir, file: f, out: bufio.NewWriterSize(f, 1<<20), sum: newTrailer()}, nil
 }
@@ -143,7 +143,7 @@ func (p *incomingPack) discard() {
 
 // unstage removes what staging has made. What stays is removed by the next run.
 func (s *objectStore) unstage(dir string) {
-	_ = s.step("remove staged objects", func() error { return os.RemoveAll(dir) })
+	_ = s.step("remove staged objects", func() error { return RemovePath(dir) })
 }
 
 // keep checks the pack and adds its objects to the repository.

@@ -10,39 +10,38 @@ import (
 )
 
 // sweep removes what dead runs left beside and in the repository: ours whenever they are found, git's
-// own if no git is at work here. It must not run beside another update.
-func (g *Git) sweep() error {
+// own if no git is at work here. It must not run beside another update. stays is what sweepPrefix says.
+func (g *Git) sweep() (stays []string, err error) {
 	root, err := filepath.EvalSymlinks(g.o.Dir)
 	if err != nil {
-		return fmt.Errorf("opening the working copy: %w", err)
+		return nil, fmt.Errorf("opening the working copy: %w", err)
 	}
 	if err := g.restoreReplaced(root); err != nil {
-		return err
+		return nil, err
 	}
-	sweepPrefix(filepath.Dir(root), clonePrefix(root), g.o.Step)
-	sweepPrefix(root, rebuildPrefix, g.o.Step)
+	stays = append(sweepPrefix(filepath.Dir(root), clonePrefix(root), g.o.Step), sweepPrefix(root, rebuildPrefix, g.o.Step)...)
 	layout, err := findLayout(root)
 	if err != nil {
-		return nil // open says what is wrong
+		return stays, nil // open says what is wrong
 	}
 	objects := filepath.Join(layout.commonDir, "objects")
 	for _, dir := range []string{layout.gitDir, layout.commonDir, objects} {
-		sweepPrefix(dir, tempPrefix, g.o.Step)
+		stays = append(stays, sweepPrefix(dir, tempPrefix, g.o.Step)...)
 	}
 	if err := g.namePacks(filepath.Join(objects, "pack")); err != nil {
-		return err
+		return stays, err
 	}
 	left := append(staleLocks(layout), stalePacks(filepath.Join(objects, "pack"))...)
 	if len(left) == 0 || gitRunsIn(root, layout.gitDir, layout.commonDir) {
-		return nil
+		return stays, nil
 	}
 	for _, file := range left {
 		err := labelled(g.o.Step, "remove stale file", func() error { return os.Remove(file) })
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("removing what a dead git left: %w", err)
+			return stays, fmt.Errorf("removing what a dead git left: %w", err)
 		}
 	}
-	return nil
+	return stays, nil
 }
 
 // staleLocks lists lock files of refs and of the configuration. The index's is not among them.

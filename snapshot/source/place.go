@@ -57,15 +57,18 @@ func placeClone(temp, root string, step func(string) error) error {
 	return labelled(step, "sync clone's directory", func() error { return fsyncDir(filepath.Dir(root)) })
 }
 
-// sweepPrefix removes what begins with prefix in a directory. What cannot be removed is only in the way
-// of disk space.
-func sweepPrefix(dir, prefix string, step func(string) error) {
+// sweepPrefix removes what begins with prefix in a directory, and says what stays because something is mounted in it. What
+// else cannot be removed is only in the way of disk space.
+func sweepPrefix(dir, prefix string, step func(string) error) (stays []string) {
 	entries, _ := os.ReadDir(dir)
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), prefix) {
-			_ = labelled(step, "remove leftover", func() error {
-				return os.RemoveAll(filepath.Join(dir, e.Name()))
-			})
+		if !strings.HasPrefix(e.Name(), prefix) {
+			continue
+		}
+		err := labelled(step, "remove leftover", func() error { return RemovePath(filepath.Join(dir, e.Name())) })
+		if _, mounted := errors.AsType[*MountError](err); mounted {
+			stays = append(stays, "a dead run has left something: "+err.Error())
 		}
 	}
+	return stays
 }

@@ -281,7 +281,7 @@ func (s sshTarget) showKey(ctx context.Context) string {
 	if err != nil {
 		return ""
 	}
-	defer os.RemoveAll(dir)
+	defer RemovePath(dir)
 	file := filepath.Join(dir, "known_hosts")
 	s.probe(ctx, "StrictHostKeyChecking=accept-new", "UserKnownHostsFile="+quoteSSH(file),
 		"GlobalKnownHostsFile=/dev/null", "HashKnownHosts=no")

@@ -27,11 +27,12 @@ func (s *SVN) Clone(ctx context.Context) (out Outcome, err error) {
 	}
 	r := s.runAt(root)
 	r.client = s.in(filepath.Dir(root)) // root need not exist
+	r.out.Warnings = sweepPrefix(filepath.Dir(root), clonePrefix(root), s.o.Step)
 	temp, err := r.checkOut(ctx, s.o.URL)
 	if err != nil {
 		return Outcome{}, fmt.Errorf("cloning into %q: %w", s.o.Dir, err)
 	}
-	defer os.RemoveAll(filepath.Dir(temp))
+	defer RemovePath(filepath.Dir(temp))
 	return r.out, placeClone(temp, root, s.o.Step)
 }
 
@@ -74,7 +75,6 @@ func (r *svnRun) checkOut(ctx context.Context, rawURL string) (dir string, err e
 	if err := r.refuseEmpty(ctx, up); err != nil {
 		return "", err
 	}
-	sweepPrefix(filepath.Dir(r.root), clonePrefix(r.root), r.o.Step)
 	temp, err := newCloneDir(r.root, r.o.Step)
 	if err != nil {
 		return "", err
@@ -82,7 +82,7 @@ func (r *svnRun) checkOut(ctx context.Context, rawURL string) (dir string, err e
 	dir = filepath.Join(temp, filepath.Base(r.root))
 	f, err := r.fill(ctx, dir, up)
 	if err != nil {
-		return "", errors.Join(err, os.RemoveAll(temp))
+		return "", errors.Join(err, RemovePath(temp))
 	}
 	r.out.Revision = f.info.revision()
 	r.out.Changed = len(f.work.files)
@@ -164,11 +164,14 @@ func (r *svnRun) replace(ctx context.Context, rawURL string, passOn bool) error 
 		return fmt.Errorf("the base %q is the working copy and has to be checked out anew by hand, since what else stands "+
 			"in it must stay", r.o.Base)
 	}
+	if err := MountedAt(r.root); err != nil {
+		return fmt.Errorf("exchanging the working copy for a fresh one: %w", err)
+	}
 	fresh, err := r.checkOut(ctx, rawURL)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(filepath.Dir(fresh))
+	defer RemovePath(filepath.Dir(fresh))
 	if passOn {
 		if err := r.passOnOld(ctx, fresh); err != nil {
 			return err
@@ -187,8 +190,12 @@ func (r *svnRun) replace(ctx context.Context, rawURL string, passOn bool) error 
 	return r.setOldAside(fresh)
 }
 
-// exchangeDirs exchanges two directories, at once if the file system can do that.
+// exchangeDirs exchanges a directory for the old one at b, in which nothing may be mounted, at once if the file system
+// can do that.
 func exchangeDirs(a, b string) error {
+	if err := MountedAt(b); err != nil {
+		return err
+	}
 	err := unix.Renameat2(unix.AT_FDCWD, a, unix.AT_FDCWD, b, unix.RENAME_EXCHANGE)
 	if !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOSYS) {
 		return err

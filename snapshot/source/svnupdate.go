@@ -33,7 +33,7 @@ func (s *SVN) Update(ctx context.Context) (out Outcome, err error) {
 			err = redactError(fmt.Errorf("updating the working copy %q: %w", s.o.Dir, err))
 		}
 	}()
-	sweepPrefix(filepath.Dir(r.root), clonePrefix(r.root), s.o.Step)
+	r.out.Warnings = sweepPrefix(filepath.Dir(r.root), clonePrefix(r.root), s.o.Step)
 	err = r.update(ctx)
 	if isSVNDamage(err) && ctx.Err() == nil {
 		err = r.checkOutAnew(ctx, err)

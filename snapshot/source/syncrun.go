@@ -220,7 +220,7 @@ func (s *syncRun) settled() bool {
 // sweep removes what killed runs have left half written in the git directory.
 func (s *syncRun) sweep() error {
 	if info, err := os.Lstat(s.file("index")); err == nil && info.IsDir() {
-		err := labelled(s.step, "remove directory index", func() error { return os.RemoveAll(s.file("index")) })
+		err := labelled(s.step, "remove directory index", func() error { return RemovePath(s.file("index")) })
 		if err != nil {
 			return fmt.Errorf("removing a directory in the place of the index: %w", err)
 		}
@@ -229,7 +229,7 @@ func (s *syncRun) sweep() error {
 		if !exists(s.file(name)) {
 			continue
 		}
-		err := labelled(s.step, "remove leftover", func() error { return os.RemoveAll(s.file(name)) })
+		err := labelled(s.step, "remove leftover", func() error { return RemovePath(s.file(name)) })
 		if err != nil {
 			return fmt.Errorf("removing what a killed run has left: %w", err)
 		}

@@ -1,4 +1,4 @@
-package snapshot
+package source
 
 import (
 	"errors"
@@ -13,16 +13,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// inDir calls do with a directory's descriptor.
+func inDir(t *testing.T, dir string, do func(fd int) error) error {
+	t.Helper()
+	fd, err := openPath(dir)
+	must(t, err)
+	defer unix.Close(fd)
+	return do(fd)
+}
+
 // removeBelow removes name in the directory dir.
 func removeBelow(t *testing.T, dir, name string) error {
 	t.Helper()
-	d, err := os.Open(dir)
-	must(t, err)
-	defer d.Close()
-	return removeTree(int(d.Fd()), name)
+	return inDir(t, dir, func(fd int) error { return RemoveTree(fd, name) })
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -73,27 +79,5 @@ func TestRemoveTreeOfALinkOrAFile(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(dir, "outside/kept")); err != nil {
 		t.Error(err)
-	}
-}
-
-// A mount point cannot be removed.
-func TestRemoveTreeGoesOnAfterAFailureAndNamesIt(t *testing.T) {
-	needRoot(t)
-	dir := t.TempDir()
-	mounted := filepath.Join(dir, "tree/sub/mounted")
-	must(t, os.MkdirAll(mounted, 0o755))
-	for i := range 20 {
-		must(t, os.MkdirAll(filepath.Join(dir, "tree", fmt.Sprint(i), "sub"), 0o755))
-	}
-	must(t, unix.Mount("none", mounted, "tmpfs", 0, ""))
-	defer unix.Unmount(mounted, unix.MNT_DETACH)
-	err := removeBelow(t, dir, "tree")
-	var failed *fs.PathError
-	if !errors.As(err, &failed) || failed.Path != "tree/sub/mounted" || !errors.Is(err, unix.EBUSY) {
-		t.Errorf("error %v", err)
-	}
-	left, err := os.ReadDir(filepath.Join(dir, "tree"))
-	if err != nil || len(left) != 1 || left[0].Name() != "sub" {
-		t.Errorf("left: %v, %v", left, err)
 	}
 }
