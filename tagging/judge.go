@@ -2,6 +2,7 @@ package tagging
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"time"
 
@@ -10,9 +11,9 @@ import (
 
 // marks is what a resolver works out once: what was said of which tags, and what follows for others.
 type marks struct {
-	entries []mark          // of aligned tags, oldest first, whether the tags exist or not
-	aligned []*Tag          // the candidates of all decisions, oldest first
-	spoiled map[string]*Tag // by tree, the newest tag with that tree that is itself marked bad or badfwd
+	entries []mark            // of aligned tags, oldest first, whether the tags exist or not
+	aligned []*Tag            // the candidates of all decisions, oldest first
+	spoiled map[string][]*Tag // by tree, the tags with that tree that are themselves marked bad or badfwd, oldest first
 	notes   []string
 }
 
@@ -30,7 +31,7 @@ func (r *Resolver) know() *marks {
 				m.entries = append(m.entries, mark{t, e})
 			}
 		}
-		m.spoiled = make(map[string]*Tag)
+		m.spoiled = make(map[string][]*Tag)
 		for _, t := range r.Index.Tags {
 			if r.Cadence.Aligned(t.Time) {
 				m.aligned = append(m.aligned, t)
@@ -43,7 +44,7 @@ func (r *Resolver) know() *marks {
 	return &r.marks
 }
 
-// spoil notes that the tree of t, which is marked, is bad under any name.
+// spoil notes that the tree of t, which is marked, is bad under other names too.
 func (m *marks) spoil(t *Tag, s tagstate.State) {
 	header, ok, err := t.Header()
 	if err != nil {
@@ -51,13 +52,24 @@ func (m *marks) spoil(t *Tag, s tagstate.State) {
 			t.Name, s, err))
 	}
 	if ok {
-		m.spoiled[header.Tree] = t
+		m.spoiled[header.Tree] = append(m.spoiled[header.Tree], t)
 	}
 }
 
 // upTo returns the marks of tags not after t.
 func (m *marks) upTo(t time.Time) []mark {
 	return m.entries[:sort.Search(len(m.entries), func(i int) bool { return m.entries[i].time.After(t) })]
+}
+
+// badfwdUpTo returns the newest mark badfwd of a tag not after t, or nil.
+func (m *marks) badfwdUpTo(t time.Time) *mark {
+	marks := m.upTo(t)
+	for i := len(marks) - 1; i >= 0; i-- {
+		if marks[i].State == tagstate.BadFwd {
+			return &marks[i]
+		}
+	}
+	return nil
 }
 
 // tagsUpTo returns the aligned tags that exist and are not after t.
@@ -83,20 +95,48 @@ type judgement struct {
 // name. The manifest is read only if there is something to inherit.
 func (r *Resolver) judge(t *Tag) judgement {
 	if own := r.States.Get(t.Name); own.State != tagstate.None {
-		return judgement{state: own.State, from: own.Position.String(), own: own}
+		return ownJudgement(own)
 	}
-	spoiled := r.know().spoiled
-	if len(spoiled) == 0 {
+	if len(r.know().spoiled) == 0 {
 		return judgement{}
 	}
 	header, ok, err := t.Header()
 	if err != nil || !ok {
 		return judgement{err: err}
 	}
-	if like := spoiled[header.Tree]; like != nil {
-		return judgement{state: r.States.Get(like.Name).State, from: like.Name}
+	return r.inherited(header)
+}
+
+func ownJudgement(e tagstate.Entry) judgement {
+	return judgement{state: e.State, from: e.Position.String(), own: e}
+}
+
+// inherited finds what a tag without a state of its own inherits: badfwd if it can, and from the newest tag that hands that
+// on. A tag that was marked already when it was published hands its mark on to later ones only: what rings had before
+// must not turn bad because somebody reverted to it.
+func (r *Resolver) inherited(heir *Header) (j judgement) {
+	for _, t := range slices.Backward(r.know().spoiled[heir.Tree]) {
+		header, _, _ := t.Header() // it was read before
+		if header.Marked && !heir.Published.After(header.Published) {
+			continue
+		}
+		switch s := r.States.Get(t.Name).State; {
+		case s == tagstate.BadFwd:
+			return judgement{state: s, from: t.Name}
+		case j.state == tagstate.None:
+			j = judgement{state: s, from: t.Name}
+		}
 	}
-	return judgement{}
+	return j
+}
+
+// explained says why a tag so judged is not acceptable to any ring, and where that is written.
+func (j judgement) explained() string {
+	why := j.against(false)
+	if j.own.State != tagstate.None {
+		why += " (" + j.from + ")"
+	}
+	return why
 }
 
 // against says why a tag so judged is not acceptable, or nothing if it is.
@@ -125,12 +165,15 @@ func comment(e tagstate.Entry) string {
 	return " (" + e.Comment + ")"
 }
 
-// try tries one candidate.
-func (r *Resolver) try(t *Tag, ring Ring, direction Direction, now time.Time) Step {
-	j := r.judge(t)
-	s := Step{Tag: t.Name, State: j.state, StateFrom: j.from, Why: j.against(ring.RequireGood)}
-	if s.Why == "" && direction == Back {
-		s.Why = unsoaked(t, ring, now)
+// try tries one candidate, which was judged before.
+func (q *question) try(t *Tag, j judgement, direction Direction) Step {
+	s := Step{Tag: t.Name, State: j.state, StateFrom: j.from, Why: j.against(q.ring.RequireGood)}
+	if s.Why == "" {
+		delay := q.ring.Delay
+		if direction == Forward {
+			delay = 0
+		}
+		s.Why = unsoaked(t, delay, q.now)
 	}
 	if s.Accepted = s.Why == ""; s.Accepted {
 		s.Why = "acceptable"
@@ -138,16 +181,28 @@ func (r *Resolver) try(t *Tag, ring Ring, direction Direction, now time.Time) St
 	return s
 }
 
-// unsoaked says why a tag is too fresh for a ring whatever its name says, or nothing if it is not. A tag
-// that was made late, or whose update took long, is not handed on early because of its name.
-func unsoaked(t *Tag, ring Ring, now time.Time) string {
-	header, ok, err := t.Header()
+// unsoaked says why a tag is too fresh for a delay whatever its name says, or nothing if it is not. A tag that was made
+// late, or whose update took long, is not handed on early because of its name.
+func unsoaked(t *Tag, delay time.Duration, now time.Time) string {
+	at, err := published(t)
 	switch {
 	case err != nil:
 		return fmt.Sprintf("its manifest cannot be used, so it may be too fresh: %v", err)
-	case ok && header.Published.After(now.Add(-ring.Delay)):
-		return fmt.Sprintf("it was published at %s, less than %s ago",
-			header.Published.UTC().Format("2006-01-02 15:04:05 UTC"), FormatDuration(ring.Delay))
+	case at.After(now):
+		return "it is published only at " + formatTime(at)
+	case at.After(now.Add(-delay)):
+		return fmt.Sprintf("it was published at %s, less than %s ago", formatTime(at), FormatDuration(delay))
 	}
-	return "" // without a manifest the name's own time counts, and that is past
+	return ""
 }
+
+// published is when a tag was published. Without a manifest the name's own time counts.
+func published(t *Tag) (time.Time, error) {
+	header, ok, err := t.Header()
+	if err != nil || !ok {
+		return t.Time, err
+	}
+	return header.Published, nil
+}
+
+func formatTime(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }

@@ -2,6 +2,7 @@ package tagging_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,6 +22,11 @@ type worldTag struct {
 	name      string
 	tree      string // empty: no manifest
 	published time.Time
+	marked    bool // says the manifest
+}
+
+func (wt worldTag) header() *tagging.Header {
+	return &tagging.Header{Name: wt.name, Tree: wt.tree, Published: wt.published, Marked: wt.marked}
 }
 
 type worldMark struct{ tag, word string }
@@ -34,7 +40,7 @@ func (w world) resolver(t fataler) *tagging.Resolver {
 	var tags []*tagging.Tag
 	for _, wt := range w.tags {
 		tag, err := tagging.NewTag(wt.name, false, func() (*tagging.Header, bool, error) {
-			return &tagging.Header{Name: wt.name, Tree: wt.tree, Published: wt.published}, wt.tree != "", nil
+			return wt.header(), wt.tree != "", nil
 		})
 		if err != nil {
 			t.Fatalf("%v", err)
@@ -120,64 +126,125 @@ func (n naive) state(name string) string {
 	if word, ok := n.own[name]; ok {
 		return word
 	}
-	state, newest := "", ""
+	inherited := map[string]bool{}
 	for _, t := range n.tags {
-		if t.name != name || t.tree == "" {
-			continue
-		}
 		for _, other := range n.tags {
-			if word := n.own[other.name]; (word == "bad" || word == "badfwd") && other.tree == t.tree && other.name > newest {
-				state, newest = word, other.name
+			same := t.name == name && t.tree != "" && other.tree == t.tree
+			if same && (!other.marked || t.published.After(other.published)) {
+				inherited[n.own[other.name]] = true
 			}
 		}
 	}
-	return state
+	for _, word := range []string{"badfwd", "bad"} {
+		if inherited[word] {
+			return word
+		}
+	}
+	return ""
+}
+
+func (n naive) acceptable(t worldTag, ring tagging.Ring) bool {
+	state := n.state(t.name)
+	return n.aligned(t.name) && (state == "good" || state == "" && !ring.RequireGood)
+}
+
+// published is the time that the name says where there is no manifest.
+func (n naive) published(t worldTag) time.Time {
+	if t.tree == "" {
+		return n.when(t.name)
+	}
+	return t.published
 }
 
 func (n naive) ask(ring tagging.Ring, now time.Time) answer {
 	nominal := n.floor(now.Add(-ring.Delay))
-	base := ""
-	consider := func(name string) {
-		if n.aligned(name) && !n.when(name).After(nominal) && name > base {
-			base = name
+	a := answer{nominal: n.stamp(nominal), direction: "back"}
+	bases := n.bases(ring, now)
+	if len(bases) == 0 {
+		return a
+	}
+	a.base = bases[0]
+	if n.state(a.base) != "badfwd" {
+		a.path = "tags/" + a.base
+		return a
+	}
+	if a.path = n.forward(ring, a.base, n.stamp(now.UTC()), now); a.path != "" || n.state(n.newest(nominal, now)) != "bad" {
+		a.direction = "forward"
+		return a
+	}
+	for i, base := range bases[1:] {
+		if n.state(base) != "badfwd" {
+			a.path = "tags/" + base
+		} else {
+			a.path = n.forward(ring, base, bases[i], now)
+		}
+		if a.path != "" {
+			break
 		}
 	}
+	return a
+}
+
+// bases are all names that could be a base tag, newest first.
+func (n naive) bases(ring tagging.Ring, now time.Time) []string {
+	found := map[string]bool{}
+	for name, word := range n.own {
+		found[name] = word == "badfwd"
+	}
 	for _, t := range n.tags {
-		consider(t.name)
+		soaked := !n.published(t).After(now.Add(-ring.Delay))
+		if soaked && n.aligned(t.name) && (n.acceptable(t, ring) || n.state(t.name) == "badfwd") {
+			found[t.name] = true
+		}
+	}
+	var names []string
+	for name, is := range found {
+		if is && !n.when(name).After(n.floor(now.Add(-ring.Delay))) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	slices.Reverse(names)
+	return names
+}
+
+// forward is the acceptable tag that was there first of those after one name and up to another.
+func (n naive) forward(ring tagging.Ring, after, upTo string, now time.Time) string {
+	best, bestSince := "", time.Time{}
+	for _, t := range n.tags {
+		since := n.published(t)
+		if since.Before(n.when(t.name)) {
+			since = n.when(t.name)
+		}
+		if t.name <= after || t.name > upTo || since.After(now) || !n.acceptable(t, ring) {
+			continue
+		}
+		if best == "" || since.Before(bestSince) || since.Equal(bestSince) && t.name < best {
+			best, bestSince = t.name, since
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return "tags/" + best
+}
+
+// newest is the newest name up to the nominal time that exists or has a state.
+func (n naive) newest(nominal, now time.Time) (newest string) {
+	consider := func(name string) {
+		if n.aligned(name) && !n.when(name).After(nominal) && name > newest {
+			newest = name
+		}
 	}
 	for name := range n.own {
 		consider(name)
 	}
-	a := answer{nominal: n.stamp(nominal), base: base, direction: "back"}
-	if base != "" && n.state(base) == "badfwd" {
-		a.direction = "forward"
-	}
-	best := ""
 	for _, t := range n.tags {
-		state := n.state(t.name)
-		acceptable := state == "good" || state == "" && !ring.RequireGood
-		if !acceptable || !n.aligned(t.name) || n.when(t.name).After(now) {
-			continue
-		}
-		if a.direction == "forward" {
-			if t.name > base && (best == "" || t.name < best) {
-				best = t.name
-			}
-			continue
-		}
-		published := n.when(t.name)
-		if t.tree != "" {
-			published = t.published
-		}
-		soaked := !published.After(now.Add(-ring.Delay))
-		if soaked && !n.when(t.name).After(nominal) && t.name > best {
-			best = t.name
+		if !n.published(t).After(now) {
+			consider(t.name)
 		}
 	}
-	if best != "" {
-		a.path = "tags/" + best
-	}
-	return a
+	return newest
 }
 
 // worldStart is the oldest time at which something happens in drawn worlds: late in the day, so that they
@@ -220,10 +287,10 @@ func drawTag(t *rapid.T, name string) worldTag {
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
-	return worldTag{name: name,
+	return worldTag{name: name, marked: rapid.IntRange(0, 3).Draw(t, "marked") == 0,
 		tree: rapid.SampledFrom([]string{"", "a", "b", "c", "d", "e", "f", "g"}).Draw(t, "tree"),
 		published: at.Add(rapid.SampledFrom([]time.Duration{
-			0, 5 * time.Second, 5 * time.Second, 20 * time.Minute, 90 * time.Minute, 7 * time.Hour,
+			0, 5 * time.Second, 5 * time.Second, 20 * time.Minute, 90 * time.Minute, 7 * time.Hour, -2 * time.Hour,
 		}).Draw(t, "late"))}
 }
 

@@ -2,6 +2,7 @@ package tagging_test
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -73,10 +74,11 @@ func TestNoBadTagIsServed(t *testing.T) {
 	})
 }
 
+// But for tags that the ring may have been sent forward to before.
 func TestGoingBackOnlySoakedTagsAreServed(t *testing.T) {
 	checkDecisions(t, func(t *rapid.T, w world, _ *tagging.Resolver, ring tagging.Ring, d *tagging.Decision) {
 		for _, tag := range w.tags {
-			if tag.name == d.Tag() && tag.tree != "" && d.Direction == tagging.Back &&
+			if tag.name == d.Tag() && tag.tree != "" && d.BaseWhy == "" &&
 				tag.published.After(d.At.Add(-ring.Delay)) {
 				t.Fatalf("%s, published at %s, is served at %s with delay %s", tag.name, tag.published, d.At.UTC(), ring.Delay)
 			}
@@ -101,92 +103,90 @@ func TestTheStepsTellOfTheDecision(t *testing.T) {
 	})
 }
 
-// Of two rings with the same requirement, the later is never ahead of the earlier, unless the later one goes
-// forward and the earlier does not.
-func TestALaterRingIsNeverAheadUnlessItGoesForward(t *testing.T) {
+func TestALaterRingIsNeverAhead(t *testing.T) {
 	checkDecisions(t, func(t *rapid.T, _ world, r *tagging.Resolver, earlier tagging.Ring, first *tagging.Decision) {
 		later := earlier
 		later.Delay += time.Duration(rapid.IntRange(0, 12).Draw(t, "more")) * 15 * time.Minute
 		second := r.RingTag(later, first.At)
-		excused := second.Direction == tagging.Forward && first.Direction == tagging.Back
-		if first.Path != "" && second.Tag() > first.Tag() && !excused {
+		if first.Path != "" && second.Tag() > first.Tag() {
 			t.Fatalf("delay %s gets %s, delay %s gets %s", earlier.Delay, first.Path, later.Delay, second.Path)
 		}
 	})
 }
 
-// As time passes without new marks a ring never moves back, nor loses the tag that it has to no tag, with
-// these exceptions. It may lose it while the base tag is badfwd and nothing newer is there. And after it went
-// forward from a badfwd tag it may move back once its base tag is another, if that is not badfwd too, and the
-// tag that it went forward to is either not its nominal one yet (what lies between is bad, or a mark without a
-// tag), or was published too late to have soaked.
-func TestAsTimePassesNoRingMovesBackUnlessItWentForward(t *testing.T) {
-	checkDecisions(t, func(t *rapid.T, w world, r *tagging.Resolver, ring tagging.Ring, before *tagging.Decision) {
-		if before.Path == "" {
-			return
-		}
-		later := before.At.Add(time.Duration(rapid.IntRange(0, 10*60).Draw(t, "minutes")) * time.Minute)
-		after := r.RingTag(ring, later)
-		switch {
-		case after.Tag() >= before.Tag():
-			return
-		case after.Path == "" && after.Direction == tagging.Forward:
-			return
-		case before.Direction == tagging.Back, after.BaseTag == before.BaseTag, after.Direction == tagging.Forward:
-		case before.Tag() > after.Nominal, !soaked(w, before.Tag(), later.Add(-ring.Delay)):
-			return
-		}
-		t.Fatalf("%s at %s (%s from %s), but %q at %s (%s from %s)", before.Path, before.At.UTC(), before.Direction,
-			before.BaseTag, after.Path, later.UTC(), after.Direction, after.BaseTag)
-	})
-}
-
-func soaked(w world, name string, by time.Time) bool {
-	for _, tag := range w.tags {
-		if tag.name == name && tag.tree != "" {
-			return !tag.published.After(by)
-		}
-	}
-	return true
-}
-
-// Where tags are published at the very time of their names, and only tags that exist are marked, the rule is
-// the one that people know: a ring moves back only if a bad follows a badfwd.
-func TestAsTimePassesNoRingMovesBackUnlessABadFollowsABadfwd(t *testing.T) {
+// As time passes and nobody marks anything, no ring moves back: whatever was marked, which tags are missing, and whenever
+// and in which order they are made. It may lose its tag to none, but gets no older one after that.
+func TestAsTimePassesNoRingMovesBack(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		r := drawWorld(t).withoutBadAfterBadfwd().resolver(t)
-		ring := drawRing(t)
-		ring.RequireGood = false
-		last := ""
-		for now := worldStart; now.Before(worldStart.Add(2 * worldHours * time.Hour)); now = now.Add(10 * time.Minute) {
-			d := r.RingTag(ring, now)
-			if d.Path != "" && d.Tag() < last {
-				t.Fatalf("from %s to %s at %s", last, d.Tag(), now)
+		marked := drawTime(t, "last mark")
+		w := drawWorld(t).markedBy(marked)
+		rings := []tagging.Ring{drawRing(t), drawRing(t), drawRing(t)}
+		had := make([]*tagging.Decision, len(rings))
+		for _, now := range w.turns(rings) {
+			if now.Before(marked) {
+				continue
 			}
-			last = max(last, d.Tag())
+			r := w.asOf(now).resolver(t)
+			for i, ring := range rings {
+				d := r.RingTag(ring, now)
+				if d.Path == "" {
+					continue
+				}
+				if had[i] != nil && d.Tag() < had[i].Tag() {
+					t.Fatalf("%s goes back to %s:\n%+v\n%+v", had[i].Tag(), d.Tag(), had[i], d)
+				}
+				had[i] = d
+			}
 		}
 	})
 }
 
-// withoutBadAfterBadfwd makes every bad tag badfwd that comes after a badfwd one with nothing acceptable
-// between them. It takes away manifests, and the marks of tags that do not exist.
-func (w world) withoutBadAfterBadfwd() world {
+// markedBy is the world if all its marks were made by that time: the manifests of tags that are published later say so.
+func (w world) markedBy(at time.Time) world {
 	n := newNaive(w)
-	tame := world{every: w.every, files: [][]worldMark{nil}}
-	forward := false
-	for _, tag := range w.tags {
-		tame.tags = append(tame.tags, worldTag{name: tag.name})
-		word := n.own[tag.name]
-		if !n.aligned(tag.name) || word == "" || word == "good" {
-			forward = forward && !n.aligned(tag.name)
-			continue
+	w.tags = slices.Clone(w.tags)
+	for i, tag := range w.tags {
+		if word := n.own[tag.name]; tag.published.After(at) {
+			w.tags[i].marked = word == "bad" || word == "badfwd"
 		}
-		if forward = forward || word == "badfwd"; forward {
-			word = "badfwd"
-		}
-		tame.files[0] = append(tame.files[0], worldMark{tag.name, word})
 	}
-	return tame
+	return w
+}
+
+// asOf is the world as it was then: without the tags that were published later.
+func (w world) asOf(then time.Time) world {
+	n := naive{world: w}
+	w.tags = slices.DeleteFunc(slices.Clone(w.tags), func(tag worldTag) bool { return n.published(tag).After(then) })
+	return w
+}
+
+// turns are all times at which the tag of one of the rings can become another, in order.
+func (w world) turns(rings []tagging.Ring) (turns []time.Time) {
+	for at := worldStart; at.Before(worldStart.Add(2 * worldHours * time.Hour)); at = at.Add(w.every) {
+		turns = append(turns, at)
+	}
+	for _, tag := range w.tags {
+		turns = append(turns, tag.published)
+	}
+	for _, at := range turns {
+		for _, ring := range rings {
+			turns = append(turns, at.Add(ring.Delay))
+		}
+	}
+	slices.SortFunc(turns, time.Time.Compare)
+	return slices.CompactFunc(turns, time.Time.Equal)
+}
+
+// What is decided depends on nothing that comes later.
+func TestATagThatIsPublishedLaterChangesNothing(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		now, ring := drawTime(t, "now"), drawRing(t)
+		w := drawWorld(t).markedBy(now)
+		got, want := w.resolver(t).RingTag(ring, now), w.asOf(now).resolver(t).RingTag(ring, now)
+		if answerOf(got) != answerOf(want) {
+			t.Fatalf("with what came later %+v, without %+v", answerOf(got), answerOf(want))
+		}
+	})
 }
 
 func TestAnUnrelatedTagChangesNothing(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -80,7 +79,9 @@ func (r *decider) decide(ctx context.Context, host string, now time.Time) *Decis
 func (r *Resolver) RingTag(ring Ring, now time.Time) *Decision {
 	d := &Decision{At: now}
 	r.enter(d, ring)
-	r.resolve(d, ring)
+	d.Notes = append(d.Notes, r.know().notes...)
+	q := question{r, ring, now}
+	q.answer(d)
 	return d
 }
 
@@ -163,74 +164,7 @@ func (r *Resolver) inspect(path string) (note string, err error) {
 
 // take makes the answer for the host's ring the host's own.
 func (d *Decision) take(ring *Decision) {
-	d.BaseTag, d.Direction, d.Path = ring.BaseTag, ring.Direction, ring.Path
+	d.BaseTag, d.BaseWhy, d.Direction, d.Path = ring.BaseTag, ring.BaseWhy, ring.Direction, ring.Path
 	d.Err, d.Failure, d.Steps = ring.Err, ring.Failure, ring.Steps
 	d.Notes = append(d.Notes, ring.Notes...)
-}
-
-// resolve decides for a tag.
-func (r *Resolver) resolve(d *Decision, ring Ring) {
-	marks := r.know()
-	d.Notes = append(d.Notes, marks.notes...)
-	nominal := r.nominal(ring, d.At)
-	base := r.baseTag(nominal)
-	candidates := slices.Backward(marks.tagsUpTo(nominal))
-	d.Direction, d.BaseTag = Back, base.name
-	if base.state == tagstate.BadFwd {
-		d.Direction = Forward
-		candidates = slices.All(marks.tagsBetween(base.time, d.At))
-	}
-	if base.err != nil {
-		d.note(fmt.Sprintf("whether the base tag inherits badfwd is not known: %v", base.err))
-	}
-	for _, t := range candidates {
-		step := r.try(t, ring, d.Direction, d.At)
-		d.Steps = append(d.Steps, step)
-		if step.Accepted {
-			d.Path = "tags/" + t.Name
-			return
-		}
-	}
-	d.fail(d.noTag())
-}
-
-// noTag says why none of the candidates was taken.
-func (d *Decision) noTag() error {
-	which := "up to the nominal one, " + d.Nominal
-	if d.Direction == Forward {
-		which = "after the base tag, " + d.BaseTag + ", which is badfwd"
-	}
-	switch n := len(d.Steps); n {
-	case 0:
-		return fmt.Errorf("%w for ring %s: there is none %s", ErrNoTag, d.Ring, which)
-	case 1:
-		return fmt.Errorf("%w for ring %s: the only one %s, is %s: %s", ErrNoTag, d.Ring, which,
-			d.Steps[0].Tag, d.Steps[0].Why)
-	default:
-		return fmt.Errorf("%w for ring %s: there are %d %s, and the first to be tried is %s: %s", ErrNoTag, d.Ring,
-			n, which, d.Steps[0].Tag, d.Steps[0].Why)
-	}
-}
-
-// baseTag is the newest aligned tag not after the nominal time that exists or has a state.
-type baseTag struct {
-	name  string // empty if there is none
-	time  time.Time
-	state tagstate.State // its own, or the one that it inherits
-	err   error          // why it is not known what it inherits
-}
-
-func (r *Resolver) baseTag(nominal time.Time) (base baseTag) {
-	if marks := r.know().upTo(nominal); len(marks) > 0 {
-		m := marks[len(marks)-1]
-		base = baseTag{name: m.Tag, time: m.time, state: m.State}
-	}
-	if tags := r.know().tagsUpTo(nominal); len(tags) > 0 {
-		t := tags[len(tags)-1]
-		if base.name == "" || t.Time.After(base.time) {
-			j := r.judge(t)
-			base = baseTag{name: t.Name, time: t.Time, state: j.state, err: j.err}
-		}
-	}
-	return base
 }

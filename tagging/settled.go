@@ -42,18 +42,18 @@ func (l Layout) tree(t *Tag) inventory.Tree {
 func (r *Resolver) settled(now time.Time) iter.Seq[*Tag] {
 	return func(yield func(*Tag) bool) {
 		// Any ring, going forward: the tag's state alone decides.
-		ring, direction, newest := Ring{}, Forward, now
+		q, direction, newest := question{r, Ring{}, now}, Forward, now
 		if len(r.Rings) > 0 {
 			last := r.Rings[len(r.Rings)-1]
 			if t := r.Index.Find(r.RingTag(last, now).Tag()); t != nil {
 				if !yield(t) {
 					return
 				}
-				ring, direction, newest = last, Back, t.Time.Add(-1)
+				q.ring, direction, newest = last, Back, t.Time.Add(-1)
 			}
 		}
 		for _, t := range slices.Backward(r.know().tagsUpTo(newest)) {
-			if r.try(t, ring, direction, now).Accepted && !yield(t) {
+			if q.try(t, r.judge(t), direction).Accepted && !yield(t) {
 				return
 			}
 		}

@@ -17,7 +17,7 @@ type Direction string
 
 const (
 	Back    Direction = "back"    // from the nominal tag to older ones
-	Forward Direction = "forward" // from a base tag that is badfwd to newer ones
+	Forward Direction = "forward" // from a base tag that is badfwd to the one after it that was published first
 	Pinned  Direction = "pin"     // nowhere: the host is pinned
 	Bumped  Direction = "bump"    // nowhere: for the time being the host gets the working copy
 )
@@ -32,6 +32,7 @@ type Decision struct {
 	At        time.Time // the present that the decision is for
 	Nominal   string    // the tag that the ring gets if nothing is wrong
 	BaseTag   string    // the tag whose state decides on the direction; empty if there is none, or for a pin
+	BaseWhy   string    // what makes the base tag badfwd; empty if it is not
 	Direction Direction // empty if the decision failed before there was one
 	Pin       string    // the pin that decided, well or ill; empty if none did
 	PinFrom   string    // where it is written

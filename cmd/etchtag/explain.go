@@ -106,10 +106,14 @@ func printDecision(w io.Writer, d *tagging.Decision, colour bool) error {
 	row("time", "%s", d.At.UTC().Format("2006-01-02 15:04:05 UTC"))
 	if d.Nominal != "" {
 		row("nominal tag", "%s", d.Nominal)
-		row("base tag", "%s", orNone(d.BaseTag))
+		base := orNone(d.BaseTag)
+		if d.BaseWhy != "" {
+			base += ": " + d.BaseWhy
+		}
+		row("base tag", "%s", base)
 	}
 	if d.Direction != "" {
-		row("direction", "%s", directions[string(d.Direction)])
+		row("direction", "%s", describeDirection(d))
 	}
 	for _, n := range d.Notes {
 		row("note", "%s", n)
@@ -128,11 +132,19 @@ func printDecision(w io.Writer, d *tagging.Decision, colour bool) error {
 	return err
 }
 
-var directions = map[string]string{
-	"back":    "back: the newest acceptable tag up to the nominal one",
-	"forward": "forward: the base tag is badfwd, so the oldest acceptable tag after it",
-	"pin":     "none: the host is pinned",
-	"bump":    "none: the host is bumped to the working copy",
+func describeDirection(d *tagging.Decision) string {
+	switch d.Direction {
+	case tagging.Pinned:
+		return "none: the host is pinned"
+	case tagging.Bumped:
+		return "none: the host is bumped to the working copy"
+	case tagging.Forward:
+		return "forward: of the acceptable tags after the base tag the one that was published first"
+	}
+	if d.BaseWhy != "" {
+		return "back after all: what the ring would get if there were nothing from the base tag on"
+	}
+	return "back: the newest acceptable tag up to the nominal one"
 }
 
 func printSteps(w io.Writer, steps []tagging.Step, colour bool) error {

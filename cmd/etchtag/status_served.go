@@ -61,6 +61,8 @@ func ringFindings(r *tagging.Resolver, now time.Time) []finding {
 				f.Do = fmt.Sprintf("it gets the first tag that is %s old; until then its hosts keep what they have",
 					tagging.FormatDuration(ring.Delay))
 			}
+		case d.BaseWhy != "":
+			f.Level, f.Says = levelNote, fmt.Sprintf("gets %s rather than %s: %s", d.Tag(), d.BaseTag, d.BaseWhy)
 		case d.Tag() != d.Nominal && len(d.Steps) > 1:
 			first := d.Steps[0]
 			f.Level, f.Says = levelNote, fmt.Sprintf("gets %s rather than %s: %s", d.Tag(), first.Tag, first.Why)
