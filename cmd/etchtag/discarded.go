@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -243,6 +244,9 @@ func (a *app) discardedRestore(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := s.refuseMarks(tree, to, c.Args().Tail()); err != nil {
+		return err
+	}
 	r, err := tree.Restore(to, c.Args().Tail(), a.step)
 	if err != nil && r.Files > 0 {
 		err = fmt.Errorf("%w; %s copied before that", err, count(r.Files, "file"))
@@ -280,6 +284,22 @@ func (s *site) checkRestoreTo(dir string) (string, error) {
 		s.app.log.Warn(fmt.Sprintf("%s is in the working copy: the next update sets aside again what is not upstream's", to))
 	}
 	return to, nil
+}
+
+// refuseMarks refuses to restore a file to where its marks would count at once, without a word of what they do.
+func (s *site) refuseMarks(tree *snapshot.DiscardedTree, to string, paths []string) error {
+	for _, file := range s.config.Tagstate {
+		rel, err := filepath.Rel(realPath(to), realPath(filepath.Join(s.layout.Base, file)))
+		if err != nil || !filepath.IsLocal(rel) {
+			continue
+		}
+		wanted := len(paths) == 0 || slices.ContainsFunc(paths, func(p string) bool { return p == "." || isBelow(rel, filepath.Clean(p)) })
+		if wanted && tree.Walk(rel, func(snapshot.DiscardedFile) error { return nil }) == nil {
+			return fmt.Errorf("%q would be in force at once as %s: restore it to a directory elsewhere, and make its marks by "+
+				"etchtag mark, which says first what they do", rel, file)
+		}
+	}
+	return nil
 }
 
 // realPath follows the symbolic links of as much of an absolute path as exists.
