@@ -15,88 +15,162 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Adopt writes manifests of tags that have none since some other program made them, so that they can be verified from
-// now on. It records what is there: whether that is right is for its caller to know. The tags themselves are not
-// touched.
+// Adoption is about to give manifests to tags that have none because some other program made them, so that they can be
+// verified from now on. It records what is there: whether that is right is for its caller to know. The tags themselves
+// are not touched. Until Publish nobody sees anything of it, so that somebody may look first at what follows: manifests
+// show which tags have the same content, and a mark is handed on to all of them.
 //
-// A report tells why a tag could not be adopted; what the error list tells of is left over from runs that died. It
-// fails with ErrBusy if another run holds the lock.
-func (m *Manager) Adopt(ctx context.Context, o VerifyOptions) ([]TagReport, []error, error) {
-	release, err := m.lock(ctx, o.LockWait)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer release()
-	leftOver := m.sweep()
-	tags, err := chooseTags(m.Layout, o.Tags, func(t *tagging.Tag) bool { return !hasManifest(t) })
-	if err != nil {
-		return nil, leftOver, err
-	}
-	read := countFiles(nil, o.Progress)
-	var reports []TagReport
-	for _, t := range tags {
-		report := TagReport{Name: t.Name, Status: StatusUnverified}
-		report.Failure = m.adoptTag(ctx, t, read, &report)
-		if ctx.Err() != nil {
-			return reports, leftOver, context.Cause(ctx)
-		}
-		reports = append(reports, report)
-	}
-	return reports, leftOver, nil
+// Whoever has one closes it.
+type Adoption struct {
+	// Reports tell what came of each tag. A failure says why it could not be adopted.
+	Reports []TagReport
+	// LeftOver is what dead runs have left and could not be swept, or what could not be done although the rest was.
+	LeftOver []error
+
+	m       *Manager
+	release func()
+	stage   *stageDir
+	ready   []adoptable
 }
 
-// adoptTag records one tag.
-func (m *Manager) adoptTag(ctx context.Context, t *tagging.Tag, read func(), r *TagReport) error {
+// adoptable is a tag whose records are staged.
+type adoptable struct {
+	header          *tagging.Header
+	manifest, table string // where; table is empty if there is none
+	report          int    // its index
+}
+
+// PrepareAdoption records the tags that o names, and stages their manifests. It fails with ErrBusy if another run holds
+// the lock, which the adoption then holds until it is closed.
+func (m *Manager) PrepareAdoption(ctx context.Context, o VerifyOptions) (*Adoption, error) {
+	release, err := m.lock(ctx, o.LockWait)
+	if err != nil {
+		return nil, err
+	}
+	a := &Adoption{m: m, release: release, LeftOver: m.sweep()}
+	if err := a.prepare(ctx, o); err != nil {
+		a.Close()
+		return nil, errors.Join(err, errors.Join(a.LeftOver...))
+	}
+	return a, nil
+}
+
+func (a *Adoption) prepare(ctx context.Context, o VerifyOptions) error {
+	tags, err := chooseTags(a.m.Layout, o.Tags, func(t *tagging.Tag) bool { return !hasManifest(t) })
+	if err != nil || len(tags) == 0 {
+		return err
+	}
+	if a.stage, err = a.m.newStage(); err != nil {
+		return err
+	}
+	read := countFiles(nil, o.Progress)
+	for _, t := range tags {
+		r := TagReport{Name: t.Name, Status: StatusUnverified}
+		r.Failure = a.record(ctx, t, read)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		a.Reports = append(a.Reports, r)
+	}
+	return nil
+}
+
+// record stages the records of one tag.
+func (a *Adoption) record(ctx context.Context, t *tagging.Tag, read func()) error {
 	if _, ok, err := t.Header(); err != nil {
 		return fmt.Errorf("it has a manifest, which is damaged: if the tag is right as it is, remove %s and adopt it again; "+
-			"if not, mark it bad: %w", m.Layout.Manifest(t.Name), err)
+			"if not, mark it bad: %w", a.m.Layout.Manifest(t.Name), err)
 	} else if ok {
 		return errors.New("it has a manifest already")
 	}
-	dir := m.Layout.Dir(t.Name)
+	dir := a.m.Layout.Dir(t.Name)
 	entries, err := recordTree(ctx, dir, read)
 	if err != nil {
 		return err
 	}
-	stage, err := m.newStage()
+	manifest := &tagging.Manifest{Header: tagging.Header{Name: t.Name, Source: tagging.Adopted, Layout: tagging.Adopted,
+		Published: t.Time}, Entries: entries}
+	path := filepath.Join(a.stage.dir, t.Name)
+	table := a.writeTable(dir, path+".table")
+	err = a.m.writeFile("write manifest", a.stage, path, func(w io.Writer) error { return tagging.WriteManifest(w, manifest) })
 	if err != nil {
 		return err
 	}
-	defer stage.close()
-	defer func() {
-		if err := m.files().removeAll("remove stage", stage.dir); err != nil {
-			r.LeftOver = append(r.LeftOver, err)
-		}
-	}()
-	m.writeAdoptedTable(stage, dir)
-	manifest := &tagging.Manifest{Header: tagging.Header{Name: t.Name, Source: tagging.Adopted, Layout: tagging.Adopted},
-		Entries: entries}
-	if err := m.publishRecords(stage, manifest, func(h *tagging.Header) { h.Published = t.Time }); err != nil {
-		return err // the tag has no manifest, and to adopt it again does it all anew
-	}
-	if err := m.files().syncDir("sync manifests", filepath.Dir(m.Layout.Manifest(t.Name))); err != nil {
-		r.LeftOver = append(r.LeftOver, fmt.Errorf("tag %s is adopted, but a power cut may undo it: %w", t.Name, err))
-	}
-	r.Status, r.Files, r.Bytes = StatusAdopted, manifest.Files, manifest.Bytes
+	header := manifest.Header // without the entries, of which there may be many
+	a.ready = append(a.ready, adoptable{&header, path, table, len(a.Reports)})
 	return nil
 }
 
-// writeAdoptedTable prepares lookups in a tag. They work without, only slower.
-func (m *Manager) writeAdoptedTable(stage *stageDir, dir string) {
-	if m.Table == nil {
-		return
+// writeTable prepares lookups in a tag, and returns the path, or nothing if there is none: they work without, only slower.
+func (a *Adoption) writeTable(dir, path string) string {
+	if a.m.Table == nil {
+		return ""
 	}
 	var warning string
-	err := m.writeFile("write table", stage, stage.table(), func(w io.Writer) (err error) {
-		warning, err = m.Table(w, dir)
+	err := a.m.writeFile("write table", a.stage, path, func(w io.Writer) (err error) {
+		warning, err = a.m.Table(w, dir)
 		return err
 	})
-	if stage.hasTable = err == nil; !stage.hasTable {
-		warning = err.Error()
+	if err != nil {
+		warning, path = err.Error(), ""
 	}
 	if warning != "" {
-		m.Warn(fmt.Sprintf("the hosts' groups cannot be read from %s, so an older tag serves: %s", dir, warning))
+		a.m.Warn(fmt.Sprintf("the hosts' groups cannot be read from %s, so an older tag serves: %s", dir, warning))
 	}
+	return path
+}
+
+// Headers are what the manifests of the tags that can be adopted begin with.
+func (a *Adoption) Headers() []*tagging.Header {
+	headers := make([]*tagging.Header, len(a.ready))
+	for i, t := range a.ready {
+		headers[i] = t.header
+	}
+	return headers
+}
+
+// Publish makes what is staged durable and then visible, each manifest after its table: until then the tag has none, and
+// to adopt it again does it all anew. On an error nothing is published; what failed of single tags the reports tell.
+func (a *Adoption) Publish() error {
+	if len(a.ready) == 0 {
+		return nil
+	}
+	l, files := a.m.Layout, a.m.files()
+	if err := files.syncFS("sync stage", a.stage.dir); err != nil {
+		return err
+	}
+	for _, t := range a.ready {
+		if t.table != "" {
+			a.Reports[t.report].Failure = files.rename("publish table", t.table, l.Table(t.header.Name))
+		}
+	}
+	if err := files.syncDir("sync tables", filepath.Dir(l.Table(""))); err != nil {
+		return err
+	}
+	for _, t := range a.ready {
+		r := &a.Reports[t.report]
+		if r.Failure == nil {
+			r.Failure = files.renameNoReplace("publish manifest", t.manifest, l.Manifest(r.Name))
+		}
+		if r.Failure == nil {
+			r.Status, r.Files, r.Bytes = StatusAdopted, t.header.Files, t.header.Bytes
+		}
+	}
+	if err := files.syncDir("sync manifests", filepath.Dir(l.Manifest(""))); err != nil {
+		a.LeftOver = append(a.LeftOver, fmt.Errorf("what is adopted a power cut may undo: %w", err))
+	}
+	return nil
+}
+
+// Close removes what is staged and lets others work.
+func (a *Adoption) Close() {
+	if a.stage != nil {
+		a.stage.close()
+		if err := a.m.files().removeAll("remove stage", a.stage.dir); err != nil {
+			a.LeftOver = append(a.LeftOver, err)
+		}
+	}
+	a.release()
 }
 
 // recordTree lists the tree at dir as a manifest does. It refuses a tree in which something is that no tag may have:

@@ -163,7 +163,7 @@ func hostileWorks() []hostileWork {
 				t.Fatal(err)
 			}
 			return f
-		}, func(f *fixture) { f.Adopt(f.t.Context(), VerifyOptions{}) }},
+		}, func(f *fixture) { f.adopt() }},
 		{"adopt working copy", "exchange working copies", func(t *testing.T) *fixture {
 			f := prepared(newPlainFixture(t, Auto))
 			f.Source = &plain{m: f.source, dir: f.Layout.Trunk(), foreign: "it is another one's"}

@@ -148,7 +148,7 @@ func (m *Manager) writeFile(label string, s *stageDir, path string, write func(i
 // If only the last sync fails, the tag is there, and that a power cut may undo it is left over.
 func (m *Manager) publish(s *stageDir, manifest *tagging.Manifest, r *Result) error {
 	l, name := m.Layout, r.Name
-	if err := m.publishRecords(s, manifest, m.stamp); err != nil {
+	if err := m.publishRecords(s, manifest); err != nil {
 		return err
 	}
 	if err := m.files().syncDir("sync manifests", filepath.Dir(l.Manifest(name))); err != nil {
@@ -182,9 +182,9 @@ func (m *Manager) stamp(h *tagging.Header) {
 // publishRecords makes all that is staged durable, and then publishes the records of a tag, the manifest last. It leaves
 // to its caller to make the manifest's name durable.
 //
-// stamp says when the tag is published. It is called only when what may take long is done, because the rings' delays
-// count from then: a tag that becomes visible later than it says would be handed on too early.
-func (m *Manager) publishRecords(s *stageDir, manifest *tagging.Manifest, stamp func(*tagging.Header)) error {
+// The manifest is stamped only when what may take long is done, because the rings' delays count from then: a tag that
+// becomes visible later than it says would be handed on too early.
+func (m *Manager) publishRecords(s *stageDir, manifest *tagging.Manifest) error {
 	l, name := m.Layout, manifest.Name
 	if err := m.files().syncFS("sync stage", s.dir); err != nil {
 		return err
@@ -197,7 +197,7 @@ func (m *Manager) publishRecords(s *stageDir, manifest *tagging.Manifest, stamp 
 			return err
 		}
 	}
-	stamp(&manifest.Header)
+	m.stamp(&manifest.Header)
 	if err := m.writeManifest(s, manifest); err != nil {
 		return err
 	}

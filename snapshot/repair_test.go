@@ -217,7 +217,7 @@ func TestRepairAndAdoptAreBusyWhileAnotherRunIsAtWork(t *testing.T) {
 	if _, _, err := f.Repair(t.Context(), VerifyOptions{}); !errors.Is(err, ErrBusy) {
 		t.Errorf("repair: got %v", err)
 	}
-	if _, _, err := f.Adopt(t.Context(), VerifyOptions{LockWait: time.Millisecond}); !errors.Is(err, ErrBusy) {
+	if _, err := f.PrepareAdoption(t.Context(), VerifyOptions{LockWait: time.Millisecond}); !errors.Is(err, ErrBusy) {
 		t.Errorf("adopt: got %v", err)
 	}
 }

@@ -55,6 +55,17 @@ func (e Editor) Edit(ctx context.Context, change func(old []byte) ([]byte, error
 	return nil
 }
 
+// Hold calls do while no other editor that shares the lock changes anything. The error matches ErrBusy if the lock could
+// not be had, and is else that of do.
+func (e Editor) Hold(ctx context.Context, do func() error) error {
+	unlock, err := e.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return do()
+}
+
 func (e Editor) edit(change func(old []byte) ([]byte, error)) error {
 	old, err := Read(e.Path)
 	if err != nil {

@@ -357,6 +357,26 @@ func TestEditIsBusyWhileAnotherHoldsTheLock(t *testing.T) {
 	}
 }
 
+func TestWhileOneHoldsTheLockNobodyEdits(t *testing.T) {
+	e := editor(t)
+	fault := errors.New("fault")
+	held := func() error {
+		if err := e.Edit(t.Context(), put("new\n")); !errors.Is(err, tagstate.ErrBusy) {
+			t.Errorf("an edit meanwhile: %v", err)
+		}
+		if err := e.Hold(t.Context(), func() error { return nil }); !errors.Is(err, tagstate.ErrBusy) {
+			t.Errorf("another one that wants to hold it: %v", err)
+		}
+		return fault
+	}
+	if err := e.Hold(t.Context(), held); err != fault {
+		t.Error(err)
+	}
+	if err := e.Edit(t.Context(), put("new\n")); err != nil {
+		t.Errorf("an edit after that: %v", err)
+	}
+}
+
 func TestALinkedLockIsNotFollowed(t *testing.T) {
 	e := editor(t)
 	target := filepath.Join(t.TempDir(), "made")

@@ -6,7 +6,24 @@ import (
 
 	"github.com/etch/etchtag/tagging"
 	"github.com/etch/etchtag/tagstate"
+	"github.com/urfave/cli/v2"
 )
+
+// forceFlag is for what is refused because of what it does.
+func forceFlag() cli.Flag {
+	return &cli.BoolFlag{Name: "force", Usage: "do it even if that is refused for what it does"}
+}
+
+// refusal is the error of what is not done because of what it would do.
+func refusal(why string) error {
+	return fmt.Errorf("refused, and nothing is changed: %s; if that is meant, say --force", why)
+}
+
+// ringResolver decides for rings, and knows no hosts: rings get their tags whatever inventories say, so that none of
+// them, down or slow, is in the way.
+func (s *site) ringResolver(states *tagstate.Set, index *tagging.Index) *tagging.Resolver {
+	return &tagging.Resolver{Layout: s.layout, Cadence: s.config.Cadence(), Rings: s.config.Rings, States: states, Index: index}
+}
 
 // groups are names by what is to be said of them, in the order in which that came up.
 type groups []group

@@ -176,8 +176,11 @@ func (s *site) edit(ctx context.Context, file string, change func([]byte) ([]byt
 	if err := m.Prepare(); err != nil {
 		return err
 	}
-	e := tagstate.Editor{Path: file, Lock: s.layout.TagstateLock(), Wait: editWait, Step: s.app.step}
-	return e.Edit(ctx, change)
+	return s.editor(file).Edit(ctx, change)
+}
+
+func (s *site) editor(file string) tagstate.Editor {
+	return tagstate.Editor{Path: file, Lock: s.layout.TagstateLock(), Wait: editWait, Step: s.app.step}
 }
 
 // refuseUpstreamsLink refuses to edit what a link leads to whose end, or which itself, is upstream's to choose: it could

@@ -15,11 +15,6 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// forceFlag is for what is refused because of what it does.
-func forceFlag() cli.Flag {
-	return &cli.BoolFlag{Name: "force", Usage: "do it even if that is refused for what it does"}
-}
-
 // marking is one edit of this server's own marks, which says what it does before it does it.
 type marking struct {
 	site   *site
@@ -147,8 +142,7 @@ func (m *marking) change(old []byte) ([]byte, error) {
 	return data, nil
 }
 
-// resolvers decide by the marks as they are, and as they are with other contents of the file that is edited. They know
-// no hosts: rings get their tags whatever inventories say, so that none of them, down or slow, is in the way.
+// resolvers decide by the marks as they are, and as they are with other contents of the file that is edited.
 func (m *marking) resolvers(old, fresh []byte) (before, after *tagging.Resolver, err error) {
 	if m.wrongConfig != nil {
 		return nil, nil, m.wrongConfig
@@ -163,8 +157,7 @@ func (m *marking) resolvers(old, fresh []byte) (before, after *tagging.Resolver,
 		if err != nil {
 			return nil, nil, err
 		}
-		both[i] = &tagging.Resolver{Layout: m.site.layout, Cadence: m.site.config.Cadence(), Rings: m.site.config.Rings,
-			States: states, Index: index}
+		both[i] = m.site.ringResolver(states, index)
 	}
 	return both[0], both[1], nil
 }
@@ -188,7 +181,7 @@ func (m *marking) refuse(losers []tagging.RingEffect) error {
 	if len(why) == 0 {
 		return nil
 	}
-	return fmt.Errorf("refused, and nothing is changed: %s; if that is meant, say --force", strings.Join(why, ", and "))
+	return refusal(strings.Join(why, ", and "))
 }
 
 // problems are what keeps a mark that is made from being all well. Hosts that are pinned are looked for only then: an

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -22,14 +21,17 @@ func (a *app) verifyCommand() *cli.Command {
 			"matter than that something could not be read or a TAG has no manifest, and else 0.\n\n" +
 			"--repair rebuilds each drifted tag from the revision that it was made from, exchanges the two in one step,\n" +
 			"and sets the drifted one aside: etchtag discarded shows it. The exit status is 4 if one cannot be repaired.\n\n" +
-			"--adopt writes manifests of tags that repo_update made, as they are now. First make sure that they are right.\n\n" +
+			"--adopt writes manifests of tags that repo_update made, as they are now. First make sure that they are right.\n" +
+			"Manifests show which tags have the same content, and a mark is handed on to all of them. So it says first\n" +
+			"what changes, and is refused, unless --force is given, if a ring that is served would get nothing.\n\n" +
 			"Examples:\n   etchtag verify\n   etchtag --quiet verify etchautotag-20261122-0900\n" +
 			"   etchtag verify --json | jq -r '.tags[] | select(.status == \"drifted\").name'\n" +
-			"   etchtag verify --repair --lock-wait 10m\n   etchtag verify --adopt",
+			"   etchtag verify --repair --lock-wait 10m\n   etchtag verify --adopt --dry-run",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "repair", Usage: "rebuild the tags that have drifted"},
 			&cli.BoolFlag{Name: "adopt", Usage: "write manifests of tags that have none"},
-			lockWaitFlag(), jsonFlag(),
+			&cli.BoolFlag{Name: "dry-run", Usage: "with --adopt: say what would change, and change nothing"},
+			forceFlag(), lockWaitFlag(), jsonFlag(),
 		},
 		Action: a.verify,
 	}
@@ -41,6 +43,11 @@ func (a *app) verify(c *cli.Context) error {
 	}
 	if c.IsSet("lock-wait") && !c.Bool("repair") && !c.Bool("adopt") {
 		return usagef("--lock-wait is for --repair and --adopt: to verify takes no lock")
+	}
+	for _, flag := range []string{"dry-run", "force"} {
+		if c.IsSet(flag) && !c.Bool("adopt") {
+			return usagef("--%s is for --adopt", flag)
+		}
 	}
 	site, err := a.site(c)
 	if err != nil {
@@ -64,6 +71,12 @@ func (a *app) verify(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if c.Bool("dry-run") && len(v.reports)+len(v.leftOver) == 0 {
+		if !c.Bool("json") {
+			a.say(c, "nothing is changed")
+		}
+		return nil
+	}
 	if c.NArg() == 0 && !c.Bool("adopt") {
 		v.unrecorded = unrecorded(index)
 	}
@@ -78,17 +91,14 @@ type verification struct {
 }
 
 func (s *site) runVerify(c *cli.Context, o snapshot.VerifyOptions, show *progress) (v verification, err error) {
-	run := func(ctx context.Context, o snapshot.VerifyOptions) ([]snapshot.TagReport, []error, error) {
-		reports, err := snapshot.Verify(ctx, s.layout, o)
-		return reports, nil, err
-	}
 	switch {
 	case c.Bool("repair"):
-		run = s.manager(s.app.now, show).Repair
+		v.reports, v.leftOver, err = s.manager(s.app.now, show).Repair(c.Context, o)
 	case c.Bool("adopt"):
-		run = s.manager(s.app.now, show).Adopt
+		return s.adopt(c, o, show)
+	default:
+		v.reports, err = snapshot.Verify(c.Context, s.layout, o)
 	}
-	v.reports, v.leftOver, err = run(c.Context, o)
 	return v, err
 }
 
