@@ -81,3 +81,31 @@ func TestHousekeepingRemovesNothingThatItCannotRead(t *testing.T) {
 		t.Errorf("left: %v", left)
 	}
 }
+
+func TestHousekeepingJoinsNoPackWhoseIndexIsDamaged(t *testing.T) {
+	r := newTestRepo(t)
+	c := cloned(t, r.dir)
+	for range 3 {
+		r.grow(1)
+		c.update()
+		runGit(t, c.dir, 0, "repack", "-dq")
+	}
+	indexes, _ := filepath.Glob(filepath.Join(c.dir, ".git/objects/pack/*.idx"))
+	for _, index := range indexes {
+		damage(t, index, func(data []byte) []byte {
+			data[len(data)-indexTrailer-5] ^= 1 // the place of an object
+			return data
+		})
+	}
+	repository, err := c.open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = housekeeper{store: c.store(repository), looseMost: 100, packsMost: 1}.run()
+	if err == nil || !strings.Contains(err.Error(), "checksum") {
+		t.Errorf("got %v", err)
+	}
+	if c.count("pack/*.pack") != len(indexes) || len(indexes) < 3 {
+		t.Errorf("of %d packs %d are left", len(indexes), c.count("pack/*.pack"))
+	}
+}

@@ -21,7 +21,8 @@ func labelled(hook func(label string) error, label string, do func() error) erro
 }
 
 // replaceDurably writes a file in tempDir, which is on the same file system, makes it durable and renames
-// it into place.
+// it into place. Unlike renameio it takes each of these for a step of its own, syncs the directory, and gives the file a
+// name by which the next run sweeps what a dead one left.
 func replaceDurably(tempDir, name string, content []byte, mode os.FileMode, hook func(string) error) (err error) {
 	base := filepath.Base(name)
 	var f *os.File

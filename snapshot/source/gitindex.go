@@ -43,30 +43,31 @@ type packIndexer struct {
 }
 
 // indexPack reads a whole pack and computes its index. The pack must hold the bases of all deltas.
-func indexPack(f *os.File, checksum plumbing.Hash) (*idxfile.MemoryIndex, error) {
+func indexPack(f *os.File, checksum plumbing.Hash) (x packIndex, err error) {
 	info, err := f.Stat()
 	if err != nil {
-		return nil, err
+		return x, err
 	}
 	p := &packIndexer{file: f, end: info.Size() - sha1.Size, byBaseHash: map[plumbing.Hash][]int{}}
 	if err := p.scan(); err != nil {
-		return nil, err
+		return x, err
 	}
 	if err := p.resolve(); err != nil {
-		return nil, err
+		return x, err
 	}
 	var w idxfile.Writer
 	if err := w.OnHeader(uint32(len(p.objects))); err != nil {
-		return nil, err
+		return x, err
 	}
 	for i := range p.objects {
 		o := &p.objects[i]
 		w.Add(o.hash, uint64(o.offset), o.crc)
 	}
-	if err := w.OnFooter(checksum); err != nil {
-		return nil, err
+	file, err := encodePackIndex(&w, checksum)
+	if err != nil {
+		return x, err
 	}
-	return w.Index()
+	return parsePackIndex(file)
 }
 
 // ReadAt reads of the pack what comes before its checksum.

@@ -2,11 +2,11 @@ package source
 
 import (
 	"bufio"
+	"bytes"
 	"compress/zlib"
 	"crypto/sha1" // git's object names are SHA-1
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"hash"
 	"hash/crc32"
 	"io"
@@ -96,12 +96,9 @@ func (p *packWriter) finish() (checksum plumbing.Hash, err error) {
 	if err = errors.Join(err, p.out.Flush(), p.file.Close()); err != nil {
 		return checksum, err
 	}
-	if err := p.index.OnFooter(checksum); err != nil {
-		return checksum, err
-	}
-	index, err := p.index.Index()
+	index, err := encodePackIndex(&p.index, checksum)
 	if err == nil {
-		err = writePackIndex(p.stem+".idx", index)
+		err = os.WriteFile(p.stem+".idx", index, 0o644)
 	}
 	return checksum, err
 }
@@ -109,15 +106,16 @@ func (p *packWriter) finish() (checksum plumbing.Hash, err error) {
 // close gives up a pack that was not finished; after finish it does nothing.
 func (p *packWriter) close() { _ = p.file.Close() }
 
-func writePackIndex(name string, index *idxfile.MemoryIndex) error {
-	f, err := os.Create(name)
+// encodePackIndex makes the file of a pack's index. An object that is in the pack twice is in it once.
+func encodePackIndex(w *idxfile.Writer, packSum plumbing.Hash) ([]byte, error) {
+	if err := w.OnFooter(packSum); err != nil {
+		return nil, err
+	}
+	index, err := w.Index()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	out := bufio.NewWriterSize(f, 1<<20)
-	_, err = idxfile.NewEncoder(out).Encode(index)
-	if err = errors.Join(err, out.Flush(), f.Close()); err != nil {
-		return fmt.Errorf("writing the index of a pack: %w", err)
-	}
-	return nil
+	var file bytes.Buffer
+	_, err = idxfile.NewEncoder(&file).Encode(index)
+	return file.Bytes(), err
 }

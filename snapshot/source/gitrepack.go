@@ -12,7 +12,6 @@ import (
 	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing"
-	"github.com/go-git/go-git/v5/plumbing/format/idxfile"
 )
 
 const (
@@ -135,7 +134,7 @@ func (s *objectStore) loosePath(h plumbing.Hash) string {
 type packFile struct {
 	stem  string
 	size  int64
-	index *idxfile.MemoryIndex
+	index packIndex
 }
 
 // joinPacks joins the smallest packs if there are too many.
@@ -205,21 +204,18 @@ func (s *objectStore) joinable() ([]packFile, error) {
 // load reads a pack's index. It reports false if one of the objects is in another pack, too: git
 // wants no object twice in a pack.
 func (p *packFile) load(seen map[plumbing.Hash]bool) (fresh bool, err error) {
-	f, err := os.Open(p.stem + ".idx")
-	if err != nil {
+	if p.index, err = readPackIndex(p.stem + ".idx"); err != nil {
 		return false, err
 	}
-	defer f.Close()
-	p.index = idxfile.NewMemoryIndex()
-	if err := guard(func() error { return idxfile.NewDecoder(f).Decode(p.index) }); err != nil {
-		return false, &ObjectError{Err: fmt.Errorf("the index %q: %w", p.stem+".idx", err)}
+	if !p.index.holds() {
+		return false, &ObjectError{Err: fmt.Errorf("the index %q is damaged: its checksum does not hold", p.stem+".idx")}
 	}
-	var names []plumbing.Hash
-	err = p.each(func(e *idxfile.Entry) {
-		names = append(names, e.Hash)
-	})
-	if err != nil || slices.ContainsFunc(names, func(h plumbing.Hash) bool { return seen[h] }) {
-		return false, err
+	names := make([]plumbing.Hash, p.index.count())
+	for i := range names {
+		names[i] = plumbing.Hash(p.index.name(i))
+	}
+	if slices.ContainsFunc(names, func(h plumbing.Hash) bool { return seen[h] }) {
+		return false, nil
 	}
 	for _, h := range names {
 		seen[h] = true
@@ -227,50 +223,33 @@ func (p *packFile) load(seen map[plumbing.Hash]bool) (fresh bool, err error) {
 	return true, nil
 }
 
-func (p *packFile) each(do func(e *idxfile.Entry)) error {
-	entries, err := p.index.Entries()
-	for err == nil {
-		var e *idxfile.Entry
-		if e, err = entries.Next(); err == nil {
-			do(e)
-		}
-	}
-	if errors.Is(err, io.EOF) {
-		return nil
-	}
-	return err
-}
-
 // join writes one pack with the objects of several. They are copied as they are: a delta names its base
 // by its distance or its hash, and both stay the same.
 func (s *objectStore) join(dir string, packs []packFile) error {
-	total := int64(0)
+	total := 0
 	for _, p := range packs {
-		n, err := p.index.Count()
-		if err != nil {
-			return err
-		}
-		total += n
+		total += p.index.count()
 	}
 	var joined *packWriter
 	err := s.step("create pack", func() (err error) {
-		joined, err = newPackWriter(filepath.Join(dir, "pack"), int(total))
+		joined, err = newPackWriter(filepath.Join(dir, "pack"), total)
 		return err
 	})
 	if err != nil {
 		return err
 	}
 	defer joined.close()
-	for i := range packs {
+	for _, p := range packs {
 		shift := joined.offset - packHeader
-		if err := packs[i].copyBody(joined); err != nil {
+		if err := p.copyBody(joined); err != nil {
 			return err
 		}
-		err := packs[i].each(func(e *idxfile.Entry) {
-			joined.index.Add(e.Hash, e.Offset+uint64(shift), e.CRC32)
-		})
-		if err != nil {
-			return err
+		for i := range p.index.count() {
+			offset, err := p.index.offset(i)
+			if err != nil {
+				return &ObjectError{Err: fmt.Errorf("the index %q: %w", p.stem+".idx", err)}
+			}
+			joined.index.Add(plumbing.Hash(p.index.name(i)), uint64(offset+shift), p.index.crc(i))
 		}
 	}
 	return s.finish(joined)
@@ -288,9 +267,8 @@ func (p *packFile) copyBody(w io.Writer) error {
 	if _, err := io.ReadFull(io.TeeReader(f, &sum), header[:]); err != nil {
 		return &ObjectError{Err: fmt.Errorf("the pack %q: %w", p.stem+".pack", err)}
 	}
-	if n, err := p.index.Count(); err != nil || int64(binary.BigEndian.Uint32(header[8:])) != n {
-		disagree := fmt.Errorf("the pack %q and its index do not agree", p.stem+".pack")
-		return &ObjectError{Err: errors.Join(disagree, err)}
+	if int(binary.BigEndian.Uint32(header[8:])) != p.index.count() {
+		return &ObjectError{Err: fmt.Errorf("the pack %q and its index do not agree", p.stem+".pack")}
 	}
 	body := io.LimitReader(f, p.size-packHeader-nameSize)
 	if _, err := io.Copy(w, io.TeeReader(body, &sum)); err != nil {
@@ -299,7 +277,7 @@ func (p *packFile) copyBody(w io.Writer) error {
 	if _, err := io.Copy(&sum, f); err != nil {
 		return err
 	}
-	if !sum.holds() || sum.sum() != p.index.PackfileChecksum {
+	if !sum.holds() || sum.sum() != p.index.packSum() {
 		return &ObjectError{Err: fmt.Errorf("the pack %q is damaged: its checksum does not hold", p.stem+".pack")}
 	}
 	return nil

@@ -11,11 +11,8 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/go-git/go-billy/v5/osfs"
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/filemode"
-	"github.com/go-git/go-git/v5/plumbing/format/idxfile"
-	"github.com/go-git/go-git/v5/plumbing/format/packfile"
 )
 
 const (
@@ -158,15 +155,15 @@ func (p *incomingPack) keep() error {
 	if err != nil {
 		return fmt.Errorf("the pack that upstream sent: %w", err)
 	}
-	count, err := index.Count()
-	if err != nil || count == 0 {
-		return err
+	count := index.count()
+	if count == 0 {
+		return nil
 	}
 	if count < looseLimit && p.size < looseBytes {
 		return p.unpack(index)
 	}
 	err = p.store.step("write pack index", func() error {
-		return writePackIndex(filepath.Join(p.dir, "pack.idx"), index)
+		return os.WriteFile(filepath.Join(p.dir, "pack.idx"), index.file, 0o644)
 	})
 	if err != nil {
 		return err
@@ -210,35 +207,24 @@ func (s *objectStore) addPack(stem string, checksum plumbing.Hash) error {
 }
 
 // unpack writes the objects of a small pack as files of their own.
-func (p *incomingPack) unpack(index *idxfile.MemoryIndex) error {
-	f, err := osfs.New(p.dir, osfs.WithBoundOS()).Open("pack.pack")
-	if err != nil {
-		return err
-	}
-	pack := packfile.NewPackfile(index, nil, f, 0)
-	defer pack.Close()
-	entries, err := index.Entries()
-	if err != nil {
-		return err
-	}
+func (p *incomingPack) unpack(index packIndex) error {
+	r := newPackReader(&pack{p.file, p.size, index}, &baseCache{}, &scratch{})
 	batch := &looseBatch{store: p.store, dir: p.dir}
-	for {
-		entry, err := entries.Next()
-		if errors.Is(err, io.EOF) {
-			return batch.commit()
-		}
-		if err != nil {
-			return err
-		}
-		var obj plumbing.EncodedObject
-		err = guard(func() (err error) { obj, err = pack.Get(entry.Hash); return err })
+	for i := range index.count() {
+		var obj storedObject
+		offset, err := index.offset(i)
 		if err == nil {
-			err = batch.add(storedObject{hash: entry.Hash, kind: obj.Type(), size: obj.Size(), open: obj.Reader})
+			obj, err = r.find(offset)
+		}
+		if err == nil {
+			obj.hash = plumbing.Hash(index.name(i))
+			err = batch.add(obj)
 		}
 		if err != nil {
-			return fmt.Errorf("unpacking the object %s: %w", entry.Hash, err)
+			return fmt.Errorf("unpacking the object %x: %w", index.name(i), err)
 		}
 	}
+	return batch.commit()
 }
 
 // looseBatch is a number of objects that are written as files of their own.

@@ -336,17 +336,6 @@ func (r *rememberingWriter) Write(p []byte) (int, error) {
 // onlyReader hides a reader's other methods, so that a copy goes through the buffer given.
 type onlyReader struct{ io.Reader }
 
-// guard turns a panic into an error: the library trusts offsets and lengths that it reads from packs
-// and their indexes, and those can be damaged.
-func guard(read func() error) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("damaged beyond reading: %v", p)
-		}
-	}()
-	return read()
-}
-
 // withAlternates returns gitDir and the repositories whose objects it borrows.
 func withAlternates(gitDir string) ([]string, error) {
 	dirs := []string{filepath.Clean(gitDir)}

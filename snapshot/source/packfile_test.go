@@ -109,7 +109,11 @@ func TestObjectsReadsStreamsThatAreLongerThanTheyShouldBe(t *testing.T) {
 	for _, data := range []string{small, large} {
 		h := plumbing.ComputeHash(plumbing.BlobObject, []byte(data))
 		_, want, _, _ := o.packed(h)
-		if offset, err := index.FindOffset(h); err != nil || offset != want {
+		i, ok := index.find(h)
+		if !ok {
+			t.Fatal("indexing the pack does not find it")
+		}
+		if offset, err := index.offset(i); err != nil || offset != want {
 			t.Errorf("indexing the pack finds it at %d (%v), not at %d", offset, err, want)
 		}
 	}

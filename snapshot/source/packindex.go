@@ -15,9 +15,15 @@ import (
 
 // packIndex is a pack's index, version 2 of git's format: the names of its objects, sorted, and where in the pack they
 // stand. Nothing of it is proved but its form: whoever reads an object proves that by its name.
+//
+// It is written by go-git's idxfile and read here. That package takes the file apart and proves it before it finds
+// anything, 2.0 ms for 50,000 objects, where to read the file takes 0.2; a name is found in 0.27 µs there and 0.11 here;
+// and it knows no search for the beginning of a name. Each command opens all indexes once or more.
 type packIndex struct {
+	file    []byte // all of it
 	fanOut  []byte // 256 numbers: how many names begin with that byte or a smaller one
 	names   []byte
+	crcs    []byte // CRC-32 of what the pack has of each object, as names
 	offsets []byte // in the pack, as names; with the highest bit set, a place in far
 	far     []byte // offsets of 64 bits
 }
@@ -39,20 +45,28 @@ func readPackIndexes(repository string, use func(pack string, x packIndex) error
 		return err
 	}
 	for _, pack := range packs {
-		name := strings.TrimSuffix(pack, ".pack") + ".idx"
-		data, err := os.ReadFile(name)
-		if err != nil {
-			return &ObjectError{Err: err}
+		x, err := readPackIndex(strings.TrimSuffix(pack, ".pack") + ".idx")
+		if err == nil {
+			err = use(pack, x)
 		}
-		x, err := parsePackIndex(data)
 		if err != nil {
-			return &ObjectError{Err: fmt.Errorf("the index %q: %w", name, err)}
-		}
-		if err := use(pack, x); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// readPackIndex reads the index of a pack. One that is damaged or missing is an *ObjectError.
+func readPackIndex(name string) (packIndex, error) {
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return packIndex{}, &ObjectError{Err: err}
+	}
+	x, err := parsePackIndex(data)
+	if err != nil {
+		return x, &ObjectError{Err: fmt.Errorf("the index %q: %w", name, err)}
+	}
+	return x, nil
 }
 
 // parsePackIndex finds the parts of a pack's index.
@@ -60,7 +74,7 @@ func parsePackIndex(data []byte) (packIndex, error) {
 	if len(data) < indexHeader+fanOutSize || string(data[:indexHeader]) != "\xfftOc\x00\x00\x00\x02" {
 		return packIndex{}, errors.New("it is cut off, or not of version 2")
 	}
-	x := packIndex{fanOut: data[indexHeader : indexHeader+fanOutSize]}
+	x := packIndex{file: data, fanOut: data[indexHeader : indexHeader+fanOutSize]}
 	count := 0
 	for b := range 256 {
 		if x.upTo(b) < count {
@@ -73,7 +87,8 @@ func parsePackIndex(data []byte) (packIndex, error) {
 		return packIndex{}, errors.New("it is cut off")
 	}
 	rest = rest[:len(rest)-indexTrailer]
-	x.names, rest = rest[:count*nameSize], rest[count*(nameSize+4):]
+	x.names, rest = rest[:count*nameSize], rest[count*nameSize:]
+	x.crcs, rest = rest[:count*4], rest[count*4:]
 	x.offsets, x.far = rest[:count*4], rest[count*4:]
 	if len(x.far)%8 != 0 || len(x.far)/8 > count {
 		return packIndex{}, errors.New("it is longer than its table says")
@@ -86,6 +101,20 @@ func (x packIndex) count() int { return len(x.names) / nameSize }
 func (x packIndex) upTo(first int) int { return int(binary.BigEndian.Uint32(x.fanOut[4*first:])) }
 
 func (x packIndex) name(i int) []byte { return x.names[i*nameSize : (i+1)*nameSize] }
+
+func (x packIndex) crc(i int) uint32 { return binary.BigEndian.Uint32(x.crcs[4*i:]) }
+
+// packSum is the checksum of the pack that the index was made for.
+func (x packIndex) packSum() plumbing.Hash {
+	return plumbing.Hash(x.file[len(x.file)-indexTrailer : len(x.file)-nameSize])
+}
+
+// holds reports whether the index is what its own checksum says.
+func (x packIndex) holds() bool {
+	sum := newTrailer()
+	_, _ = sum.Write(x.file)
+	return sum.holds()
+}
 
 // from returns the place of the first name that is not before the prefix, which is not empty.
 func (x packIndex) from(prefix []byte) int {
