@@ -220,7 +220,7 @@ func (e Editor) step(what string) error {
 	if e.Step == nil {
 		return nil
 	}
-	return e.Step(what + " " + filepath.Base(e.Path))
+	return e.Step(what + " tagstate")
 }
 
 // syncDir makes the names in a directory survive a power cut.

@@ -139,6 +139,15 @@ var faultScenarios = []faultScenario{
 		}},
 	{name: "first snapshot of Subversion", line: []string{"snapshot", "--rehearse", faultHour(10)}, truth: tagsTruth,
 		before: func(t *testing.T, b *faultBase) { b.configure(t, svnURL(b)) }},
+	{name: "update from Subversion", line: []string{"update"}, truth: updateTruth,
+		before: func(t *testing.T, b *faultBase) {
+			b.configure(t, svnURL(b))
+			b.must(t, "update")
+			out, err := exec.Command("svn", "update", "-q", "-r", "1", filepath.Join(b.base, "trunk")).CombinedOutput()
+			if err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+		}},
 	{name: "update from Subversion with local edits", line: []string{"update"}, truth: updateTruth,
 		survivors: []string{"edited here", "made here"},
 		before: func(t *testing.T, b *faultBase) {
@@ -258,4 +267,5 @@ func leftoversOfGit(t *testing.T, b *faultBase) {
 	must(t, err)
 	must(t, os.Remove(tracking))
 	b.write(t, git+"refs/remotes/origin/main/old", string(head))
+	b.write(t, git+"packed-refs", strings.TrimSpace(string(head))+" refs/remotes/origin/main/older\n")
 }

@@ -22,7 +22,7 @@ type cvsSession struct {
 	ssh    *sshTarget // where our ssh leads; nil if there is none
 	global []string   // options before the command
 	dir    string     // where secrets and the program for :ext: are kept; empty if there are none
-	step   func(string) error
+	step   func(label string) error
 }
 
 // newSession prepares to run the client. What it has to write stands beside the working copy at root for the time

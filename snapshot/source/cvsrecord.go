@@ -222,9 +222,9 @@ func readCVSRecord(dir string) *cvsRecord {
 }
 
 // write records what stands in the working copy dir.
-func (r *cvsRecord) write(dir string, step func(string) error) error {
+func (r *cvsRecord) write(dir string, step func(label string) error) error {
 	admin := filepath.Join(dir, cvsDir)
-	if err := replaceDurably(admin, filepath.Join(admin, cvsRecordName), r.encode(), 0o644, step); err != nil {
+	if err := replaceDurably("record", admin, filepath.Join(admin, cvsRecordName), r.encode(), 0o644, step); err != nil {
 		return fmt.Errorf("recording what was checked out: %w", err)
 	}
 	return nil

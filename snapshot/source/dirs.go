@@ -98,7 +98,7 @@ func (d *dirs) enter(parent int, name string, create bool) (int, error) {
 }
 
 // takeStep calls the hook before an operation that changes something.
-func takeStep(step func(string) error, label string) error {
+func takeStep(step func(label string) error, label string) error {
 	if step == nil {
 		return nil
 	}

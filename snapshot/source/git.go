@@ -402,13 +402,13 @@ func (g *Git) moveHead(r *repository, f follow) error {
 		}
 	}
 	if r.branch != f.local {
-		if err := r.refs.point("HEAD", f.local); err != nil {
+		if err := r.refs.pointHead(f.local); err != nil {
 			return err
 		}
 	}
 	_, h, err = r.refs.resolve(syncedRef)
 	if err != nil || h != f.target {
-		if err := r.refs.write(syncedRef, f.target); err != nil {
+		if err := r.refs.writeSynced(f.target); err != nil {
 			return err
 		}
 	}

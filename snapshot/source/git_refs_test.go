@@ -140,7 +140,7 @@ func TestRefsAreReadAndWrittenSoThatGitAgrees(t *testing.T) {
 	if err := refs.write("refs/heads/new/branch", plumbing.NewHash(first)); err != nil {
 		t.Fatal(err)
 	}
-	if err := refs.point("HEAD", "refs/heads/new/branch"); err != nil {
+	if err := refs.pointHead("refs/heads/new/branch"); err != nil {
 		t.Fatal(err)
 	}
 	if got := r.git("rev-parse", "HEAD") + r.git("symbolic-ref", "HEAD"); got != first+"refs/heads/new/branch" {

@@ -107,7 +107,7 @@ func (g *Git) recordTracking(r *repository, f follow) error {
 	if info, err := os.Stat(file); err == nil {
 		mode = info.Mode().Perm()
 	}
-	if err := replaceDurably(r.commonDir, file, append(data, missing.String()...), mode, g.o.Step); err != nil {
+	if err := replaceDurably("config", r.commonDir, file, append(data, missing.String()...), mode, g.o.Step); err != nil {
 		return fmt.Errorf("recording what the branch %q follows: %w", local, err)
 	}
 	r.config = append(r.config, missing...)

@@ -22,11 +22,10 @@ func labelled(hook func(label string) error, label string, do func() error) erro
 
 // replaceDurably writes a file in tempDir, which is on the same file system, makes it durable and renames
 // it into place. Unlike renameio it takes each of these for a step of its own, syncs the directory, and gives the file a
-// name by which the next run sweeps what a dead one left.
-func replaceDurably(tempDir, name string, content []byte, mode os.FileMode, hook func(string) error) (err error) {
-	base := filepath.Base(name)
+// name by which the next run sweeps what a dead one left. The labels of the steps say what the file is.
+func replaceDurably(what, tempDir, name string, content []byte, mode os.FileMode, hook func(label string) error) (err error) {
 	var f *os.File
-	err = labelled(hook, "create "+base, func() (err error) {
+	err = labelled(hook, "create "+what, func() (err error) {
 		f, err = os.CreateTemp(tempDir, tempPrefix+"*")
 		return err
 	})
@@ -38,21 +37,21 @@ func replaceDurably(tempDir, name string, content []byte, mode os.FileMode, hook
 			_ = os.Remove(f.Name())
 		}
 	}()
-	err = labelled(hook, "write "+base, func() error {
+	err = labelled(hook, "write "+what, func() error {
 		_, err := f.Write(content)
 		return errors.Join(err, f.Chmod(mode))
 	})
 	if err == nil {
-		err = labelled(hook, "sync "+base, f.Sync)
+		err = labelled(hook, "sync "+what, f.Sync)
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	err = labelled(hook, "rename "+base, func() error { return os.Rename(f.Name(), name) })
+	err = labelled(hook, "rename "+what, func() error { return os.Rename(f.Name(), name) })
 	if err != nil {
 		return err
 	}
-	return labelled(hook, "sync directory of "+base, func() error { return fsyncDir(filepath.Dir(name)) })
+	return labelled(hook, "sync directory of "+what, func() error { return fsyncDir(filepath.Dir(name)) })
 }
 
 // tempPrefix begins the names of all that we make in a repository for a while. No name that git

@@ -254,7 +254,7 @@ func (r *repository) takeOver(ctx context.Context, old *repository, f follow) (l
 	if err := r.refs.write(f.local, checkedOut); err != nil {
 		return nil, err
 	}
-	return lost, r.refs.point("HEAD", f.local)
+	return lost, r.refs.pointHead(f.local)
 }
 
 // ownRefs lists the refs that are not upstream's, as far as they can be read.

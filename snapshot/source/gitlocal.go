@@ -1,8 +1,7 @@
 package source
 
 import (
-	"cmp"
-	"context" // git's checksums are SHA-1
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -344,7 +343,7 @@ func (c *objectCopy) looseObject(from string, h plumbing.Hash) error {
 	if exists(c.into.loosePath(h)) {
 		return nil
 	}
-	if err := c.file(from, filepath.Join(c.dir, h.String()), io.Discard); err != nil {
+	if err := c.file("copy object", from, filepath.Join(c.dir, h.String()), io.Discard); err != nil {
 		return err
 	}
 	c.loose = append(c.loose, h)
@@ -386,14 +385,14 @@ func (c *objectCopy) pack(stem, name string) error {
 	}
 	to := filepath.Join(c.dir, "pack-"+name)
 	checksum := newTrailer()
-	if err := c.file(stem+".pack", to+".pack", &checksum); err != nil {
+	if err := c.file("copy pack", stem+".pack", to+".pack", &checksum); err != nil {
 		return err
 	}
 	if !checksum.holds() {
 		return fmt.Errorf("its pack %q is damaged: its checksum is not that of its contents", stem+".pack")
 	}
 	index := newTrailer()
-	if err := c.file(stem+".idx", to+".idx", &index); err != nil {
+	if err := c.file("copy idx", stem+".idx", to+".idx", &index); err != nil {
 		return err
 	}
 	if !index.holds() {
@@ -404,7 +403,7 @@ func (c *objectCopy) pack(stem, name string) error {
 	return err
 }
 
-func (c *objectCopy) file(from, to string, checksum io.Writer) error {
+func (c *objectCopy) file(label, from, to string, checksum io.Writer) error {
 	if err := c.ctx.Err(); err != nil {
 		return err
 	}
@@ -414,7 +413,7 @@ func (c *objectCopy) file(from, to string, checksum io.Writer) error {
 	}
 	defer in.Close()
 	var out *os.File
-	err = c.into.step("copy "+strings.TrimPrefix(cmp.Or(filepath.Ext(to), "object"), "."), func() error {
+	err = c.into.step(label, func() error {
 		out, err = os.Create(to)
 		return err
 	})

@@ -234,21 +234,27 @@ func (r gitRefs) looseNames(prefix string) ([]string, error) {
 
 // write sets a ref, atomically and durably.
 func (r gitRefs) write(name string, h plumbing.Hash) error {
-	return r.replace(name, h.String()+"\n")
+	return r.replace("ref", name, h.String()+"\n")
 }
 
-// point makes a ref, such as HEAD, a symbolic one.
-func (r gitRefs) point(name, target string) error {
-	return r.replace(name, "ref: "+target+"\n")
+// writeSynced notes the commit that the working copy was brought to.
+func (r gitRefs) writeSynced(h plumbing.Hash) error {
+	return r.replace(syncedRef, syncedRef, h.String()+"\n")
 }
 
-func (r gitRefs) replace(name, content string) error {
+// pointHead makes HEAD a symbolic ref to target.
+func (r gitRefs) pointHead(target string) error {
+	return r.replace("HEAD", "HEAD", "ref: "+target+"\n")
+}
+
+// replace writes a ref's file. The labels of that call it what.
+func (r gitRefs) replace(what, name, content string) error {
 	if !validRef(name) {
 		return fmt.Errorf("writing the ref %q: that is no name of a ref", name)
 	}
 	err := r.makeRoom(name)
 	if err == nil {
-		err = replaceDurably(r.tempDir(name), r.path(name), []byte(content), 0o644, r.step)
+		err = replaceDurably(what, r.tempDir(name), r.path(name), []byte(content), 0o644, r.step)
 	}
 	if err != nil {
 		return fmt.Errorf("writing the ref %q: %w", name, err)
@@ -340,7 +346,7 @@ func (r gitRefs) dropPacked(name string) error {
 			kept = append(kept, line...)
 		}
 	}
-	return replaceDurably(r.commonDir, file, kept, 0o644, r.step)
+	return replaceDurably("packed-refs", r.commonDir, file, kept, 0o644, r.step)
 }
 
 // validRef reports whether name can be the name of a ref, by the rules of git-check-ref-format(1).

@@ -196,12 +196,12 @@ func (s *objectStore) addPack(stem string, checksum plumbing.Hash) error {
 	if err := s.step("sync pack", func() error { return flushFS(packDir) }); err != nil {
 		return err
 	}
-	for _, kind := range []string{"idx", "pack"} {
-		name := filepath.Join(packDir, "pack-"+checksum.String()+"."+kind)
-		err := s.step("rename "+kind, func() error { return os.Rename(stem+"."+kind, name) })
-		if err != nil {
-			return err
-		}
+	name := filepath.Join(packDir, "pack-"+checksum.String())
+	if err := s.step("rename idx", func() error { return os.Rename(stem+".idx", name+".idx") }); err != nil {
+		return err
+	}
+	if err := s.step("rename pack", func() error { return os.Rename(stem+".pack", name+".pack") }); err != nil {
+		return err
 	}
 	return s.step("sync pack names", func() error { return fsyncDir(packDir) })
 }

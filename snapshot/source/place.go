@@ -34,7 +34,7 @@ func clonePlace(dir string) (string, error) {
 func clonePrefix(root string) string { return "." + filepath.Base(root) + ".clone-" }
 
 // newCloneDir makes a directory beside root, which nobody else can enter, to build a clone in.
-func newCloneDir(root string, step func(string) error) (temp string, err error) {
+func newCloneDir(root string, step func(label string) error) (temp string, err error) {
 	err = labelled(step, "create clone", func() (err error) {
 		temp, err = os.MkdirTemp(filepath.Dir(root), clonePrefix(root)+"*")
 		return err
@@ -46,7 +46,7 @@ func newCloneDir(root string, step func(string) error) (temp string, err error) 
 }
 
 // placeClone moves a whole clone to where it belongs.
-func placeClone(temp, root string, step func(string) error) error {
+func placeClone(temp, root string, step func(label string) error) error {
 	if err := labelled(step, "sync clone", func() error { return flushFS(temp) }); err != nil {
 		return err
 	}
@@ -59,7 +59,7 @@ func placeClone(temp, root string, step func(string) error) error {
 
 // sweepPrefix removes what begins with prefix in a directory, and says what stays because something is mounted in it. What
 // else cannot be removed is only in the way of disk space.
-func sweepPrefix(dir, prefix string, step func(string) error) (stays []string) {
+func sweepPrefix(dir, prefix string, step func(label string) error) (stays []string) {
 	entries, _ := os.ReadDir(dir)
 	for _, e := range entries {
 		if !strings.HasPrefix(e.Name(), prefix) {

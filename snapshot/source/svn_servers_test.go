@@ -40,6 +40,25 @@ func servedSVN(t *testing.T, server string) *svnCopy {
 	return c
 }
 
+func TestSVNUserOfTheURLIsFollowed(t *testing.T) {
+	t.Parallel()
+	c := servedSVN(t, "svnserve")
+	c.clone()
+	c.o.URL = strings.Replace(c.url, "svn://", "svn://etch@", 1)
+	c.o.Step = func(label string) error {
+		if label == "svn relocate" {
+			return errors.New("not now")
+		}
+		return nil
+	}
+	c.fails("not now")
+	c.o.Step = nil
+	c.update()
+	if url := c.run(c.dir(), "svn", "info", "--show-item", "url"); url != c.o.URL {
+		t.Errorf("it follows %s, not %s", url, c.o.URL)
+	}
+}
+
 func TestSVNPasswordIsReadAtEachUse(t *testing.T) {
 	t.Parallel()
 	c := servedSVN(t, "svnserve with password")

@@ -92,7 +92,7 @@ func journalText(before []plumbing.Hash, target plumbing.Hash) string {
 
 // replaceFile replaces a small file of the git directory atomically and durably.
 func (w *worktree) replaceFile(name, text string) error {
-	return replaceDurably(w.gitDir, w.file(name), []byte(text), 0o644, w.step)
+	return replaceDurably(name, w.gitDir, w.file(name), []byte(text), 0o644, w.step)
 }
 
 // storeIsWhole reports whether the object store is as it was when all that the index stands for was last
