@@ -3,39 +3,29 @@ package snapshot
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
-	"os/exec"
 	"strings"
-	"syscall"
-	"time"
 
 	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/supervise"
 )
 
-const (
-	checkGrace  = 5 * time.Second // between a check's end by signal and giving up on its output
-	checkOutput = 64 << 10        // bytes of a check's output that are kept
-)
+// checkOutput is how much of a check's output is kept, in bytes.
+const checkOutput = 64 << 10
 
-// runCheck runs the site's own check in the staged tree. If it fails there is no tag; and if it changed
-// the tree, then what it passed is not what upstream has.
+// runCheck runs the site's own check in the staged tree. If it fails there is no tag; and if it changed the tree, then
+// what it passed is not what upstream has. Nothing that it has started is left when the tree is compared, and so nothing
+// changes it after that.
 func (m *Manager) runCheck(ctx context.Context, tree string, manifest *tagging.Manifest) error {
 	if len(m.Check) == 0 {
 		return nil
 	}
 	command := strings.Join(m.Check, " ")
 	output := &limitedBuffer{limit: checkOutput}
-	cmd := exec.CommandContext(ctx, m.Check[0], m.Check[1:]...)
-	cmd.Dir = tree
-	cmd.Stdout, cmd.Stderr = output, output
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) } // its children too
-	cmd.WaitDelay = checkGrace
-	if err := cmd.Run(); err != nil {
-		if ctx.Err() != nil {
-			err = context.Cause(ctx)
-		}
-		return fmt.Errorf("the check %q refuses the tree: %w\n%s", command, err, strings.TrimSpace(output.String()))
+	err := supervise.Command{Path: m.Check[0], Args: m.Check[1:], Dir: tree, Stdout: output, Stderr: output}.Run(ctx)
+	if err != nil {
+		return fmt.Errorf("the check %q %s: %w\n%s", command, verdict(ctx, err), err, strings.TrimSpace(output.kept.String()))
 	}
 	drift, err := Compare(ctx, tree, manifest, CompareOptions{})
 	if err != nil {
@@ -48,14 +38,26 @@ func (m *Manager) runCheck(ctx context.Context, tree string, manifest *tagging.M
 	return nil
 }
 
+// verdict says what a check that failed says of the tree: only its own exit status refuses it.
+func verdict(ctx context.Context, err error) string {
+	exit := new(supervise.ExitError)
+	switch {
+	case ctx.Err() != nil:
+		return "was interrupted"
+	case errors.As(err, &exit) && exit.Status.Exited():
+		return "refuses the tree"
+	}
+	return "did not come to an end"
+}
+
 // limitedBuffer keeps the first bytes that are written to it and forgets the rest.
 type limitedBuffer struct {
-	bytes.Buffer
+	kept  bytes.Buffer // and not more than that of it, or io.Copy would fill it by itself
 	limit int
 }
 
 func (b *limitedBuffer) Write(p []byte) (int, error) {
-	keep := min(len(p), b.limit-b.Len())
-	b.Buffer.Write(p[:max(keep, 0)])
+	keep := min(len(p), b.limit-b.kept.Len())
+	b.kept.Write(p[:keep])
 	return len(p), nil
 }

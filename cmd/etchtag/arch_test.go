@@ -48,9 +48,9 @@ var rooms = map[string]room{
 	"examples":          {},
 	"schedule":          {others: "github.com/robfig/cron/v3"},
 	"snapshot": {
-		ours:   "snapshot/source tagging",
+		ours:   "snapshot/source tagging tagging/supervise",
 		tests:  "snapshot/mounttest tagstate",
-		others: "github.com/gofrs/flock github.com/google/renameio/v2 golang.org/x/sys os/exec",
+		others: "github.com/gofrs/flock github.com/google/renameio/v2 golang.org/x/sys",
 	},
 	"snapshot/mounttest": {others: "golang.org/x/sys"},
 	"snapshot/source": {
@@ -71,6 +71,7 @@ var rooms = map[string]room{
 	},
 	"tagging/inventory/parse":           {tests: "tagging/inventory/parse/parsetest", others: "go.yaml.in/yaml/v3 golang.org/x/sys"},
 	"tagging/inventory/parse/parsetest": {},
+	"tagging/supervise":                 {others: "golang.org/x/sys os/exec"},
 	"tagstate":                          {others: "github.com/gofrs/flock golang.org/x/sys"},
 }
 
