@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -22,9 +23,11 @@ type app struct {
 	now            func() time.Time
 	step           func(label string) error // asked before each operation that changes something; nil but in tests
 	drop           func() error             // gives up what a daemon does not need; nil in tests that share their process
+	own            bool                     // the process is ours: nobody else in it starts anything
 
-	link string       // the link that the program was called through, if its name said what to do
-	log  *slog.Logger // made from the command line, before any command runs
+	alone bool         // nothing is started besides programs of inventories, one after the other
+	link  string       // the link that the program was called through, if its name said what to do
+	log   *slog.Logger // made from the command line, before any command runs
 }
 
 // run is the whole program: line is the command line with the name that the program was called by. It
@@ -35,7 +38,7 @@ func (a *app) run(line []string) int {
 	a.log, _ = newLogger(a.stderr, "text", slog.LevelInfo, a.colours(a.stderr))
 	switch filepath.Base(line[0]) {
 	case "nodetagger":
-		a.link = line[0]
+		a.link, a.alone = line[0], a.own
 		return a.runNodetagger(ctx, line)
 	case "repo_update":
 		a.link = line[0]
@@ -102,7 +105,12 @@ func (a *app) cli() *cli.App {
 	for _, command := range c.Commands {
 		prepare(command)
 	}
-	catching(c.Commands)
+	for _, command := range c.Commands {
+		command.Before = a.beginActing
+		if slices.Contains(readers, command.Name) {
+			command.Before = a.beginReading
+		}
+	}
 	return c
 }
 

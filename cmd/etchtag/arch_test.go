@@ -59,9 +59,9 @@ var rooms = map[string]room{
 	},
 	"tagging": {ours: "tagging/inventory tagstate", others: "golang.org/x/sys"},
 	"tagging/inventory": {
-		ours:   "tagging/inventory/parse",
+		ours:   "tagging/inventory/parse tagging/supervise",
 		tests:  "tagging/inventory/inventorytest tagging/inventory/parse/parsetest",
-		others: "github.com/google/renameio/v2 go.yaml.in/yaml/v3 golang.org/x/sys os/exec",
+		others: "github.com/google/renameio/v2 go.yaml.in/yaml/v3 golang.org/x/sys",
 	},
 	"tagging/inventory/inventorytest": {ours: "tagging/inventory/parse", others: "pgregory.net/rapid"},
 	"tagging/inventory/nventory": {

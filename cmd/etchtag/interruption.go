@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"os/signal"
-	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -23,22 +22,19 @@ type interruption struct {
 
 var _ context.Context = (*interruption)(nil)
 
-// catchSignals is for commands that act: they catch signals before they begin, and end between two steps.
-func catchSignals(c *cli.Context) error {
-	c.Context.Done()
+// readers are the commands that do no more than read files and ask inventories, some of them often and in a hurry.
+var readers = []string{"nodetagger", "explain", "list", "show", "hosts", "status"}
+
+// beginReading begins a command that only reads. Nothing has to be brought to an end.
+func (a *app) beginReading(*cli.Context) error {
+	a.alone = a.own
 	return nil
 }
 
-// readers are the commands that read a few files, often and in a hurry.
-var readers = []string{"nodetagger", "explain", "list", "show"}
-
-// catching makes commands catch signals before they begin, unless they are readers.
-func catching(commands []*cli.Command) {
-	for _, c := range commands {
-		if !slices.Contains(readers, c.Name) {
-			c.Before = catchSignals
-		}
-	}
+// beginActing begins a command that changes something. It catches signals before that, and ends between two steps.
+func (a *app) beginActing(c *cli.Context) error {
+	c.Context.Done()
+	return nil
 }
 
 // Done implements context.Context.

@@ -31,9 +31,9 @@ func (s *site) freshInventory(i config.Inventory, r *tagging.Resolver, now time.
 		return nventory.New(nventory.Options{Server: i.Server, ConfigFiles: nventoryFiles(s.app.getenv("HOME")),
 			Timeout: i.Timeout})
 	case "command":
-		return inventory.NewCommand(s.program(i.Command), inventory.ProgramOptions{Timeout: i.Timeout})
+		return inventory.NewCommand(s.program(i.Command), inventory.ProgramOptions{Timeout: i.Timeout, Alone: s.app.alone})
 	case "nodegrouper":
-		return inventory.NewNodegrouper(s.trees(i, r, now), inventory.ProgramOptions{Timeout: i.Timeout})
+		return inventory.NewNodegrouper(s.trees(i, r, now), inventory.ProgramOptions{Timeout: i.Timeout, Alone: s.app.alone})
 	}
 	return inventory.NewEtch(s.trees(i, r, now))
 }

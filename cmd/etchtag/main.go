@@ -8,6 +8,6 @@ import (
 )
 
 func main() {
-	a := app{stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, now: time.Now, drop: dropPrivileges}
+	a := app{stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, now: time.Now, drop: dropPrivileges, own: true}
 	os.Exit(a.run(os.Args))
 }

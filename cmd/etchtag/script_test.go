@@ -16,7 +16,7 @@ func TestMain(m *testing.M) {
 	line := slices.Clone(os.Args) // testscript is about to cut the directory off the first word
 	program := func() {
 		end := stepOf(os.Getenv(dieAtVariable))
-		a := app{stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, now: time.Now, step: dieAt(end)}
+		a := app{stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, now: time.Now, step: dieAt(end), own: true}
 		code := a.run(line)
 		if end == stepAtEnd {
 			die()

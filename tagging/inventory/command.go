@@ -32,7 +32,7 @@ func (c *Command) Lookup(ctx context.Context, host string) (Answer, error) {
 	if len(c.words) == 0 {
 		return Answer{}, errors.New("no command is configured")
 	}
-	p := program{path: c.words[0], args: c.words[1:], timeout: c.options.timeout()}
+	p := program{path: c.words[0], args: c.words[1:], options: c.options}
 	output, err := p.ask(ctx, host)
 	if err != nil {
 		return Answer{}, err

@@ -55,7 +55,7 @@ func (n *Nodegrouper) groups(ctx context.Context, tree Tree, host string) ([]str
 	if err != nil {
 		return nil, err
 	}
-	p := program{path: filepath.Join(dir, "nodegrouper"), dir: dir, timeout: n.options.timeout()}
+	p := program{path: filepath.Join(dir, "nodegrouper"), dir: dir, options: n.options}
 	output, err := p.ask(ctx, host)
 	if err != nil {
 		return nil, err

@@ -31,28 +31,7 @@ func script(t testing.TB, commands string) program {
 	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+commands+"\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	return program{path: path, timeout: patience}
-}
-
-// newFIFO makes a named pipe, whose path is in the environment variable FIFO.
-func newFIFO(t *testing.T) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "fifo")
-	if err := unix.Mkfifo(path, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("FIFO", path)
-	return path
-}
-
-// releaseReader lets a process go that reads from a named pipe, once it does.
-func releaseReader(t *testing.T, fifo string) {
-	t.Helper()
-	f, err := os.OpenFile(fifo, os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f.Close()
+	return program{path: path, options: ProgramOptions{Timeout: patience}}
 }
 
 func TestProgramGetsTheHostAsItsLastArgumentAndNoShellSeesIt(t *testing.T) {
@@ -160,7 +139,7 @@ func TestProgramThatCannotBeStarted(t *testing.T) {
 		{"no-such-program-anywhere", "not found in $PATH", nil},
 	}
 	for _, test := range tests {
-		output, err := program{path: test.path, timeout: patience}.ask(t.Context(), "h")
+		output, err := program{path: test.path}.ask(t.Context(), "h")
 		if err == nil || output != "" || !strings.Contains(err.Error(), test.want) ||
 			test.is != nil && !errors.Is(err, test.is) {
 			t.Errorf("%s: got %q, %v; want %q", test.path, output, err, test.want)
@@ -179,17 +158,15 @@ func TestProgramIsFoundInPath(t *testing.T) {
 
 func TestDeadline(t *testing.T) {
 	for name, commands := range map[string]string{
-		"without an answer":            "exec sleep 1000",
-		"after an answer":              "echo web; exec sleep 1000",
-		"with its output closed":       "echo web; exec >&- 2>&-; exec sleep 1000",
-		"with signals ignored":         "trap '' HUP INT TERM; echo web; sleep 1000; sleep 1000",
-		"with a child that holds on":   "echo web; sleep 1000 & exit 0",
-		"with a child and a complaint": "echo why >&2; sleep 1000 & exit 1",
-		"while stopped":                "kill -STOP $$",
+		"without an answer":      "exec sleep 1000",
+		"after an answer":        "echo web; exec sleep 1000",
+		"with its output closed": "echo web; exec >&- 2>&-; exec sleep 1000",
+		"with signals ignored":   "trap '' HUP INT TERM; echo web; sleep 1000; sleep 1000",
+		"while stopped":          "kill -STOP $$",
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := script(t, commands)
-			p.timeout = 50 * time.Millisecond
+			p.options.Timeout = 50 * time.Millisecond
 			output, err := p.ask(t.Context(), "h")
 			if !errors.Is(err, context.DeadlineExceeded) || output != "" ||
 				!strings.Contains(err.Error(), "no answer within 50ms") {
@@ -199,81 +176,72 @@ func TestDeadline(t *testing.T) {
 	}
 }
 
-// startedFamily runs a program that has children, and returns when all of them hold the pipe open that is returned.
-func startedFamily(t *testing.T, p program, ctx context.Context) (pipe *os.File, ended chan error) {
+// witness reads from a named pipe that everybody in a program holds open.
+func witness(t *testing.T) *os.File {
 	t.Helper()
-	fifo := newFIFO(t)
-	ended = make(chan error, 1)
-	go func() {
-		_, err := p.ask(ctx, "h")
-		ended <- err
-	}()
-	pipe, err := os.Open(fifo)
+	path := filepath.Join(t.TempDir(), "fifo")
+	if err := unix.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	pipe, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { pipe.Close() })
-	if _, err := io.ReadFull(pipe, make([]byte, len("ready\n"))); err != nil {
-		t.Fatal(err)
+	return pipe
+}
+
+// With a program everything ends that it has started, and it does not have to have gone before.
+func TestAnswerIsWhatAProgramSaysWhateverItLeavesBehind(t *testing.T) {
+	t.Parallel()
+	for name, leave := range map[string]string{
+		"a child with its output":         "sleep 1000 &",
+		"a child without":                 "sleep 1000 >/dev/null 2>&1 &",
+		"a daemon with its output":        "setsid sleep 1000 &",
+		"a daemon with standard error":    "setsid sleep 1000 >/dev/null &",
+		"a daemon without either of them": "(setsid sleep 1000 >/dev/null 2>&1 &);",
+	} {
+		for status, want := range map[string]string{"0": "web\n", "1": ""} {
+			t.Run(name+", "+status, func(t *testing.T) {
+				t.Parallel()
+				pipe := witness(t)
+				p := script(t, "exec 3>"+pipe.Name()+"; "+leave+" echo why >&2; echo web; exit "+status)
+				output, err := p.ask(t.Context(), "h")
+				if output != want || (err == nil) != (status == "0") {
+					t.Errorf("got %q, %v", output, err)
+				}
+				if err != nil && !strings.HasSuffix(err.Error(), "exit status 1; its standard error: why") {
+					t.Errorf("got %v", err)
+				}
+				if rest, err := io.ReadAll(pipe); err != nil || len(rest) > 0 { // waits for the last of them
+					t.Errorf("read %q, %v", rest, err)
+				}
+			})
+		}
 	}
-	return pipe, ended
 }
 
 func TestCancelledProgramIsKilledWithItsChildren(t *testing.T) {
-	p := script(t, `exec 3>"$FIFO"
-(trap '' HUP INT TERM; sleep 1000; sleep 1000) &
-sh -c 'sleep 1000 & echo ready >&3; wait'`)
+	t.Parallel()
+	pipe := witness(t)
+	p := script(t, "exec 3>"+pipe.Name()+"; (trap '' HUP INT TERM; sleep 1000; sleep 1000) & setsid sleep 1000 & wait")
 	ctx, cancel := context.WithCancel(t.Context())
-	pipe, ended := startedFamily(t, p, ctx)
+	ended := make(chan error, 1)
+	go func() {
+		_, err := p.ask(ctx, "h")
+		ended <- err
+	}()
+	begun, err := os.Open(pipe.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun.Close()
 	cancel()
 	if err := <-ended; !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
-	if rest, err := io.ReadAll(pipe); err != nil || len(rest) > 0 { // the end, when nobody holds it open
-		t.Errorf("read %q, %v", rest, err)
-	}
-}
-
-func TestChildInAnotherGroupCannotHoldUsUp(t *testing.T) {
-	p := script(t, `setsid sh -c 'echo ready >"$FIFO"; exec cat "$FIFO"' & echo web`)
-	ctx, cancel := context.WithCancel(t.Context())
-	pipe, ended := startedFamily(t, p, ctx)
-	cancel()
-	if err := <-ended; !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v", err)
-	}
-	pipe.Close() // so that the child is the only reader
-	releaseReader(t, os.Getenv("FIFO"))
-}
-
-func TestWhatAProgramLeavesBehindIsKilled(t *testing.T) {
-	for _, status := range []string{"0", "1"} {
-		p := script(t, `exec 3>"$FIFO"; sleep 1000 >/dev/null 2>&1 & echo ready >&3; echo web; exit `+status)
-		pipe, ended := startedFamily(t, p, t.Context())
-		if err := <-ended; (err == nil) != (status == "0") {
-			t.Errorf("status %s: %v", status, err)
-		}
-		if rest, err := io.ReadAll(pipe); err != nil || len(rest) > 0 {
-			t.Errorf("read %q, %v", rest, err)
-		}
-	}
-}
-
-// A program that starts a daemon, such as the master of shared ssh connections, often leaves its standard
-// error open with it.
-func TestDaemonThatHoldsStandardErrorDoesNotKeepUsWaiting(t *testing.T) {
-	for status, want := range map[string]string{"0": "web\n", "1": ""} {
-		fifo := newFIFO(t)
-		p := script(t, `setsid sh -c 'echo ready >"$FIFO"; exec cat "$FIFO"' >/dev/null & read ready <"$FIFO"
-echo why >&2; echo web; exit `+status)
-		output, err := p.ask(t.Context(), "h")
-		if output != want || (err == nil) != (status == "0") {
-			t.Errorf("status %s: got %q, %v", status, output, err)
-		}
-		if err != nil && !strings.HasSuffix(err.Error(), "exit status 1; its standard error: why") {
-			t.Errorf("got %v", err)
-		}
-		releaseReader(t, fifo)
+	if _, err := io.Copy(io.Discard, pipe); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -306,31 +274,6 @@ func TestManyProgramsAtOnce(t *testing.T) {
 		})
 	}
 	wait.Wait()
-}
-
-func TestDescriptorsAreClosed(t *testing.T) {
-	count := func() int {
-		entries, err := os.ReadDir("/proc/self/fd")
-		if err != nil {
-			t.Fatal(err)
-		}
-		return len(entries)
-	}
-	good, bad := script(t, "echo web"), script(t, "exit 1")
-	none := program{path: good.path + "none", timeout: patience}
-	ask := func() {
-		for _, p := range []program{good, bad, none} {
-			_, _ = p.ask(t.Context(), "h")
-		}
-	}
-	ask()
-	before := count()
-	for range 5 {
-		ask()
-	}
-	if after := count(); after > before {
-		t.Errorf("%d descriptors are open, %d before", after, before)
-	}
 }
 
 func TestTailKeepsTheEnd(t *testing.T) {
