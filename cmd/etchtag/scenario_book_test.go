@@ -69,8 +69,8 @@ var book = []struct {
 	20: {"missed hours, a snapshot that takes longer than an hour, a resolver at HH:00:00", []string{
 		"schedule.TestASnapshotLongerThanAnHourIsNotOverlappedAndTheHourItMissedIsMade", "cmd/etchtag.TestEveryFindingSaysWhatIsWrongAndWhatToDo"}},
 	21: {"nVentory down, slow, lying, redirecting in circles, 50 MB of XML, entity bombs", []string{
-		"tagging/inventory.TestAnswersOfNVentoryThatAreNone", "tagging/inventory.TestAnswersOfNVentoryThatAreTooLarge",
-		"tagging/inventory.TestOnly200IsAnAnswerOfNVentory"}},
+		"tagging/inventory/nventory.TestAnswersOfNVentoryThatAreNone", "tagging/inventory/nventory.TestAnswersOfNVentoryThatAreTooLarge",
+		"tagging/inventory/nventory.TestOnly200IsAnAnswerOfNVentory"}},
 	22: {"ssh host key unknown, changed, of another type, hashed known_hosts", []string{
 		"snapshot/source.TestSSHServerIsTrustedOnlyByAKnownKey", "snapshot/source.TestSVNHostKeysAreNeverTrustedOnFirstUse",
 		"snapshot/source.TestCVSUnknownHostKeyIsRefused"}},
