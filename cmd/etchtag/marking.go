@@ -88,8 +88,11 @@ func (m *marking) valid(name string) error {
 
 // unaligned lists the tags between two times whose names the site's cadence, which may be wrong, does not have.
 func (m *marking) unaligned(ends [2]time.Time) (names []string) {
+	if m.wrongConfig == nil {
+		return nil
+	}
 	index, err := tagging.ReadIndex(m.site.layout)
-	if m.wrongConfig == nil || err != nil {
+	if err != nil {
 		return nil
 	}
 	for _, t := range index.Tags {
