@@ -24,6 +24,7 @@ type packWriter struct {
 	offset int64
 	crc    uint32 // of the present object
 	digest hash.Hash
+	packed *zlib.Writer // of the present object; a new one would be 0.8 MB each time
 	index  idxfile.Writer
 }
 
@@ -37,6 +38,7 @@ func newPackWriter(stem string, count int) (*packWriter, error) {
 		stem: stem, file: f, out: bufio.NewWriterSize(f, 1<<20),
 		digest: sha1.New(),
 	}
+	p.packed = zlib.NewWriter(p)
 	header := []byte("PACK\x00\x00\x00\x02")
 	header = binary.BigEndian.AppendUint32(header, uint32(count))
 	_, err = p.Write(header)
@@ -66,9 +68,9 @@ func (p *packWriter) add(obj storedObject) error {
 	}
 	name := sha1.New()
 	name.Write(appendObjectHeader(nil, obj.kind, obj.size))
-	packed := zlib.NewWriter(p)
-	_, err = io.Copy(io.MultiWriter(name, packed), r)
-	if err = errors.Join(err, packed.Close()); err != nil {
+	p.packed.Reset(p)
+	_, err = io.Copy(io.MultiWriter(name, p.packed), r)
+	if err = errors.Join(err, p.packed.Close()); err != nil {
 		return err
 	}
 	if err := proved(obj.hash, plumbing.Hash(name.Sum(nil))); err != nil {

@@ -2,12 +2,15 @@ package source
 
 import (
 	"bytes"
+	"compress/zlib"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -173,6 +176,43 @@ func TestObjectsSaysWhichLooseObjectIsDamaged(t *testing.T) {
 			isObjectError(t, err, h)
 			_, err = o.commit(h)
 			isObjectError(t, err, h)
+		})
+	}
+}
+
+// TestObjectsRefusesImpossibleLooseObjects takes no more memory for what cannot be than for what can. It does not run
+// beside other tests, whose memory would count.
+func TestObjectsRefusesImpossibleLooseObjects(t *testing.T) {
+	for name, content := range map[string]string{
+		"empty":                 "",
+		"no size":               "blob\x00abc",
+		"no end of the header":  "blob 3",
+		"a size that is none":   "blob x\x00abc",
+		"a size below nothing":  "blob -3\x00abc",
+		"a kind that is none":   "leaf 3\x00abc",
+		"a delta":               "ofs-delta 3\x00abc",
+		"more than it says":     "blob 2\x00abc",
+		"less than it says":     "blob 4\x00abc",
+		"more than it can hold": fmt.Sprintf("blob %d\x00abc", int64(math.MaxInt64)),
+		"a kind without an end": strings.Repeat("x", 64<<20),
+		"a size without an end": "blob " + strings.Repeat("0", 64<<20),
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newObjectRig(t, t.TempDir())
+			h := plumbing.NewHash(hashA)
+			_ = os.MkdirAll(filepath.Dir(r.objectPath(h)), 0o755)
+			if err := os.WriteFile(r.objectPath(h), deflated(t, []byte(content), zlib.BestSpeed), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			o := mustOpenObjects(t, r.gitDir)
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			_, err := o.writeBlob(io.Discard, h)
+			runtime.ReadMemStats(&after)
+			isObjectError(t, err, h)
+			if n := after.TotalAlloc - before.TotalAlloc; n > 8<<20 {
+				t.Errorf("it took %d bytes to see that: %v", n, err)
+			}
 		})
 	}
 }
