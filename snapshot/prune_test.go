@@ -242,6 +242,35 @@ func TestAMarkThatOthersInheritIsNotPruned(t *testing.T) {
 	}
 }
 
+// The third tag has the content of the first, which is badfwd, and sends production forward past all that is bad. Without
+// it production would go back to the second.
+func TestATagThatSendsARingForwardIsNotPruned(t *testing.T) {
+	f := newFixture(t)
+	f.Keep = Keep{Within: 2 * time.Hour, Last: 2}
+	marks, sends := "", ""
+	for hour, content := range []string{"wrong", "fine", "wrong", "bad", "bad", "bad", "bad", "bad", "bad", "mended"} {
+		f.commit(fmt.Sprint("hour", hour), map[string]string{"defaults.yml": content})
+		r := f.take(TakeOptions{NoPrune: true})
+		switch {
+		case hour == 0:
+			marks += r.Name + " badfwd\n"
+		case hour == 2:
+			sends = r.Name
+		case content == "bad":
+			marks += r.Name + " bad\n"
+		}
+		f.now = f.now.Add(time.Hour)
+	}
+	f.states = tagstate.Merge(tagstate.Parse("tagstate", []byte(marks), f.Cadence.Valid))
+	plan, err := f.PlanPrune(t.Context(), f.now, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if why := reasonsFor(plan, sends); !strings.Contains(why, "ring production would get another tag without it") {
+		t.Errorf("%s: %q", sends, why)
+	}
+}
+
 func TestOneTagThatCannotBeRemovedDoesNotKeepTheOthers(t *testing.T) {
 	f := newFixture(t)
 	f.source.revisions["r1"] = map[string]string{"defaults.yml": "a: 1\n"}

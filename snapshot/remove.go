@@ -116,6 +116,9 @@ func (m *Manager) uses(ctx context.Context, r *tagging.Resolver, now time.Time) 
 			continue
 		}
 		used[d.Tag()] = append(used[d.Tag()], "ring "+ring.Name+" gets it now")
+		for _, tag := range d.RestsOn {
+			used[tag] = append(used[tag], "ring "+ring.Name+" would get another tag without it")
+		}
 	}
 	pinned, err := r.PinnedTags(ctx)
 	if err != nil {

@@ -189,6 +189,26 @@ func TestATagThatIsPublishedLaterChangesNothing(t *testing.T) {
 	})
 }
 
+func TestADecisionRestsOnNoOtherTags(t *testing.T) {
+	checkDecisions(t, func(t *rapid.T, w world, _ *tagging.Resolver, ring tagging.Ring, d *tagging.Decision) {
+		if d.Path == "" {
+			return
+		}
+		less, n := w, newNaive(w)
+		less.tags = slices.DeleteFunc(slices.Clone(w.tags), func(tag worldTag) bool {
+			return tag.name != d.Tag() && !slices.Contains(d.RestsOn, tag.name) && rapid.Bool().Draw(t, "remove")
+		})
+		for _, tag := range less.tags {
+			if newNaive(less).state(tag.name) != n.state(tag.name) {
+				return // it has lost the tag that it inherits from
+			}
+		}
+		if got := less.resolver(t).RingTag(ring, d.At); got.Path != d.Path {
+			t.Fatalf("with %d of %d tags %q, not %q", len(less.tags), len(w.tags), got.Path, d.Path)
+		}
+	})
+}
+
 func TestAnUnrelatedTagChangesNothing(t *testing.T) {
 	checkDecisions(t, func(t *rapid.T, w world, _ *tagging.Resolver, ring tagging.Ring, d *tagging.Decision) {
 		at := worldStart.Add(time.Duration(rapid.IntRange(-600, (worldHours+12)*60).Draw(t, "minute")) * time.Minute)

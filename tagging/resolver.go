@@ -164,7 +164,8 @@ func (r *Resolver) inspect(path string) (note string, err error) {
 
 // take makes the answer for the host's ring the host's own.
 func (d *Decision) take(ring *Decision) {
-	d.BaseTag, d.BaseWhy, d.Direction, d.Path = ring.BaseTag, ring.BaseWhy, ring.Direction, ring.Path
+	d.BaseTag, d.BaseWhy, d.RestsOn = ring.BaseTag, ring.BaseWhy, ring.RestsOn
+	d.Direction, d.Path = ring.Direction, ring.Path
 	d.Err, d.Failure, d.Steps = ring.Err, ring.Failure, ring.Steps
 	d.Notes = append(d.Notes, ring.Notes...)
 }

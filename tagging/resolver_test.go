@@ -296,6 +296,26 @@ func TestADecisionSaysWhyItGoesForward(t *testing.T) {
 	}
 }
 
+func TestADecisionRestsOnTagsThatInheritWhatItFollowsFrom(t *testing.T) {
+	const tags = "0400=f 0500=a 0600=b 0700=b 0800=a"
+	for _, c := range []struct{ marks, now, want, restsOn string }{
+		{"", "08:30", "back from 0700: 0700", ""},
+		{"0500 badfwd", "06:30", "forward from 0500: 0600", ""},
+		{"0600 badfwd", "08:30", "forward from 0700: 0800", "07:00"},
+		{"0500 bad, 0600 badfwd", "09:30", "back from 0700: 0800 0700 0600 0500 0400", "07:00 08:00"},
+		{"0500 bad, 0600 badfwd, 0800 bad", "09:30", "back from 0700: 0800 0700 0600 0500 0400", "07:00"},
+	} {
+		d := hourly(tags, c.marks).resolver(t).RingTag(tagging.Ring{Delay: time.Hour}, at(c.now))
+		var want []string
+		for clock := range strings.FieldsSeq(c.restsOn) {
+			want = append(want, name(clock))
+		}
+		if diff := cmp.Diff(want, d.RestsOn); brief(d) != c.want || diff != "" {
+			t.Errorf("%s: %s, resting on (-want +got):\n%s", c.marks, brief(d), diff)
+		}
+	}
+}
+
 func TestFailuresSayWhatWasLookedFor(t *testing.T) {
 	for _, c := range []struct {
 		world world

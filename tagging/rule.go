@@ -25,6 +25,7 @@ func (q *question) answer(d *Decision) {
 	nominal := q.nominal(q.ring, q.now)
 	b := q.base(nominal)
 	d.BaseTag, d.BaseWhy = b.name, b.why
+	d.restOn(b)
 	if b.badfwd {
 		d.Direction, d.Steps = Forward, q.forward(b.time, q.now)
 		if !accepted(d.Steps) && q.newestIsBad(d, nominal) {
@@ -50,6 +51,7 @@ type base struct {
 	time   time.Time
 	badfwd bool
 	why    string // what makes it badfwd
+	heir   bool   // it is badfwd by its content, and so for as long as it exists
 	steps  []Step // the tags from the newest down to it; if it exists it is the last
 }
 
@@ -71,6 +73,7 @@ func (q *question) base(upTo time.Time) (b base) {
 		}
 		if j.own.State == tagstate.BadFwd || j.state == tagstate.BadFwd && unsoaked(t, q.ring.Delay, q.now) == "" {
 			b.name, b.time, b.badfwd, b.why = t.Name, t.Time, true, j.explained()
+			b.heir = j.own.State == tagstate.None
 			return b
 		}
 	}
@@ -78,6 +81,13 @@ func (q *question) base(upTo time.Time) (b base) {
 		b.name, b.time, b.badfwd, b.why = marked.Tag, marked.time, true, ownJudgement(marked.Entry).explained()
 	}
 	return b
+}
+
+// restOn notes that the decision would be another without a base tag that only its content makes badfwd.
+func (d *Decision) restOn(b base) {
+	if b.heir {
+		d.RestsOn = append(d.RestsOn, b.name)
+	}
 }
 
 // forward tries the tags after one time and up to another. Of the acceptable ones it takes, as its last step, the one that was
@@ -139,6 +149,9 @@ func (q *question) newestIsBad(d *Decision, nominal time.Time) bool {
 	if state != tagstate.Bad {
 		return false
 	}
+	if q.States.Get(name).State == tagstate.None {
+		d.RestsOn = append(d.RestsOn, name)
+	}
 	d.note(fmt.Sprintf("no acceptable tag is after the base tag, and %s is bad: so back after all", name))
 	return true
 }
@@ -151,7 +164,9 @@ func (q *question) backAfterAll(d *Decision, b base) {
 			d.Steps = append(d.Steps, b.steps[n-1])
 		}
 		before := b.time.Add(-1)
-		if b = q.base(before); b.badfwd {
+		b = q.base(before)
+		d.restOn(b)
+		if b.badfwd {
 			d.Steps = append(d.Steps, q.forward(b.time, before)...)
 		} else {
 			d.Steps = append(d.Steps, b.steps...)

@@ -33,6 +33,7 @@ type Decision struct {
 	Nominal   string    // the tag that the ring gets if nothing is wrong
 	BaseTag   string    // the tag whose state decides on the direction; empty if there is none, or for a pin
 	BaseWhy   string    // what makes the base tag badfwd; empty if it is not
+	RestsOn   []string  // tags besides Path without which that could be another: what they inherit decided
 	Direction Direction // empty if the decision failed before there was one
 	Pin       string    // the pin that decided, well or ill; empty if none did
 	PinFrom   string    // where it is written
