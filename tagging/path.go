@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"unicode"
+
+	"golang.org/x/sys/unix"
 )
 
 // CheckPath returns an error that says why the etch server must not be sent to path, a pin's or the working
@@ -64,19 +66,13 @@ func below(dir, root string) bool {
 }
 
 // TagOf returns the name of the tag in which path lies, once symbolic links are followed, or "" if it is
-// none. A path that is not absolute, such as a pin, is taken from the base. Of one that does not exist its
-// words decide.
+// none. A path that is not absolute, such as a pin, is taken from the base. Where it leads to nothing that exists, the
+// words from there on decide: a link to a tag that is out of sight leads to that tag all the same.
 func (l Layout) TagOf(path string) string {
 	if !filepath.IsAbs(path) {
 		path = l.Base + "/" + path // Join would resolve ".." without regard to links
 	}
-	tags, real := l.Tags(), filepath.Clean(path)
-	if to, err := filepath.EvalSymlinks(path); err == nil {
-		if dir, err := filepath.EvalSymlinks(tags); err == nil {
-			tags, real = dir, to
-		}
-	}
-	rel, err := filepath.Rel(tags, real)
+	rel, err := filepath.Rel(follow(l.Tags()), follow(path))
 	if err != nil {
 		return ""
 	}
@@ -85,4 +81,30 @@ func (l Layout) TagOf(path string) string {
 		return ""
 	}
 	return name
+}
+
+// follow is the absolute path to which path leads through symbolic links, as far as it exists, and its words from there
+// on.
+func follow(path string) string {
+	const mostLinks = 40 // as many as Linux follows
+	if len(path) > unix.PathMax {
+		return filepath.Clean(path) // nothing has so long a path
+	}
+	rest := ""
+	for links := 0; ; {
+		if real, err := filepath.EvalSymlinks(path); err == nil {
+			return filepath.Join(real, rest)
+		}
+		path = strings.TrimRight(path, "/") // else the link itself would not be read
+		dir, name := filepath.Split(path)
+		target, err := os.Readlink(path)
+		switch {
+		case err != nil || links == mostLinks:
+			path, rest = dir, name+"/"+rest
+		case filepath.IsAbs(target):
+			path, links = target, links+1
+		default:
+			path, links = dir+target, links+1
+		}
+	}
 }

@@ -207,6 +207,10 @@ func TestTagOf(t *testing.T) {
 	b := manyPaths(t)
 	b.link(tag, "tags/latest")
 	b.link("tags/"+tag+"/source", "shortcut")
+	const gone = "etchautotag-20261122-1100"
+	b.link(gone, "tags/gone")
+	b.link("../tags/gone/source", "trunk/gone")
+	b.link(b.Tags()+"/"+gone, "absolute")
 	for path, want := range map[string]string{
 		"tags/" + tag:                    tag,
 		"tags/" + tag + "/source":        tag,
@@ -215,6 +219,13 @@ func TestTagOf(t *testing.T) {
 		"shortcut":                       tag,
 		b.Tags() + "/latest":             tag,
 		"tags/etchautotag-20261122-1000": "etchautotag-20261122-1000",
+		"tags/gone":                      gone,
+		"tags/gone/source":               gone,
+		"trunk/gone":                     gone,
+		"absolute":                       gone,
+		"tags/loop":                      "",
+		"tags/loop/" + tag:               "",
+		"tags/dangling/" + tag:           "",
 		"./tags/release-7/../" + tag:     tag,
 		"tags/release-7":                 "",
 		"tags":                           "",
