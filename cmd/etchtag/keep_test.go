@@ -12,7 +12,7 @@ import (
 // TestKeepLooksAgainOnceItHasWritten takes the tag away after keep has found it, as a prune does that has looked before.
 func TestKeepLooksAgainOnceItHasWritten(t *testing.T) {
 	t.Parallel()
-	for _, at := range []string{"lock kept", "rename kept", "sync directory of kept"} {
+	for _, at := range []string{"lock tagstate", "rename tagstate", "sync directory of tagstate"} {
 		base := t.TempDir()
 		tag := filepath.Join(base, "tags", hourTag(1))
 		must(t, os.MkdirAll(tag, 0o755))

@@ -57,7 +57,7 @@ type tagRecord struct {
 
 // tagRecords describes all tags as of now, newest first.
 func (s *site) tagRecords(r *tagging.Resolver, now time.Time) ([]tagRecord, error) {
-	kept, _, err := s.readKept()
+	kept, err := tagging.LoadKept(s.layout.Kept())
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +71,7 @@ func (s *site) tagRecords(r *tagging.Resolver, now time.Time) ([]tagRecord, erro
 	for _, t := range slices.Backward(r.Index.Tags) {
 		state, from := r.State(t)
 		rec := tagRecord{Name: t.Name, Time: t.Time, State: string(state), StateFrom: from,
-			Kept: kept[t.Name], Rings: append([]string{}, rings[t.Name]...)}
+			Kept: kept.Reasons[t.Name], Rings: append([]string{}, rings[t.Name]...)}
 		header, ok, err := t.Header()
 		switch {
 		case err != nil:

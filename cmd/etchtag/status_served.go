@@ -25,11 +25,11 @@ func (s *site) markFindings(r *tagging.Resolver, now time.Time) []finding {
 
 // keptFindings reports lines that are to keep a tag and name none.
 func (s *site) keptFindings() []finding {
-	_, warnings, err := s.readKept()
+	kept, err := tagging.LoadKept(s.layout.Kept())
 	if err != nil {
 		return []finding{cannotSee("kept", err)}
 	}
-	out := lineFindings("kept", warnings)
+	out := lineFindings("kept", kept.Warnings)
 	for i := range out {
 		out[i].Do += ", before which nothing is pruned"
 	}

@@ -1,0 +1,38 @@
+package tagging
+
+import (
+	"maps"
+	"slices"
+	"testing"
+)
+
+// FuzzKept holds that of a file of kept tags with any contents one tag can be let go and be kept again, and that all
+// others stay as they are.
+func FuzzKept(f *testing.F) {
+	for _, seed := range []string{
+		"# kept\netchautotag-20261122-0900 release 7\ntags/etchautotag-20261121-0900\tticket 4711 # for audit\r\n",
+		"\ufeffetchautotag-20261122-0900\u00a0why", "etchautotag-20261122-0900\netchautotag-20261122-0900 again\n", "x y\x00z\n\xff\n", "",
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		kept := parseKept("kept", data).Reasons
+		for name, reason := range kept {
+			if _, err := ParseName(name); err != nil || reason == "" {
+				t.Fatalf("%q keeps %q for %q", data, name, reason)
+			}
+		}
+		if len(kept) == 0 {
+			return
+		}
+		first := slices.Sorted(maps.Keys(kept))[:1]
+		delete(kept, first[0])
+		if rest := parseKept("kept", Release(data, first)).Reasons; !maps.Equal(rest, kept) {
+			t.Fatalf("%q without %q keeps %q", data, first, rest)
+		}
+		kept[first[0]] = "another reason"
+		if again := parseKept("kept", Keep(data, first, " another\nreason ")).Reasons; !maps.Equal(again, kept) {
+			t.Fatalf("%q with another reason for %q keeps %q", data, first, again)
+		}
+	})
+}
