@@ -11,37 +11,53 @@ import (
 // PinnedTags returns, for every tag that a pin leads to, the hosts that have such a pin, sorted. It knows the
 // pins file and every inventory that can list its hosts; one that fails to is an error.
 func (r *Resolver) PinnedTags(ctx context.Context) (map[string][]string, error) {
-	pinned := map[string][]string{}
-	tags := map[string]string{"": ""} // by path: most hosts have none, and to follow links takes its time
-	add := func(host, path string) {
-		tag, known := tags[path]
-		if !known {
-			tag = r.Layout.TagOf(path)
-			tags[path] = tag
-		}
-		if tag != "" {
-			pinned[tag] = append(pinned[tag], host)
-		}
+	listed, err := r.ListPins(ctx)
+	if err != nil {
+		return nil, err
 	}
-	for _, pin := range r.Pins.All() {
-		add(pin.Host, pin.Path)
-	}
+	return r.pinnedTags(listed), nil
+}
+
+// ListPins asks every inventory that can list its hosts, which may take minutes, for pins: the hosts by the path that
+// they are pinned to. One that fails to is an error.
+func (r *Resolver) ListPins(ctx context.Context) (hosts map[string][]string, err error) {
+	hosts = map[string][]string{}
 	for _, inv := range r.Inventories {
 		lister, ok := inv.(inventory.Lister)
 		if !ok {
 			continue
 		}
 		err := lister.Hosts(ctx, func(host string, a inventory.Answer) bool {
-			add(host, a.Pin)
+			if a.Pin != "" {
+				hosts[a.Pin] = append(hosts[a.Pin], host)
+			}
 			return true
 		})
 		if err != nil {
 			return nil, fmt.Errorf("list the hosts of inventory %s: %w", inv.Name(), err)
 		}
 	}
+	return hosts, nil
+}
+
+// pinnedTags joins what inventories have listed with the pins file, by the tags that the paths lead to.
+func (r *Resolver) pinnedTags(listed map[string][]string) map[string][]string {
+	byPath := make(map[string][]string, len(listed)) // to follow links takes its time
+	for path, hosts := range listed {
+		byPath[path] = slices.Clip(hosts)
+	}
+	for _, pin := range r.Pins.All() {
+		byPath[pin.Path] = append(byPath[pin.Path], pin.Host)
+	}
+	pinned := map[string][]string{}
+	for path, hosts := range byPath {
+		if tag := r.Layout.TagOf(path); tag != "" {
+			pinned[tag] = append(pinned[tag], hosts...)
+		}
+	}
 	for tag, hosts := range pinned {
 		slices.Sort(hosts)
 		pinned[tag] = slices.Compact(hosts)
 	}
-	return pinned, nil
+	return pinned
 }
