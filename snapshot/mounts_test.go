@@ -112,6 +112,9 @@ func TestATagThatTookAMountIntoTheTrashStaysThere(t *testing.T) {
 			f.now = f.now.Add(time.Minute)
 			failed = f.take(TakeOptions{NoUpdate: true}).LeftOver // which sweeps
 		}
+		if _, failed, err := f.Prune(t.Context(), 0); err != nil || len(failed) != 1 {
+			t.Errorf("it is not said once, but %q, %v", failed, err)
+		}
 		debris, err := FindDebris(f.Layout)
 		if err != nil || len(debris) != 1 || debris[0].Path != trash || !slices.Equal(debris[0].Mounted, []string{at}) {
 			t.Errorf("debris is %+v, %v", debris, err)

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/etch/etchtag/tagging"
@@ -56,8 +57,12 @@ func (m *Manager) execute(plan Plan) (removed []Verdict, failed []error) {
 		}
 		removed = append(removed, v)
 	}
-	// Deletion is slow and can fail half-way; by now the tags are invisible, all of them.
-	return removed, append(failed, m.sweepDir(m.Layout.Trash(), func(string) bool { return true })...)
+	// Deletion is slow and can fail half-way; by now the tags are invisible, all of them. What else is in the trash was
+	// swept when the run began, or said to stay.
+	ours := func(name string) bool {
+		return slices.ContainsFunc(plan.Remove, func(v Verdict) bool { return v.Name == name })
+	}
+	return removed, append(failed, m.sweepDir(m.Layout.Trash(), ours)...)
 }
 
 // retire makes a tag invisible in one step, and then forgets its records. A tag in which something is mounted stays.
