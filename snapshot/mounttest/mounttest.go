@@ -57,6 +57,12 @@ func Directory(t testing.TB, at string) {
 	watch(t, kinds["bind mount of a directory"](t, at))
 }
 
+// File mounts a file of somebody else's on another one, as mount does for Each.
+func File(t testing.TB, at string) {
+	t.Helper()
+	watch(t, kinds["bind mount of a file"](t, at))
+}
+
 // watch fails the test unless the file is there in the end, by whatever path.
 func watch(t testing.TB, path string) {
 	t.Helper()

@@ -36,14 +36,17 @@ func (e *UnsettledError) Error() string {
 	return fmt.Sprintf("%q does not hold still: %s changed while it was read", e.Dir, strings.Join(quoted, ", "))
 }
 
-// isMetadata reports whether a name is one under which a version control system keeps its own things.
-func isMetadata(name string) bool { return name == ".svn" || name == "CVS" || name == ".git" }
+// isMetadata reports whether a path ends in a name under which a version control system keeps its own things.
+func isMetadata(path string) bool {
+	_, name := splitPath(path)
+	return name == ".svn" || name == "CVS" || name == ".git"
+}
 
-// copyOut copies the tree at src to the empty directory dst, except what skip accepts by its base name, and
+// copyOut copies the tree at src to the empty directory dst, except what skip accepts by its path, and
 // proves the copy complete. It fails with an UnsettledError if src changes meanwhile. Files of the copy have mode 0644
 // or 0755 and directories 0755, but for dst itself; all have the times of the originals. An error leaves in dst what
 // was copied until then.
-func copyOut(ctx context.Context, src, dst string, skip func(name string) bool, o ExportOptions) ([]ExportedEntry, error) {
+func copyOut(ctx context.Context, src, dst string, skip func(path string) bool, o ExportOptions) ([]ExportedEntry, error) {
 	t, err := copySettled(ctx, src, dst, skip, o)
 	if err != nil {
 		return nil, err
@@ -52,7 +55,7 @@ func copyOut(ctx context.Context, src, dst string, skip func(name string) bool, 
 }
 
 // copySettled is copyOut, and returns the reader that has read the whole tree.
-func copySettled(ctx context.Context, src, dst string, skip func(name string) bool, o ExportOptions) (*treeReader, error) {
+func copySettled(ctx context.Context, src, dst string, skip func(path string) bool, o ExportOptions) (*treeReader, error) {
 	t, err := readSettled(ctx, src, skip, o, func(t *treeReader) error { return t.copyTo(dst) })
 	if err == nil {
 		err = t.proveCopy(ctx, dst)
@@ -63,9 +66,9 @@ func copySettled(ctx context.Context, src, dst string, skip func(name string) bo
 	return t, nil
 }
 
-// hashSettled hashes the tree at dir as it is, except what skip accepts by its base name. It fails with an
+// hashSettled hashes the tree at dir as it is, except what skip accepts by its path. It fails with an
 // UnsettledError if the tree changes meanwhile.
-func hashSettled(ctx context.Context, dir string, skip func(name string) bool) (*treeReader, error) {
+func hashSettled(ctx context.Context, dir string, skip func(path string) bool) (*treeReader, error) {
 	t, err := readSettled(ctx, dir, skip, ExportOptions{}, (*treeReader).hashAll)
 	if err != nil {
 		return nil, fmt.Errorf("reading the tree %q: %w", dir, err)
@@ -74,7 +77,7 @@ func hashSettled(ctx context.Context, dir string, skip func(name string) bool) (
 }
 
 // readSettled has a tree read between two fingerprints, which have to be the same.
-func readSettled(ctx context.Context, dir string, skip func(name string) bool, o ExportOptions,
+func readSettled(ctx context.Context, dir string, skip func(path string) bool, o ExportOptions,
 	read func(t *treeReader) error) (*treeReader, error) {
 	t, err := newTreeReader(ctx, dir, skip, o)
 	if err != nil {

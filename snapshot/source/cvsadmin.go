@@ -72,6 +72,12 @@ func (a *cvsAdmin) has(dir string) bool {
 	return ok
 }
 
+// hasFiles reports whether there is an entry of a file below dir.
+func (a *cvsAdmin) hasFiles(dir string) bool {
+	i, _ := a.index(dir + "/")
+	return i < len(a.files) && strings.HasPrefix(a.files[i].path, dir+"/")
+}
+
 // readCVSAdmin reads the CVS directories of the working copy at root. It follows no link. A directory that is named in
 // the one above it but not there is left out.
 func readCVSAdmin(ctx context.Context, root string) (*cvsAdmin, error) {

@@ -203,6 +203,9 @@ func (s *cvsSession) ask(ctx context.Context, dir string, sticky []string) (cvsN
 	}
 	news := cvsNews{any: err != nil, other: err != nil}
 	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, "? ") { // what it does not know, and does nothing about
+			continue
+		}
 		news.any = true
 		switch {
 		case strings.Contains(line, "is no longer in the repository"):

@@ -43,7 +43,8 @@ func (c *CVS) exportCurrent(ctx context.Context, record *cvsRecord, dir string, 
 	if err := found.proveExact(record); err != nil {
 		return failed(err)
 	}
-	entries, err := copyOut(ctx, root, dir, isMetadata, o)
+	skip := func(path string) bool { return isMetadata(path) || found.isLeft(path) }
+	entries, err := copyOut(ctx, root, dir, skip, o)
 	if err != nil {
 		return nil, err
 	}

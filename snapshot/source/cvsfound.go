@@ -1,6 +1,7 @@
 package source
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,7 +22,9 @@ type cvsFound struct {
 	files   []cvsFile  // the files that have entries, sorted by path
 	odd     []workFile // what has no entry, a directory as one, and what is no file where there is an entry
 	empty   []string   // directories that are not checked out, without any file of somebody's
-	missing int        // entries without a file
+	stays   []string   // what is in neither, because something is mounted in it
+	mounts  workMounts
+	missing int // entries without a file
 }
 
 // inspectCVS looks at all that stands in the working copy at root. Of a file that is as the record has it the hash is
@@ -43,9 +47,12 @@ func inspectCVS(ctx context.Context, root string, record *cvsRecord) (*cvsFound,
 	if err != nil {
 		return nil, err
 	}
-	found := &cvsFound{admin: admin}
+	found := &cvsFound{admin: admin, mounts: work.mounts}
+	if err := found.leaveMounts(); err != nil {
+		return nil, err
+	}
 	tracked := found.sort(work)
-	if exists(path.Join(root, ".git")) { // which the walk leaves out
+	if exists(path.Join(root, ".git")) && !found.isLeft(".git") { // which the walk leaves out
 		found.odd = append(found.odd, workFile{path: ".git"})
 	}
 	found.missing = len(admin.files) - len(tracked)
@@ -73,6 +80,7 @@ func (f *cvsFound) sort(work *workCopy) (tracked []workFile) {
 		_, hasEntry := f.admin.index(w.path)
 		top := f.stranger(w.path)
 		switch {
+		case f.isLeft(w.path):
 		case hasEntry && w.isRegular():
 			tracked = append(tracked, w)
 		case isCVSPath(w.path):
@@ -83,7 +91,7 @@ func (f *cvsFound) sort(work *workCopy) (tracked []workFile) {
 		}
 	}
 	for _, d := range work.dirs {
-		if d.path == "" || isCVSPath(d.path) || f.stranger(d.path+"/") != d.path {
+		if d.path == "" || isCVSPath(d.path) || f.isLeft(d.path) || f.stranger(d.path+"/") != d.path {
 			continue
 		}
 		if strange[d.path] {
@@ -93,6 +101,28 @@ func (f *cvsFound) sort(work *workCopy) (tracked []workFile) {
 		}
 	}
 	return tracked
+}
+
+// leaveMounts finds out what stays because something is mounted in it. It fails if that is upstream's: the client would
+// take what is mounted for what it has checked out, and change and remove it.
+func (f *cvsFound) leaveMounts() error {
+	for _, m := range f.mounts {
+		top := f.stranger(m.below)
+		if _, hasEntry := f.admin.index(m.below); hasEntry || top == "" && (f.admin.has(m.below) || isCVSPath(m.below)) {
+			return m.upstreams()
+		}
+		stays := cmp.Or(top, m.below)
+		for up, _ := splitPath(stays); up != "" && !f.admin.hasFiles(up); up, _ = splitPath(up) {
+			stays = up // checked out, and kept from being pruned by what is mounted alone
+		}
+		f.stays = append(f.stays, stays)
+	}
+	return nil
+}
+
+// isLeft reports whether a path is one of those that stay, or below one.
+func (f *cvsFound) isLeft(path string) bool {
+	return slices.ContainsFunc(f.stays, func(stays string) bool { return isAtOrBelow(path, stays) })
 }
 
 // stranger returns the topmost directory above path that is not checked out, empty if all are.

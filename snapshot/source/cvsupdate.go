@@ -39,6 +39,7 @@ func (r *cvsRun) update(ctx context.Context) error {
 // advance updates a working copy in which nothing but files was changed since the record was made. Until upstream has
 // said what it has, nothing is touched.
 func (r *cvsRun) advance(ctx context.Context, record *cvsRecord, found *cvsFound) error {
+	r.out.Warnings = append(r.out.Warnings, found.mounts.warnings()...)
 	edited, touched := found.changes(record)
 	news, err := r.session.ask(ctx, r.root, r.sticky())
 	if local := len(edited) > 0 || !found.exact(); err != nil && (local || isObstructed(err)) {
@@ -60,7 +61,7 @@ func (r *cvsRun) advance(ctx context.Context, record *cvsRecord, found *cvsFound
 	if err := r.restore(touched); err != nil {
 		return err
 	}
-	if news.any || len(edited)+found.missing > 0 {
+	if news.any || len(edited) > 0 || !found.exact() {
 		if err := r.runUpdate(ctx, r.root); err != nil {
 			return r.rebuildAfter(ctx, record, err)
 		}

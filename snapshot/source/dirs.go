@@ -16,8 +16,8 @@ const (
 	openNew  = unix.O_WRONLY | unix.O_CREAT | unix.O_EXCL | unix.O_NOFOLLOW | unix.O_CLOEXEC
 )
 
-// dirs opens directories below a root one component after the other and follows no link, so that
-// nothing outside the root is ever reached. It keeps those open that lead to the last one, as paths
+// dirs opens directories below a root one component after the other, follows no link and enters nothing that is mounted,
+// so that nothing outside the root is ever reached. It keeps those open that lead to the last one, as paths
 // come sorted. It serves one goroutine.
 type dirs struct {
 	root  int // not closed by us
@@ -75,7 +75,7 @@ func (d *dirs) descend(path string, create bool) (int, error) {
 // enter opens, and with create makes, one directory. Its mode does not depend on the umask.
 func (d *dirs) enter(parent int, name string, create bool) (int, error) {
 	if !create || !d.fresh {
-		fd, err := unix.Openat(parent, name, openDir, 0)
+		fd, err := openUnmounted(parent, name)
 		if !create || !errors.Is(err, unix.ENOENT) {
 			return fd, err
 		}
@@ -86,7 +86,7 @@ func (d *dirs) enter(parent int, name string, create bool) (int, error) {
 	if err := unix.Mkdirat(parent, name, d.mode); err != nil && !errors.Is(err, unix.EEXIST) {
 		return -1, err
 	}
-	fd, err := unix.Openat(parent, name, openDir, 0)
+	fd, err := openUnmounted(parent, name)
 	if err != nil {
 		return -1, err
 	}
@@ -137,6 +137,11 @@ func eachIn(parent int, name string, do func(dir int, child string) error) error
 		return err
 	}
 	defer dir.Close()
+	return eachName(dir, do)
+}
+
+// eachName calls do for every name in a directory that was just opened.
+func eachName(dir *os.File, do func(dir int, child string) error) error {
 	names, err := dir.Readdirnames(-1)
 	if err != nil {
 		return err

@@ -98,9 +98,9 @@ func (s *fileStamp) entry() Entry {
 	return e
 }
 
-// takeFingerprint takes the fingerprint of the tree at dir, except what skip accepts by its base name. It fails
+// takeFingerprint takes the fingerprint of the tree at dir, except what skip accepts by its path. It fails
 // with an UnsettledError if something goes while it looks.
-func takeFingerprint(ctx context.Context, dir string, skip func(name string) bool) (*fingerprint, error) {
+func takeFingerprint(ctx context.Context, dir string, skip func(path string) bool) (*fingerprint, error) {
 	root, err := filepath.EvalSymlinks(dir)
 	if err != nil {
 		return nil, err
@@ -118,7 +118,7 @@ func takeFingerprint(ctx context.Context, dir string, skip func(name string) boo
 
 type fingerprinter struct {
 	ctx   context.Context
-	skip  func(name string) bool
+	skip  func(path string) bool
 	found fingerprint
 }
 
@@ -158,8 +158,8 @@ func (w *fingerprinter) list(parent int, name, path string) error {
 	}
 	var inner error
 	err := eachIn(parent, name, func(dir int, child string) error {
-		if !w.skip(child) {
-			inner = w.look(dir, child, prefix+child)
+		if at := prefix + child; !w.skip(at) {
+			inner = w.look(dir, child, at)
 		}
 		return inner
 	})

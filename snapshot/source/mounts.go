@@ -49,7 +49,7 @@ func Mounted(dir int, name string) error {
 	}
 	var found []string
 	for _, p := range points {
-		if p.below == name || strings.HasPrefix(p.below, name+"/") {
+		if isAtOrBelow(p.below, name) {
 			found = append(found, p.path)
 		}
 	}

@@ -26,6 +26,9 @@ func splitPath(path string) (dir, name string) {
 	return path[:max(i, 0)], path[i+1:]
 }
 
+// isAtOrBelow reports whether a path is that of a directory or of something in it.
+func isAtOrBelow(path, dir string) bool { return path == dir || strings.HasPrefix(path, dir+"/") }
+
 func exists(name string) bool {
 	_, err := os.Lstat(name)
 	return err == nil

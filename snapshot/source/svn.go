@@ -105,7 +105,11 @@ func (r *svnRun) foreign(info svnInfo) string {
 // svnDir is the directory in which svn keeps what it knows of a working copy.
 const svnDir = ".svn"
 
-func isSVNDir(name string) bool { return name == svnDir }
+// isSVNDir reports whether a path ends in that name.
+func isSVNDir(path string) bool {
+	_, name := splitPath(path)
+	return name == svnDir
+}
 
 // svnRun is one operation on a working copy.
 type svnRun struct {

@@ -47,7 +47,8 @@ func (r *svnRun) exportOwn(ctx context.Context, dir string, o ExportOptions) (Ex
 	if f, err = r.settle(ctx, f, nil); err != nil {
 		return Export{}, err
 	}
-	entries, err := copyOut(ctx, r.root, dir, isSVNDir, o)
+	skip := func(path string) bool { return isSVNDir(path) || f.isLeft(path) }
+	entries, err := copyOut(ctx, r.root, dir, skip, o)
 	if err != nil {
 		return Export{}, err
 	}

@@ -22,7 +22,8 @@ type svnFound struct {
 	externals  []string           // the directories below that are working copies of their own, sorted
 	infos      map[string]svnInfo // of the externals, files too, and of the directories that they are defined on
 	versions   map[string]svnVersion
-	sparse     bool // parts were left out on purpose
+	sparse     bool     // parts were left out on purpose
+	stays      []string // the topmost paths that are not versioned and in which something is mounted: they are not in work
 }
 
 // svnVersion is what "svnversion" says of a working copy: its lowest and highest revision, and whether parts were
@@ -75,7 +76,36 @@ func (r *svnRun) inspect(ctx context.Context) (*svnFound, error) {
 		}
 		f.sparse = f.sparse || sparse
 	}
-	return f, nil
+	return f, f.leaveMounts()
+}
+
+// leaveMounts finds out what stays because something is mounted in it. It fails if that is upstream's: svn would take what
+// is mounted for what it has checked out, and change and remove it.
+func (f *svnFound) leaveMounts() error {
+	if len(f.work.mounts) == 0 {
+		return nil
+	}
+	foreign := f.litter()
+	for _, s := range f.status {
+		if s.isForeign() {
+			foreign = append(foreign, s.Path)
+		}
+	}
+	for _, m := range f.work.mounts {
+		i := slices.IndexFunc(foreign, func(path string) bool { return isAtOrBelow(m.below, path) })
+		if i < 0 {
+			return m.upstreams()
+		}
+		f.stays = append(f.stays, foreign[i])
+	}
+	f.work.files = slices.DeleteFunc(f.work.files, func(w workFile) bool { return f.isLeft(w.path) })
+	f.work.dirs = slices.DeleteFunc(f.work.dirs, func(d workDir) bool { return f.isLeft(d.path) })
+	return nil
+}
+
+// isLeft reports whether a path is one of those that stay, or below one.
+func (f *svnFound) isLeft(path string) bool {
+	return slices.ContainsFunc(f.stays, func(stays string) bool { return isAtOrBelow(path, stays) })
 }
 
 // sideBySide does several things at once, and returns their errors.
@@ -273,6 +303,9 @@ func (f *svnFound) local() []svnLocal {
 		found = append(found, svnLocal{path: path, aside: true})
 	}
 	for _, s := range f.status {
+		if s.isForeign() && f.isLeft(s.Path) {
+			continue
+		}
 		l := svnLocal{path: s.Path}
 		switch s.Here.Item {
 		case "unversioned", "ignored", "obstructed", "added", "replaced", "deleted":
@@ -323,6 +356,11 @@ func (f *svnFound) litter() []string {
 	}
 	for _, file := range f.work.files {
 		check(file.path)
+	}
+	for _, m := range f.work.mounts {
+		if !f.isLeft(m.below) {
+			check(m.below)
+		}
 	}
 	return found
 }

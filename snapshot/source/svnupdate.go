@@ -83,6 +83,7 @@ func (r *svnRun) update(ctx context.Context) error {
 	}
 	r.out.Revision = f.info.revision()
 	r.out.Changed += r.before.fileChanges(f.work)
+	r.out.Warnings = append(r.out.Warnings, f.work.mounts.warnings()...)
 	return nil
 }
 

@@ -5,15 +5,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 )
 
-// svnWalker lists a working copy of Subversion, but for .svn. What has a name that Subversion cannot have, and stops
-// svn as soon as it lists the directory, is only named.
+// svnWalker lists a working copy of Subversion, but for .svn and for what is mounted. What has a name that Subversion
+// cannot have, and stops svn as soon as it lists the directory, is only named.
 type svnWalker struct {
 	ctx     context.Context
 	found   workCopy
@@ -22,14 +24,20 @@ type svnWalker struct {
 
 // walkSVN lists the directory at root.
 func walkSVN(ctx context.Context, root string) (*svnWalker, error) {
-	var st unix.Stat_t
-	if err := unix.Lstat(root, &st); err != nil {
-		return nil, fmt.Errorf("looking at the working copy: %w", err)
-	}
 	w := &svnWalker{ctx: ctx}
-	w.found.dirs = append(w.found.dirs, workDir{"", st.Mode})
-	if err := w.list(unix.AT_FDCWD, root, ""); err != nil {
-		return nil, err
+	top, err := openDirAt(unix.AT_FDCWD, root)
+	if err == nil {
+		defer top.Close()
+		var st unix.Stat_t
+		err = unix.Fstat(int(top.Fd()), &st)
+		w.found.dirs = append(w.found.dirs, workDir{"", st.Mode})
+	}
+	if err == nil {
+		w.found.mounts = slices.DeleteFunc(findWorkMounts(int(top.Fd())), func(p mountPoint) bool { return inSVNDir(p.below) })
+		err = w.list(top, "")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("looking at the working copy: %w", err)
 	}
 	slices.SortFunc(w.found.files, func(a, b workFile) int { return cmp.Compare(a.path, b.path) })
 	slices.SortFunc(w.found.dirs, func(a, b workDir) int { return cmp.Compare(a.path, b.path) })
@@ -37,16 +45,20 @@ func walkSVN(ctx context.Context, root string) (*svnWalker, error) {
 	return w, nil
 }
 
-func (w *svnWalker) list(parent int, name, path string) error {
+// inSVNDir reports whether a path leads into what svn keeps of a working copy.
+func inSVNDir(path string) bool { return slices.Contains(strings.Split(path, "/"), svnDir) }
+
+// list lists a directory that was just opened.
+func (w *svnWalker) list(dir *os.File, path string) error {
 	prefix := path
 	if path != "" {
 		prefix += "/"
 	}
-	err := eachIn(parent, name, func(dir int, child string) error {
+	return eachName(dir, func(dir int, child string) error {
 		switch {
 		case w.ctx.Err() != nil:
 			return context.Cause(w.ctx)
-		case isSVNDir(child):
+		case isSVNDir(child) || w.found.mounts.at(prefix+child):
 			return nil
 		case !svnName(child):
 			w.strange = append(w.strange, prefix+child)
@@ -54,10 +66,6 @@ func (w *svnWalker) list(parent int, name, path string) error {
 		}
 		return w.look(dir, child, prefix+child)
 	})
-	if err != nil && path == "" {
-		return fmt.Errorf("looking at the working copy: %w", err)
-	}
-	return err
 }
 
 func (w *svnWalker) look(dir int, name, path string) error {
@@ -74,7 +82,13 @@ func (w *svnWalker) look(dir int, name, path string) error {
 		return nil
 	}
 	w.found.dirs = append(w.found.dirs, workDir{path, f.stat.Mode})
-	if err := w.list(dir, name, path); err != nil && !errors.Is(err, unix.ENOENT) {
+	fd, err := openUnmounted(dir, name)
+	if err == nil {
+		inside := os.NewFile(uintptr(fd), path)
+		defer inside.Close()
+		err = w.list(inside, path)
+	}
+	if err != nil && !errors.Is(err, unix.ENOENT) {
 		return fmt.Errorf("listing %s: %w", quotePath(path), err)
 	}
 	return nil

@@ -67,6 +67,11 @@ type svnStatus struct {
 	Up   *svnState `xml:"repos-status"` // nil if upstream has nothing new, or was not asked
 }
 
+// isForeign reports whether svn knows nothing of what stands there.
+func (s svnStatus) isForeign() bool {
+	return !s.Here.TreeConflict && (s.Here.Item == "unversioned" || s.Here.Item == "ignored")
+}
+
 type svnState struct {
 	Item         string `xml:"item,attr"`
 	Props        string `xml:"props,attr"`

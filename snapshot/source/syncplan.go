@@ -142,9 +142,12 @@ func (p *planner) keep(a action, entry *indexEntry) {
 }
 
 // directories plans for directories: dirs stand in the working copy, wanted are to hold something of
-// the target, and submodules are to stand there empty.
-func (p *planner) directories(dirs []workDir, wanted, submodules map[string]bool) {
-	present := map[string]bool{}
+// the target, and submodules are to stand there empty. Those that lead to a mount stay.
+func (p *planner) directories(dirs []workDir, wanted, submodules map[string]bool, mounts workMounts) {
+	present, ways := map[string]bool{}, mounts.ways()
+	for _, m := range mounts {
+		present[m.below] = true
+	}
 	for _, d := range dirs {
 		present[d.path] = true
 		switch {
@@ -153,7 +156,9 @@ func (p *planner) directories(dirs []workDir, wanted, submodules map[string]bool
 				p.plan.chmod = append(p.plan.chmod, d)
 			}
 		case !wanted[d.path] && !submodules[d.path]:
-			p.plan.rmdir = append(p.plan.rmdir, d.path)
+			if !ways[d.path] {
+				p.plan.rmdir = append(p.plan.rmdir, d.path)
+			}
 		case d.mode&0o777 != dirMode:
 			p.plan.chmod = append(p.plan.chmod, d)
 		}

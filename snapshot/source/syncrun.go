@@ -1,6 +1,7 @@
 package source
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha1" // identifies attribute files, proves nothing
 	"errors"
@@ -181,6 +182,10 @@ func (s *syncRun) makePlan() (err error) {
 	if err != nil {
 		return err
 	}
+	mounts := found.mounts.outside(".git")
+	if err := s.checkMounts(mounts, wanted); err != nil {
+		return err
+	}
 	p := &planner{
 		index:   s.index,
 		trusted: s.state.attributes == s.digest,
@@ -191,8 +196,26 @@ func (s *syncRun) makePlan() (err error) {
 	if err := join(s.index.entries, s.list, found.files, p.at); err != nil {
 		return err
 	}
-	p.directories(found.dirs, wanted, submodules)
+	p.directories(found.dirs, wanted, submodules, mounts)
 	s.plan = p.plan
+	return nil
+}
+
+// checkMounts fails if something is mounted where the target has files, or where files stand in the way to it. It warns
+// of all else: what is upstream's no more, or never was, stays there. An empty directory of a submodule may be anything.
+func (s *syncRun) checkMounts(mounts workMounts, wanted map[string]bool) error {
+	for _, m := range mounts {
+		if wanted[m.below] {
+			return m.upstreams()
+		}
+		for path := m.below; path != ""; path, _ = splitPath(path) {
+			i, found := slices.BinarySearchFunc(s.list, path, func(f treeFile, path string) int { return cmp.Compare(f.path, path) })
+			if found && s.list[i].mode != Directory {
+				return m.upstreams()
+			}
+		}
+	}
+	s.result.Warnings = append(s.result.Warnings, mounts.warnings()...)
 	return nil
 }
 

@@ -22,7 +22,7 @@ import (
 type treeReader struct {
 	ctx      context.Context // of the reading
 	cancel   context.CancelCauseFunc
-	skip     func(name string) bool
+	skip     func(path string) bool
 	progress func(done, total int)
 	before   *fingerprint
 	stamps   map[string]*fileStamp
@@ -40,7 +40,7 @@ var (
 )
 
 // newTreeReader takes the fingerprint of a tree that is to be read, and asks whether there is room for it.
-func newTreeReader(ctx context.Context, dir string, skip func(name string) bool, o ExportOptions) (*treeReader, error) {
+func newTreeReader(ctx context.Context, dir string, skip func(path string) bool, o ExportOptions) (*treeReader, error) {
 	before, err := takeFingerprint(ctx, dir, skip)
 	if err != nil {
 		return nil, err

@@ -33,8 +33,9 @@ type workDir struct {
 
 // workCopy is what stands in the working copy, but for .git itself, sorted by path.
 type workCopy struct {
-	files []workFile
-	dirs  []workDir
+	files  []workFile
+	dirs   []workDir
+	mounts workMounts // what is there is in neither list, nor is a repository that holds one
 }
 
 // walker lists a working copy with nothing but readdir and lstat.
@@ -54,6 +55,7 @@ func walkWorkCopy(ctx context.Context, root int, wanted map[string]bool) (*workC
 		return nil, fmt.Errorf("looking at the working copy: %w", err)
 	}
 	w.found.dirs = append(w.found.dirs, workDir{"", st.Mode})
+	w.found.mounts = findWorkMounts(root)
 	if _, err := w.walk(root, ".", ""); err != nil {
 		return nil, err
 	}
@@ -67,7 +69,7 @@ func (w *walker) walk(parent int, name, path string) (repository bool, err error
 	if err := w.ctx.Err(); err != nil {
 		return false, err
 	}
-	fd, err := unix.Openat(parent, name, openDir, 0)
+	fd, err := openUnmounted(parent, name)
 	if err != nil {
 		return false, fmt.Errorf("opening directory %s of the working copy: %w", quotePath(path), err)
 	}
@@ -107,6 +109,9 @@ func (w *walker) names(fd int) (names []string, err error) {
 
 // look records what stands at path, name in dir, and lists it if it is a directory.
 func (w *walker) look(dir int, name, path string) error {
+	if w.found.mounts.at(path) {
+		return nil
+	}
 	f := workFile{path: path}
 	err := unix.Fstatat(dir, name, &f.stat, unix.AT_SYMLINK_NOFOLLOW)
 	if errors.Is(err, unix.ENOENT) { // it went meanwhile
@@ -124,6 +129,9 @@ func (w *walker) look(dir int, name, path string) error {
 		}
 		if !f.repository {
 			w.found.dirs = append(w.found.dirs, workDir{path, f.stat.Mode})
+			return nil
+		}
+		if w.found.mounts.in(path) {
 			return nil
 		}
 	}
