@@ -98,6 +98,7 @@ var durability = []struct {
 	{[]string{"rename config"}, "sync config", []string{"create config", "write config"}},
 	{[]string{"rename ETCHTAG_HEAD"}, "sync ETCHTAG_HEAD", []string{"create ETCHTAG_HEAD", "write ETCHTAG_HEAD"}},
 	{[]string{"rename etchtag-state"}, "sync etchtag-state", []string{"create etchtag-state", "write etchtag-state"}},
+	{[]string{"rename etchtag-whole"}, "sync etchtag-whole", []string{"create etchtag-whole", "write etchtag-whole"}},
 	{[]string{"rename etchtag-journal"}, "sync etchtag-journal", []string{"create etchtag-journal", "write etchtag-journal"}},
 }
 

@@ -148,6 +148,16 @@ var faultScenarios = []faultScenario{
 				t.Fatalf("%v: %s", err, out)
 			}
 		}},
+	{name: "update of externals of Subversion", line: []string{"update"}, truth: updateTruth,
+		before: func(t *testing.T, b *faultBase) {
+			b.configure(t, fmt.Sprintf("working_copy: {kind: svn, url: %q}", "file://"+b.lab.upstreams.dir+"/joined"))
+			b.must(t, "update")
+			trunk := filepath.Join(b.base, "trunk")
+			if out, err := exec.Command("svn", "update", "-q", "-r", "1", filepath.Join(trunk, "source")).CombinedOutput(); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			must(t, os.Remove(filepath.Join(trunk, ".svn/etchtag-whole"))) // as if it had been so from the beginning
+		}},
 	{name: "update from Subversion with local edits", line: []string{"update"}, truth: updateTruth,
 		survivors: []string{"edited here", "made here"},
 		before: func(t *testing.T, b *faultBase) {

@@ -19,7 +19,7 @@ type faultUpstreams struct {
 // makeFaultUpstreams makes them in memory, if there is a file system for that.
 func makeFaultUpstreams(t *testing.T) *faultUpstreams {
 	t.Helper()
-	for _, program := range []string{"git", "svn", "svnadmin"} {
+	for _, program := range []string{"git", "svn", "svnadmin", "svnmucc"} {
 		if _, err := exec.LookPath(program); err != nil {
 			skipUnlessCI(t, program+" is not installed")
 		}
@@ -72,6 +72,8 @@ git clone -q one packs; cd packs; git config gc.auto 0
 for i in $(seq 52); do echo $i >count; git add count; git commit -qm $i; git repack -qd; done; git prune-packed; cd ..
 git clone -q two plain; rm -rf plain/.git
 svnadmin create svn; svn import -q -m 'state two' plain file://$PWD/svn; svn mkdir -q -m 'a new directory' file://$PWD/svn/more
+svnadmin create joined; svnmucc -m 'with an external' -U file://$PWD/joined put plain/defaults.yml defaults.yml \
+	propset svn:externals "file://$PWD/svn/source source" . >/dev/null
 `
 
 // memoryDir is a directory of a file system in memory, where syncs cost nothing, or of any if there is none.

@@ -50,6 +50,10 @@ var treeCases = []conformanceCase{
 	{"1 MB", nil, testMegabyte},
 	{"earlier revision", func(can abilities) bool { return can.history }, testEarlierRevision},
 	{"names of revisions", nil, testResolve},
+}
+
+// localCases are about what else happens to the working copy, and in the middle of an operation.
+var localCases = []conformanceCase{
 	{"local edits", keepsLocal, testLocalEdits},
 	{"local edits meet upstream's", keepsLocal, testConflicts},
 	{"unversioned files", keepsLocal, testUnversioned},
@@ -565,7 +569,7 @@ func testCutOff(c *conformance) {
 	c.churning()
 	for i, n := range []int64{0, 10, 500, 5_000, 200_000} {
 		had := c.upstream()
-		c.commit(append(churn(i+1), write("large", noise(400_000, uint64(i))))...)
+		c.commit(append(churn(i+1), write("source/etc/large", noise(400_000, uint64(i))))...)
 		ctx, cancel := context.WithCancel(c.t.Context())
 		if i%2 == 0 {
 			v.after(n, v.shut)

@@ -2,6 +2,7 @@ package source
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -72,6 +73,9 @@ type abilities struct {
 	// alike says that the server differs from another one of the kind only in how one finds it or logs in. Only the cases
 	// that are about connections are run over it.
 	alike bool
+	// joined says that a revision comes from several places, one after the other. The cases of operations that are
+	// interrupted are run, whether or not it is alike.
+	joined bool
 	// waits says that the client sleeps most of the time: more cases run side by side than there are processors.
 	waits bool
 	// name reports whether upstream can hold a file of this name; nil: every name that Linux can.
@@ -170,6 +174,9 @@ func conform(t *testing.T, makeRig func(t *testing.T) rig) {
 	cases := connectionCases
 	if !can.alike {
 		cases = slices.Concat(cases, treeCases)
+	}
+	if !can.alike || can.joined {
+		cases = slices.Concat(cases, localCases)
 	}
 	cases = slices.DeleteFunc(slices.Clone(cases), func(c conformanceCase) bool { return c.needs != nil && !c.needs(can) })
 	if can.waits {
@@ -341,7 +348,7 @@ func (c *conformance) isWhole(trees ...listing) {
 	}
 	if exporter, ok := s.(Exporter); ok && !c.can().transactional {
 		_, err := exporter.Export(c.t.Context(), current, c.t.TempDir(), ExportOptions{})
-		if err != nil && strings.Contains(err.Error(), "is not exactly its revision") {
+		if errors.As(err, new(*MixedError)) {
 			return // there are local edits, and it says so
 		}
 	}

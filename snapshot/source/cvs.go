@@ -177,16 +177,6 @@ func (c *CVS) Update(ctx context.Context) (out Outcome, err error) {
 	return run.out, nil
 }
 
-// MixedError says that what a working copy has checked out is not what the last whole update left.
-type MixedError struct {
-	Dir string
-}
-
-func (e *MixedError) Error() string {
-	return fmt.Sprintf("the working copy %q is of no single revision: an update was interrupted, or another client was "+
-		"used in it; the next update that reaches upstream puts it right", e.Dir)
-}
-
 // Current returns the revision that the last whole update left. It fails with a MixedError if something else is checked
 // out by now; whether files were edited is for Export to say.
 func (c *CVS) Current(ctx context.Context) (Revision, error) {
@@ -211,7 +201,7 @@ func (c *CVS) current(ctx context.Context) (*cvsRecord, error) {
 		return nil, fmt.Errorf("reading the working copy %q: %w", c.o.Dir, err)
 	}
 	if admin.digest != record.digest {
-		return nil, &MixedError{c.o.Dir}
+		return nil, &MixedError{c.o.Dir, errors.New("an update was interrupted, or another client was used in it")}
 	}
 	return record, nil
 }

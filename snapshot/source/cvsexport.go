@@ -30,7 +30,7 @@ func (c *CVS) Export(ctx context.Context, rev Revision, dir string, o ExportOpti
 // exportCurrent copies the working copy.
 func (c *CVS) exportCurrent(ctx context.Context, record *cvsRecord, dir string, o ExportOptions) ([]ExportedEntry, error) {
 	failed := func(err error) ([]ExportedEntry, error) {
-		return nil, fmt.Errorf("the working copy %q is not exactly its revision %s: %w", c.o.Dir, record.revision.ID, err)
+		return nil, &MixedError{c.o.Dir, fmt.Errorf("it is not exactly %s: %w", record.revision.ID, err)}
 	}
 	root, err := filepath.EvalSymlinks(c.o.Dir)
 	if err != nil {

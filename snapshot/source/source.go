@@ -15,6 +15,20 @@ import (
 // ErrNoRevision is returned when nothing has ever been fetched whole.
 var ErrNoRevision = errors.New("no revision has been fetched yet")
 
+// MixedError says that a working copy is of no single revision, because an update failed or was interrupted on the way,
+// or because something else was at work in it. The next update that reaches upstream puts that right.
+type MixedError struct {
+	Dir string // the working copy
+	Err error  // what is wrong with it
+}
+
+func (e *MixedError) Error() string {
+	return fmt.Sprintf("the working copy %q is of no single revision (%v); the next update that reaches upstream puts it right",
+		e.Dir, e.Err)
+}
+
+func (e *MixedError) Unwrap() error { return e.Err }
+
 // Revision names one state of upstream.
 type Revision struct {
 	ID   string    // git: the commit's full hash; svn: the number; see the others for theirs
@@ -87,9 +101,10 @@ type Source interface {
 	// revision. Half a working copy is never to be seen.
 	Clone(ctx context.Context) (Outcome, error)
 	// Update brings the working copy to upstream's newest revision, exactly. On an error the
-	// revision that Current returns is still whole.
+	// revision that Current returns is still whole, externals and all.
 	Update(ctx context.Context) (Outcome, error)
-	// Current returns the last revision that was fetched whole, or ErrNoRevision.
+	// Current returns the last revision that was fetched whole. It fails with ErrNoRevision if there has never been one,
+	// and with a MixedError if it is not to be had any more because a later one has come here in part.
 	Current(ctx context.Context) (Revision, error)
 	// Resolve finds a revision by a name that users would give it: a hash, its beginning, a branch.
 	Resolve(ctx context.Context, name string) (Revision, error)
@@ -112,7 +127,7 @@ type Exporter interface {
 	Source
 	// Export writes the tree of a revision that Current, Resolve or Update returned into dir, an empty directory
 	// that nobody else can enter. Regular files and directories have any mode that lets their owner read
-	// and write them, and the times that they have in the working copy.
+	// and write them, and the times that they have in the working copy. It fails with a MixedError as Current does.
 	Export(ctx context.Context, r Revision, dir string, o ExportOptions) (Export, error)
 }
 

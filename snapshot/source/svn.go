@@ -43,7 +43,9 @@ type SVNOptions struct {
 // the last commit that changed the tree.
 //
 // Externals are followed. Those that are not pinned to a revision are always upstream's newest: what they were at an
-// earlier revision of the tree cannot be known.
+// earlier revision of the tree cannot be known. So each update that has brought all of it here records what came together
+// (svnwhole.go), and only that is published: svn itself does not tell it from what an update leaves that ends between the
+// tree and an external.
 //
 // Where upstream's newest revision is the working copy's own, but for its number, the working copy stays as it is.
 type SVN struct {
@@ -177,8 +179,9 @@ func (r *svnRun) nextDiscard() {
 	r.discard = discarder{base: d.base, now: d.now, step: d.step}
 }
 
-// Current returns the revision that is checked out, if it is whole: all of one revision, with no part left out.
-// Local edits do not count, since Export sets them aside.
+// Current returns the revision that is checked out, if it is whole: all of one revision, with no part left out, and with
+// the externals that came with it. Else it fails with a MixedError. Local edits do not count, because Export sets them
+// aside.
 func (s *SVN) Current(ctx context.Context) (Revision, error) {
 	r, err := s.begin()
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, errNoSVN) && isEmptyDir(s.o.Dir) {
@@ -188,11 +191,14 @@ func (s *SVN) Current(ctx context.Context) (Revision, error) {
 		return Revision{}, err
 	}
 	f, err := r.inspect(ctx)
-	if err == nil && len(f.strange) == 0 {
-		err = f.whole()
-	}
 	if err != nil {
 		return Revision{}, fmt.Errorf("the working copy %q: %w", s.o.Dir, err)
+	}
+	if len(f.strange) > 0 { // what else there is is for Export to find out
+		return f.info.revision(), nil
+	}
+	if err := r.proveWhole(f); err != nil {
+		return Revision{}, err
 	}
 	return f.info.revision(), nil
 }

@@ -114,7 +114,7 @@ func (r *svnRun) fill(ctx context.Context, dir string, up *svnUpstream) (*svnFou
 	if err := f.whole(); err != nil {
 		return nil, err
 	}
-	return f, fresh.setModes(f)
+	return f, fresh.conclude(f, up)
 }
 
 // followRewritten takes over an upstream that was rewritten.

@@ -59,7 +59,7 @@ func (r *svnRun) exportOwn(ctx context.Context, dir string, o ExportOptions) (Ex
 	if local := after.local(); len(local) > 0 {
 		return Export{}, fmt.Errorf("%s was changed while it was copied", quotePath(local[0].path))
 	}
-	if after.info != f.info || after.whole() != nil {
+	if after.info != f.info || after.state() != f.state() || after.whole() != nil {
 		return Export{}, errors.Join(errors.New("the working copy was updated while it was copied"), after.whole())
 	}
 	if f.hidden() {

@@ -60,10 +60,16 @@ func parseExternals(dir, value string) []svnExternal {
 // is reports whether what is checked out in an external's place is what its definition says. above is the directory
 // that it is defined on.
 func (e svnExternal) is(here, above svnInfo) bool {
-	if _, err := strconv.ParseInt(e.revision, 10, 64); err == nil && e.revision != here.Revision {
+	if e.pinned() && e.revision != here.Revision {
 		return false
 	}
 	return sameSVN(here.URL, e.resolve(above))
+}
+
+// pinned reports whether the definition says which revision it is, once and for all.
+func (e svnExternal) pinned() bool {
+	_, err := strconv.ParseInt(e.revision, 10, 64)
+	return err == nil
 }
 
 // resolve makes a URL of one that may be relative: to the repository, the scheme, the server or the directory above.

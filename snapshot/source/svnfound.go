@@ -20,6 +20,7 @@ type svnFound struct {
 	executable map[string]bool
 	defined    []svnExternal
 	externals  []string           // the directories below that are working copies of their own, sorted
+	undefined  []string           // what was an external until the tree stopped to define it, and is still here
 	infos      map[string]svnInfo // of the externals, files too, and of the directories that they are defined on
 	versions   map[string]svnVersion
 	sparse     bool     // parts were left out on purpose
@@ -194,6 +195,7 @@ func (f *svnFound) askExternals(ctx context.Context, r *svnRun) error {
 		todo = f.defined[known:]
 	}
 	slices.Sort(f.externals)
+	f.findUndefined(r.root)
 	for _, dir := range f.externals {
 		text, err := r.in(filepath.Join(r.root, dir)).version(ctx)
 		if err == nil {
@@ -206,14 +208,21 @@ func (f *svnFound) askExternals(ctx context.Context, r *svnRun) error {
 	return f.askInfos(ctx, r.client)
 }
 
-// askInfos asks svn what is checked out in the places of externals.
-func (f *svnFound) askInfos(ctx context.Context, c svnClient) error {
-	places := slices.Clone(f.externals)
+// findUndefined finds what svn has not removed yet of externals that are not defined any more.
+func (f *svnFound) findUndefined(root string) {
 	for _, s := range f.status {
-		if s.Here.FileExternal {
-			places = append(places, s.Path)
+		isFile := s.Here.FileExternal
+		isDir := s.Here.Item == "external" && exists(filepath.Join(root, s.Path, svnDir))
+		defined := slices.ContainsFunc(f.defined, func(e svnExternal) bool { return e.path == s.Path })
+		if (isFile || isDir) && !defined {
+			f.undefined = append(f.undefined, s.Path)
 		}
 	}
+}
+
+// askInfos asks svn what is checked out in the places of externals.
+func (f *svnFound) askInfos(ctx context.Context, c svnClient) error {
+	places := f.places()
 	for _, e := range f.defined {
 		places = append(places, e.dir)
 	}
@@ -265,6 +274,9 @@ func (f *svnFound) whole() error {
 	}
 	if f.sparse {
 		return errors.New("parts of it are not checked out")
+	}
+	if len(f.undefined) > 0 {
+		return fmt.Errorf("%s is still here, though it is no external any more: an update was interrupted", quotePath(f.undefined[0]))
 	}
 	for _, e := range f.defined {
 		here, ok := f.infos[e.path]
@@ -329,7 +341,7 @@ func (f *svnFound) local() []svnLocal {
 func (f *svnFound) litter() []string {
 	var holders []string
 	for _, s := range f.status {
-		if s.Here.Item == "external" && !slices.Contains(f.externals, s.Path) {
+		if s.Here.Item == "external" && !slices.Contains(f.externals, s.Path) && !slices.Contains(f.undefined, s.Path) {
 			holders = append(holders, s.Path)
 		}
 	}

@@ -61,7 +61,7 @@ func (r *svnRepo) record() string {
 	r.t.Helper()
 	r.tell()
 	r.svn("commit", "-q", "-m", "edit", ".")
-	r.svn("update", "-q", ".")
+	r.svn("update", "-q", "--ignore-externals", ".")
 	return r.youngest()
 }
 

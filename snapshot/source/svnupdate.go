@@ -14,7 +14,7 @@ import (
 const maxPasses = 4
 
 // Update brings the working copy to upstream's newest revision, exactly: what is local is set aside and undone.
-// Nothing is changed unless upstream can be reached and has what is followed. A working copy that is damaged, and one
+// Nothing is changed unless upstream can be reached, that of each external, too, and has what is followed. A working copy that is damaged, and one
 // whose upstream was rewritten (another repository at the same URL, or one restored from an older backup), is
 // checked out anew beside the old one and then exchanged for it.
 //
@@ -33,7 +33,8 @@ func (s *SVN) Update(ctx context.Context) (out Outcome, err error) {
 			err = redactError(fmt.Errorf("updating the working copy %q: %w", s.o.Dir, err))
 		}
 	}()
-	r.out.Warnings = sweepPrefix(filepath.Dir(r.root), clonePrefix(r.root), s.o.Step)
+	r.out.Warnings = slices.Concat(sweepPrefix(filepath.Dir(r.root), clonePrefix(r.root), s.o.Step),
+		sweepPrefix(r.adminDir(), tempPrefix, s.o.Step))
 	err = r.update(ctx)
 	if isSVNDamage(err) && ctx.Err() == nil {
 		err = r.checkOutAnew(ctx, err)
@@ -155,6 +156,8 @@ func isOpen(file string) bool {
 type svnUpstream struct {
 	svnInfo          // of the newest revision
 	same      bool   // nothing below the URL has changed since the working copy's revision
+	asked     bool   // it was asked about the externals
+	news      bool   // it has something new of them
 	rewritten string // why what is checked out is no revision of upstream's any more
 }
 
@@ -234,16 +237,17 @@ func (f *svnFound) interrupted() bool {
 // it is found to be. What it returns is what it has become.
 func (r *svnRun) settle(ctx context.Context, f *svnFound, up *svnUpstream) (_ *svnFound, err error) {
 	r.before = &workCopy{files: slices.Clone(f.work.files)}
-	updated := false
 	for range maxPasses {
-		local := f.local()
-		stale := up != nil && len(f.strange) == 0 && (f.whole() != nil || len(f.defined) > 0 && !updated ||
-			f.info.Revision != up.Revision && !up.same)
-		if len(local) == 0 && !stale {
-			if err := f.whole(); err != nil {
+		if up != nil && !up.asked && len(f.strange) == 0 {
+			if up.news, err = r.askExternals(ctx, f); err != nil {
 				return nil, err
 			}
-			return f, r.setModes(f)
+			up.asked = true
+		}
+		local := f.local()
+		stale := up != nil && len(f.strange) == 0 && (f.whole() != nil || up.news || f.info.Revision != up.Revision && !up.same)
+		if len(local) == 0 && !stale {
+			return f, r.conclude(f, up)
 		}
 		if len(local) > 0 {
 			if err := r.clear(ctx, f, local, r.newest(ctx, up)); err != nil {
@@ -254,7 +258,7 @@ func (r *svnRun) settle(ctx context.Context, f *svnFound, up *svnUpstream) (_ *s
 			if err := r.advance(ctx, f, up); err != nil {
 				return nil, err
 			}
-			updated = true
+			up.news = false
 		}
 		if f, err = r.look(ctx); err != nil {
 			return nil, err
@@ -265,6 +269,18 @@ func (r *svnRun) settle(ctx context.Context, f *svnFound, up *svnUpstream) (_ *s
 			quotePath(local[0].path))
 	}
 	return nil, errors.Join(fmt.Errorf("it cannot be made exactly revision %s", f.info.Revision), f.whole())
+}
+
+// conclude completes a working copy in which nothing is to be done any more.
+func (r *svnRun) conclude(f *svnFound, up *svnUpstream) error {
+	prove := r.proveWhole
+	if up != nil { // all of it was brought here, or is what upstream has now
+		prove = r.recordWhole
+	}
+	if err := prove(f); err != nil {
+		return err
+	}
+	return r.setModes(f)
 }
 
 // advance runs svn update.
