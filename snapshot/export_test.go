@@ -43,6 +43,9 @@ func (p *plain) Clone(ctx context.Context) (source.Outcome, error) {
 
 // Export writes files with the modes that a private umask would give them.
 func (p *plain) Export(ctx context.Context, r source.Revision, dir string, o source.ExportOptions) (source.Export, error) {
+	if p.m.exportErr != nil {
+		return source.Export{}, p.m.exportErr
+	}
 	tree, err := p.m.Tree(ctx, r)
 	if err != nil {
 		return source.Export{}, err

@@ -138,7 +138,7 @@ func (m *Manager) refill(ctx context.Context, stage *stageDir, files FileMode, r
 		_, err = st.stage(ctx, stage)
 		return err
 	case source.Exporter:
-		export, err := m.export(ctx, s, stage, revision, room)
+		export, err := m.export(ctx, s.Export, stage, revision, room)
 		if err != nil {
 			return err
 		}

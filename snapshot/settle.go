@@ -10,10 +10,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fillFromExport has the source write the tree of a revision, and makes it one that can be published.
-func (m *Manager) fillFromExport(ctx context.Context, exporter source.Exporter, stage *stageDir, revision source.Revision) (
+// exportFunc is what an Exporter's Export is.
+type exportFunc func(ctx context.Context, r source.Revision, dir string, o source.ExportOptions) (source.Export, error)
+
+// fillFromExport has the tree of a revision written, and makes it one that can be published.
+func (m *Manager) fillFromExport(ctx context.Context, write exportFunc, stage *stageDir, revision source.Revision) (
 	[]tagging.ManifestEntry, source.Revision, error) {
-	export, err := m.export(ctx, exporter, stage, revision,
+	export, err := m.export(ctx, write, stage, revision,
 		func(entries []source.Entry) error { return m.checkSpace(entries, nil) })
 	if err != nil {
 		return nil, revision, err
@@ -29,12 +32,12 @@ func (m *Manager) fillFromExport(ctx context.Context, exporter source.Exporter, 
 	return entries, export.Revision, err
 }
 
-// export has the source write the tree of a revision to the stage.
-func (m *Manager) export(ctx context.Context, exporter source.Exporter, stage *stageDir, revision source.Revision,
+// export has the tree of a revision written to the stage.
+func (m *Manager) export(ctx context.Context, write exportFunc, stage *stageDir, revision source.Revision,
 	room func([]source.Entry) error) (export source.Export, err error) {
 	err = m.Step.do("export", stage.tree(), func() error {
 		return stage.atTree(func(tree string) error {
-			export, err = exporter.Export(ctx, revision, tree, source.ExportOptions{Room: room, Progress: m.Progress})
+			export, err = write(ctx, revision, tree, source.ExportOptions{Room: room, Progress: m.Progress})
 			return err
 		})
 	})

@@ -66,8 +66,9 @@ type Result struct {
 	Name     string // the tag
 	Revision string
 	Tree     string
-	Created  bool // false if the tag was there already
-	Stale    bool // upstream could not be asked
+	Created  bool   // false if the tag was there already
+	Stale    bool   // upstream could not be asked
+	Again    string // the tag whose content this one has, too, because the working copy had nothing whole; else empty
 	Files    int
 	Bytes    int64
 	Pruned   []string
@@ -88,7 +89,7 @@ func (m *Manager) Take(ctx context.Context, o TakeOptions) (Result, error) {
 	r := Result{LeftOver: m.sweep()}
 	m.refresh()
 
-	revision, err := m.revisionToPublish(ctx, o, &r)
+	what, err := m.whatToPublish(ctx, o, &r)
 	if err != nil {
 		return r, err
 	}
@@ -96,15 +97,15 @@ func (m *Manager) Take(ctx context.Context, o TakeOptions) (Result, error) {
 	if !o.Hour.IsZero() {
 		at = o.Hour
 	}
-	r.Name, r.Revision = tagging.Name(at), revision.ID
+	r.Name, r.Revision = tagging.Name(at), what.revision.ID
 	if _, err := os.Lstat(m.Layout.Dir(r.Name)); err == nil {
 		err = m.describeExisting(&r)
 		return r, err
 	} else if !errors.Is(err, os.ErrNotExist) {
 		return r, err
 	}
-	if err := m.makeOrHeal(ctx, revision, o, &r); err != nil {
-		return r, fmt.Errorf("make tag %s of revision %s: %w", r.Name, r.Revision, err)
+	if err := m.makeOf(ctx, what, at, o, &r); err != nil {
+		return r, fmt.Errorf("make tag %s of %s: %w", r.Name, what, err)
 	}
 	r.Created = true
 	if !o.NoPrune {
@@ -113,32 +114,55 @@ func (m *Manager) Take(ctx context.Context, o TakeOptions) (Result, error) {
 	return r, nil
 }
 
-// revisionToPublish updates the working copy, or falls back on what was fetched before: a missing hour would
+// content is what a tag is to be made of: a revision or, if that is not to be had whole, what the newest tag has.
+type content struct {
+	revision source.Revision
+	again    bool
+}
+
+func (c content) String() string {
+	if c.again {
+		return "what the newest one has"
+	}
+	return "revision " + c.revision.ID
+}
+
+// whatToPublish updates the working copy, or falls back on what was fetched before: a missing hour would
 // hurt those who count on it more than one that is marked stale.
-func (m *Manager) revisionToPublish(ctx context.Context, o TakeOptions, r *Result) (source.Revision, error) {
+func (m *Manager) whatToPublish(ctx context.Context, o TakeOptions, r *Result) (content, error) {
+	if o.Revision != "" {
+		revision, err := m.Source.Resolve(ctx, o.Revision)
+		return content{revision: revision}, err
+	}
+	var updateErr error
+	if !o.NoUpdate {
+		var outcome source.Outcome
+		outcome, updateErr = m.update(ctx)
+		if updateErr == nil || ctx.Err() != nil {
+			return content{revision: outcome.Revision}, updateErr
+		}
+	}
+	last, err := m.Source.Current(ctx)
+	store, isStore := m.Source.(source.Store)
 	switch {
-	case o.Revision != "":
-		return m.Source.Resolve(ctx, o.Revision)
+	case isMixed(err):
+		for _, e := range []error{updateErr, err} {
+			if e != nil {
+				m.Warn(e.Error())
+			}
+		}
+		r.Stale = true
+		return content{again: true}, nil
 	case o.NoUpdate:
-		return m.Source.Current(ctx)
-	}
-	outcome, err := m.update(ctx)
-	if err == nil {
-		return outcome.Revision, nil
-	}
-	if ctx.Err() != nil {
-		return source.Revision{}, err
-	}
-	last, currentErr := m.Source.Current(ctx)
-	if store, ok := m.Source.(source.Store); ok && currentErr != nil && store.Damaged(currentErr) {
-		return source.Revision{}, fmt.Errorf("%w; and what was fetched before cannot be published: %w", err, currentErr)
-	}
-	if currentErr != nil {
-		return source.Revision{}, err // what keeps the last revision from being read keeps it from being updated too
+		return content{revision: last}, err
+	case err != nil && isStore && store.Damaged(err):
+		return content{}, fmt.Errorf("%w; and what was fetched before cannot be published: %w", updateErr, err)
+	case err != nil:
+		return content{}, updateErr // what keeps the last revision from being read keeps it from being updated too
 	}
 	r.Stale = true
-	m.Warn(err.Error())
-	return last, nil
+	m.Warn(updateErr.Error())
+	return content{revision: last}, nil
 }
 
 // Update brings the working copy to upstream's newest revision. It fails with ErrBusy if another run
@@ -220,10 +244,26 @@ func (m *Manager) describeExisting(r *Result) error {
 	return nil
 }
 
+// makeOf makes the tag. If the working copy turns out to have nothing whole, and upstream cannot put that right, the tag is
+// made of what the newest one has.
+func (m *Manager) makeOf(ctx context.Context, what content, at time.Time, o TakeOptions, r *Result) error {
+	if !what.again {
+		err := m.makeOrHeal(ctx, what.revision, o, r)
+		if !r.Stale || !isMixed(err) {
+			return err
+		}
+		m.Warn(err.Error())
+	}
+	return m.makeAgain(ctx, at, r)
+}
+
 // makeOrHeal makes the tag. If what was fetched of the revision turns out to be damaged, it is fetched again, which
 // may bring a newer revision, and the tag is made of that.
 func (m *Manager) makeOrHeal(ctx context.Context, revision source.Revision, o TakeOptions, r *Result) error {
-	err := m.make(ctx, revision, r)
+	fill := func(ctx context.Context, stage *stageDir) ([]tagging.ManifestEntry, source.Revision, error) {
+		return m.fill(ctx, stage, revision)
+	}
+	err := m.make(ctx, fill, r)
 	store, ok := m.Source.(source.Store)
 	if err == nil || o.NoUpdate || !ok || !store.Damaged(err) {
 		return err
@@ -239,11 +279,14 @@ func (m *Manager) makeOrHeal(ctx context.Context, revision source.Revision, o Ta
 		revision, r.Stale = outcome.Revision, false
 		r.Revision = revision.ID
 	}
-	return m.make(ctx, revision, r)
+	return m.make(ctx, fill, r)
 }
 
+// filler stages the tree of a tag. It returns what it staged, and the revision that this turned out to be.
+type filler func(ctx context.Context, stage *stageDir) ([]tagging.ManifestEntry, source.Revision, error)
+
 // make stages, checks and publishes one tag.
-func (m *Manager) make(ctx context.Context, revision source.Revision, r *Result) (err error) {
+func (m *Manager) make(ctx context.Context, fill filler, r *Result) (err error) {
 	if err := m.checkSpace(nil, nil); err != nil {
 		return err
 	}
@@ -257,7 +300,7 @@ func (m *Manager) make(ctx context.Context, revision source.Revision, r *Result)
 			r.LeftOver = append(r.LeftOver, cleanErr)
 		}
 	}()
-	entries, revision, err := m.fill(ctx, stage, revision)
+	entries, revision, err := fill(ctx, stage)
 	if err != nil {
 		return err
 	}
@@ -279,7 +322,7 @@ func (m *Manager) fill(ctx context.Context, stage *stageDir, revision source.Rev
 		entries, err := m.fillFromStore(ctx, s, stage, revision)
 		return entries, revision, err
 	case source.Exporter:
-		return m.fillFromExport(ctx, s, stage, revision)
+		return m.fillFromExport(ctx, s.Export, stage, revision)
 	}
 	return nil, revision, fmt.Errorf("the source %s can neither list nor export a revision", m.Source.Kind())
 }

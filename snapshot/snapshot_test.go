@@ -27,6 +27,8 @@ type memory struct {
 	revisions map[string]map[string]string
 	newest    string
 	updateErr error
+	mixed     error // what Current fails with
+	exportErr error
 	damaged   bool // contents cannot be read
 	healed    []error
 }
@@ -62,6 +64,9 @@ func (m *memory) Damaged(err error) bool { return errors.Is(err, errDamaged) }
 var errDamaged = errors.New("object is corrupt")
 
 func (m *memory) Current(context.Context) (source.Revision, error) {
+	if m.mixed != nil {
+		return source.Revision{}, m.mixed
+	}
 	if m.newest == "" {
 		return source.Revision{}, source.ErrNoRevision
 	}

@@ -16,7 +16,8 @@ func (a *app) snapshotCommand() *cli.Command {
 		Name:  "snapshot",
 		Usage: "update the working copy and publish it as the present hour's tag",
 		Description: "If the hour's tag is there already, it stays as it is. If upstream cannot be asked, the last\n" +
-			"revision that was fetched is published, marked stale, and the exit status is 3.\n\n" +
+			"revision that was fetched is published, marked stale, and the exit status is 3. If that is not whole\n" +
+			"any more because an update was cut off, what the newest tag has is published again instead.\n\n" +
 			"Examples:\n   etchtag snapshot\n   etchtag --quiet snapshot --lock-wait 10m\n" +
 			"   etchtag snapshot --hour 2026-11-22T09:00:00Z --revision 3f2a9c1",
 		Flags: []cli.Flag{
@@ -91,11 +92,13 @@ func (s *site) take(ctx context.Context, clock func() time.Time, show *progress,
 // problems are what keeps a run that did its work from being all well.
 func problems(r snapshot.Result) []error {
 	all := r.LeftOver
-	if r.Stale && r.Created {
-		all = append(all, errors.New("the update failed, so what is published is the last revision that was fetched, marked stale"))
-	}
-	if r.Stale && !r.Created {
+	switch {
+	case r.Stale && !r.Created:
 		all = append(all, errors.New("the update failed; the hour's tag is there already"))
+	case r.Again != "":
+		all = append(all, fmt.Errorf("the working copy has no whole revision, so what %s has is published again, marked stale", r.Again))
+	case r.Stale:
+		all = append(all, errors.New("the update failed, so what is published is the last revision that was fetched, marked stale"))
 	}
 	return all
 }

@@ -42,6 +42,12 @@ func isMetadata(path string) bool {
 	return name == ".svn" || name == "CVS" || name == ".git"
 }
 
+// CopyTree copies the tree at src, such as that of a tag, to the empty directory dst, as an Exporter exports one, and
+// leaves nothing out.
+func CopyTree(ctx context.Context, src, dst string, o ExportOptions) ([]ExportedEntry, error) {
+	return copyOut(ctx, src, dst, func(string) bool { return false }, o)
+}
+
 // copyOut copies the tree at src to the empty directory dst, except what skip accepts by its path, and
 // proves the copy complete. It fails with an UnsettledError if src changes meanwhile. Files of the copy have mode 0644
 // or 0755 and directories 0755, but for dst itself; all have the times of the originals. An error leaves in dst what

@@ -1,0 +1,73 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/etch/etchtag/snapshot/source"
+	"github.com/etch/etchtag/tagging"
+)
+
+// isMixed reports whether an error means that the working copy is of no single revision.
+func isMixed(err error) bool { return errors.As(err, new(*source.MixedError)) }
+
+// makeAgain makes a tag of what the newest one before it has. That is the last whole revision that was published, if not
+// the last that was fetched. No ring gets anything else by that: without the new tag the newest one would be served on, and
+// having the same tree the new one inherits its marks.
+func (m *Manager) makeAgain(ctx context.Context, at time.Time, r *Result) error {
+	newest, err := m.newestOwn(at)
+	if err != nil {
+		return fmt.Errorf("the working copy has no whole revision, and no tag can stand in for it: %w", err)
+	}
+	r.Revision, r.Again = newest.Revision, newest.Name
+	return m.make(ctx, func(ctx context.Context, stage *stageDir) ([]tagging.ManifestEntry, source.Revision, error) {
+		return m.fillFromTag(ctx, stage, newest)
+	}, r)
+}
+
+// newestOwn finds the newest tag before a time, which must have been made by us from a source of this kind: an older one
+// would be a step back.
+func (m *Manager) newestOwn(at time.Time) (*tagging.Header, error) {
+	index, err := tagging.ReadIndex(m.Layout)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range slices.Backward(index.Tags) {
+		if !t.Time.Before(at) {
+			continue
+		}
+		header, ok, err := t.Header()
+		switch {
+		case err != nil:
+			return nil, err
+		case !ok || t.Link || header.Source != m.Source.Kind():
+			return nil, fmt.Errorf("the newest one, %s, was not made from this working copy", t.Name)
+		}
+		return header, nil
+	}
+	return nil, errors.New("there is none")
+}
+
+// fillFromTag stages what a tag has, and proves that it is what was published.
+func (m *Manager) fillFromTag(ctx context.Context, stage *stageDir, h *tagging.Header) (
+	[]tagging.ManifestEntry, source.Revision, error) {
+	dir := m.Layout.Dir(h.Name)
+	write := func(ctx context.Context, r source.Revision, to string, o source.ExportOptions) (source.Export, error) {
+		entries, err := source.CopyTree(ctx, dir, to, o)
+		return source.Export{Revision: r, Entries: entries}, err
+	}
+	entries, revision, err := m.fillFromExport(ctx, write, stage, source.Revision{ID: h.Revision})
+	if err != nil {
+		return nil, revision, err
+	}
+	switch tree, err := tagging.TreeHash(entries); {
+	case err != nil:
+		return nil, revision, err
+	case tree != h.Tree:
+		return nil, revision, fmt.Errorf("%s is not what was published any more", dir)
+	}
+	return entries, revision, nil
+}
