@@ -98,6 +98,7 @@ func testMountsOnUpstreams(c *conformance) {
 				c.t.Errorf("%s: Update: %v", at, err)
 			}
 			listDir(c.t, filepath.Dir(c.path(at))).same(c.t, "where something is mounted", before)
+			c.isWholeOrMixed()
 		}
 		if err := unix.Unmount(c.path(at), unix.MNT_DETACH); err != nil {
 			c.t.Fatal(err)
@@ -105,6 +106,19 @@ func testMountsOnUpstreams(c *conformance) {
 		c.update()
 		c.commit(write("source/usr/x", "x\n"), remove("source/usr/y"))
 		c.update()
+	}
+}
+
+// isWholeOrMixed fails the test unless there is a whole revision to publish, or the source says that there is none.
+func (c *conformance) isWholeOrMixed() {
+	c.t.Helper()
+	s := c.source(rigOptions{})
+	current, err := s.Current(c.t.Context())
+	if exporter, ok := s.(Exporter); ok && err == nil {
+		_, err = exporter.Export(c.t.Context(), current, c.t.TempDir(), ExportOptions{})
+	}
+	if _, mixed := errors.AsType[*MixedError](err); err != nil && !mixed {
+		c.t.Errorf("there is no saying whether it is whole: %v", err)
 	}
 }
 

@@ -197,6 +197,9 @@ func (c *CVS) current(ctx context.Context) (*cvsRecord, error) {
 		return nil, fmt.Errorf("the working copy %q: %w", c.o.Dir, ErrNoRevision)
 	}
 	admin, err := readCVSAdmin(ctx, root)
+	if isHidden(err) {
+		return nil, &MixedError{c.o.Dir, err}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the working copy %q: %w", c.o.Dir, err)
 	}

@@ -37,6 +37,9 @@ func (c *CVS) exportCurrent(ctx context.Context, record *cvsRecord, dir string, 
 		return nil, err
 	}
 	found, err := inspectCVS(ctx, root, record)
+	if isHidden(err) {
+		return failed(err)
+	}
 	if err != nil {
 		return nil, err
 	}

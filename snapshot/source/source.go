@@ -16,7 +16,8 @@ import (
 var ErrNoRevision = errors.New("no revision has been fetched yet")
 
 // MixedError says that a working copy is of no single revision, because an update failed or was interrupted on the way,
-// or because something else was at work in it. The next update that reaches upstream puts that right.
+// because something else was at work in it, or because something is mounted on a part of it. The next update that reaches
+// upstream puts that right, once it is unmounted.
 type MixedError struct {
 	Dir string // the working copy
 	Err error  // what is wrong with it

@@ -191,6 +191,9 @@ func (s *SVN) Current(ctx context.Context) (Revision, error) {
 		return Revision{}, err
 	}
 	f, err := r.inspect(ctx)
+	if isHidden(err) {
+		return Revision{}, &MixedError{s.o.Dir, err}
+	}
 	if err != nil {
 		return Revision{}, fmt.Errorf("the working copy %q: %w", s.o.Dir, err)
 	}

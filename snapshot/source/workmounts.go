@@ -1,6 +1,7 @@
 package source
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -58,6 +59,12 @@ func (m workMounts) warnings() []string {
 	}
 	return []string{"what is not upstream's in the working copy is left alone where something is mounted, at " +
 		strings.Join(names, ", ")}
+}
+
+// isHidden reports whether an error means that a part of the working copy cannot be seen for what is mounted there.
+func isHidden(err error) bool {
+	_, mounted := errors.AsType[*MountError](err)
+	return mounted || errors.Is(err, errMountPoint)
 }
 
 // upstreams returns an error about a place at which upstream has something, so that the working copy cannot be exact.
