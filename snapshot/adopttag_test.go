@@ -245,10 +245,7 @@ func TestAdoptionChangesNoDecision(t *testing.T) {
 		}
 	}
 	decisions := func() (all []string) {
-		r, err := f.Resolver()
-		if err != nil {
-			t.Fatal(err)
-		}
+		r := f.resolver()
 		for minutes := 0; minutes < 12*60; minutes += 15 {
 			at := time.Date(2026, 11, 22, 0, minutes, 0, 0, time.UTC)
 			for _, ring := range r.Rings {

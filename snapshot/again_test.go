@@ -164,10 +164,7 @@ func TestATagThatIsPublishedAgainInheritsItsMark(t *testing.T) {
 	if again := f.take(TakeOptions{}); again.Again != bad.Name {
 		t.Fatalf("got %+v", again)
 	}
-	resolver, err := f.Resolver()
-	if err != nil {
-		t.Fatal(err)
-	}
+	resolver := f.resolver()
 	if d := resolver.RingTag(resolver.Rings[0], f.now); d.Err != nil || d.Path != "tags/"+good.Name {
 		t.Errorf("the first ring gets %+v", d)
 	}

@@ -24,7 +24,7 @@ type Debris struct {
 // directories that cannot be read, and what is found in the others is returned with it: two of them are closed to
 // everyone but the user who makes tags.
 func FindDebris(l tagging.Layout) (found []Debris, err error) {
-	for _, p := range debrisPlaces(l) {
+	for _, p := range append(debrisPlaces(l), debrisPlace{l.Trash(), everything}) {
 		debris, lookErr := p.look(l)
 		if lookErr != nil && !errors.Is(lookErr, fs.ErrNotExist) && !errors.Is(lookErr, source.ErrReplaced) {
 			err = errors.Join(err, fmt.Errorf("look for debris: %w", lookErr))
@@ -43,7 +43,7 @@ func (p debrisPlace) look(l tagging.Layout) (found []Debris, err error) {
 	defer dir.Close()
 	entries, err := fs.ReadDir(dir.FS(), ".")
 	for _, e := range entries {
-		if !p.debris(e.Name()) {
+		if !p.debris(e) {
 			continue
 		}
 		d := Debris{Path: filepath.Join(p.dir, e.Name())}

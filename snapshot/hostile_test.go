@@ -132,9 +132,9 @@ func hostileWorks() []hostileWork {
 		f.source.revisions["r1"] = map[string]string{"defaults.yml": "a: 1\n", "source/run*": "#!/bin/sh\n", "source/link@": "run"}
 		f.now = now.Add(-100 * time.Hour)
 		f.take(TakeOptions{NoPrune: true})
-		for n := range 4 { // newer ones of other trees
+		for n := range 6 { // newer ones of other trees
 			f.commit(fmt.Sprint("s", n), map[string]string{"defaults.yml": fmt.Sprintf("n: %d\n", n)})
-			f.now = now.Add(time.Duration(n-5) * time.Hour)
+			f.now = now.Add(time.Duration(n-7) * time.Hour)
 			f.take(TakeOptions{NoPrune: true})
 		}
 		f.now = now

@@ -54,7 +54,7 @@ func TestATagWithAMountInItIsNotPruned(t *testing.T) {
 		f := newFixture(t)
 		f.days(12)
 		f.Keep = Keep{Within: 6 * time.Hour, Last: 6}
-		plan, err := f.PlanPrune(t.Context(), f.now, "")
+		plan, err := f.PlanPrune(t.Context())
 		if err != nil || len(plan.Remove) < 3 {
 			t.Fatal(plan.Remove, err)
 		}
@@ -91,7 +91,7 @@ func TestATagThatTookAMountIntoTheTrashStaysThere(t *testing.T) {
 		var tag string
 		f.Step = func(label string) error {
 			if label == "retire tag" && tag == "" {
-				plan, err := f.PlanPrune(t.Context(), f.now, "")
+				plan, err := f.PlanPrune(t.Context())
 				must(t, err)
 				tag = plan.Remove[0].Name
 				mount(placeFor(t, f.at(tag, foreignFile)))

@@ -2,8 +2,9 @@
 //
 // It guarantees that a tag is complete or absent. A tree is written and proved in a directory that
 // nobody else can enter, made durable together with its manifest, and then published by one rename
-// that replaces nothing. Whatever dies on the way leaves only what the next run sweeps. Whoever makes,
-// publishes or removes tags holds one lock; readers need none.
+// that replaces nothing. Whatever dies on the way leaves only what the next run sweeps. A tag goes by one
+// rename too, and comes back by one if somebody turns out to need it. Whoever makes, publishes or removes
+// tags holds one lock; readers need none.
 package snapshot
 
 import (
@@ -37,10 +38,8 @@ type Manager struct {
 	Marked func(name string) (how string, err error)
 	// Refresh prepares lookups in what belongs to no tag; nil if there is nothing. Even its failure is only a warning.
 	Refresh func() error
-	// Resolver answers, from the index as it is now, what prune has to know of rings and pins.
-	Resolver func() (*tagging.Resolver, error)
-	// Kept says which tags somebody keeps, and why.
-	Kept func() (map[string]string, error)
+	// Needs asks, as of now, everybody who may need tags, which may take minutes.
+	Needs func(ctx context.Context, now time.Time) Needs
 	// Replaced is told when the working copy in the directory old is about to be replaced by one of another upstream
 	// in the directory fresh, so that it can save what must not be lost; nil if there is nothing of that kind.
 	Replaced func(old, fresh string) error

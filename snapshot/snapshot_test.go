@@ -134,7 +134,12 @@ type fixture struct {
 	source *memory
 	now    time.Time
 	warned []string
+	noted  []string
 	states *tagstate.Set
+	kept   map[string]string // the reasons by tag
+
+	changed    func() bool // asked whether what people write has changed; nil if it has not
+	unreadable error       // why that cannot be read
 }
 
 var sampleTree = map[string]string{
@@ -164,17 +169,36 @@ func newFixture(t *testing.T) *fixture {
 		Cadence: cadence, Source: f.source, Files: Auto,
 		Keep:  Keep{Within: 72 * time.Hour, Last: 72},
 		Clock: func() time.Time { return f.now },
-		Kept:  func() (map[string]string, error) { return nil, nil },
 		Warn:  func(m string) { f.warned = append(f.warned, m) },
-		Note:  func(string) {},
+		Note:  func(m string) { f.noted = append(f.noted, m) },
 	}
-	f.Resolver = func() (*tagging.Resolver, error) {
-		index, err := tagging.ReadIndex(f.Layout)
-		return &tagging.Resolver{Layout: f.Layout, Cadence: cadence, Rings: tagging.DefaultRings(),
-			States: f.states, Index: index}, err
-	}
+	f.Needs = func(context.Context, time.Time) Needs { return fixtureNeeds{f} }
 	return f
 }
+
+// resolver decides for the tags as they are.
+func (f *fixture) resolver() *tagging.Resolver {
+	f.t.Helper()
+	index, err := tagging.ReadIndex(f.Layout)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return f.resolverOf(index)
+}
+
+func (f *fixture) resolverOf(tags *tagging.Index) *tagging.Resolver {
+	return &tagging.Resolver{Layout: f.Layout, Cadence: f.Cadence, Rings: tagging.DefaultRings(), States: f.states, Index: tags}
+}
+
+// fixtureNeeds is what the default rings need, and what the test keeps.
+type fixtureNeeds struct{ f *fixture }
+
+func (n fixtureNeeds) Read(tags *tagging.Index, now time.Time) (map[string][]string, []string, error) {
+	needs := n.f.resolverOf(tags).Needs(now, nil, tagging.Kept{Reasons: n.f.kept})
+	return needs.By, needs.Unknown, n.f.unreadable
+}
+
+func (n fixtureNeeds) Changed() bool { return n.f.changed != nil && n.f.changed() }
 
 // commit makes a revision of the newest one with some files changed; an empty content removes one.
 func (f *fixture) commit(id string, changes map[string]string) {

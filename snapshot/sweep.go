@@ -15,38 +15,39 @@ import (
 // sweep removes what runs left that died. The caller holds the lock, so nothing of it is in use. One thing that
 // cannot be removed does not keep the others.
 func (m *Manager) sweep() []error {
-	var failed []error
+	failed := append(m.giveAllBack(), m.emptyTrash(everything)...)
 	for _, p := range debrisPlaces(m.Layout) {
 		failed = append(failed, m.sweepDir(p.dir, p.debris)...)
 	}
 	return failed
 }
 
-// debrisPlace is a directory in which dead runs leave something, and how to tell it by its name.
+// debrisPlace is a directory in which dead runs leave something, and how to tell it.
 type debrisPlace struct {
 	dir    string
-	debris func(name string) bool
+	debris func(fs.DirEntry) bool
 }
 
-// debrisPlaces says where to look: for staged trees and tags on their way out, for the records of tags that were
-// never published or were removed by hand, and for the temporary names of a record being replaced.
+// debrisPlaces says where to look, besides the trash: for staged trees, for the records of tags that were never
+// published or were removed by hand, and for the temporary names of a record being replaced.
 func debrisPlaces(l tagging.Layout) []debrisPlace {
-	everything := func(string) bool { return true }
-	orphan := func(name string) bool {
-		_, err := os.Lstat(l.Dir(name))
-		return errors.Is(err, os.ErrNotExist)
+	orphan := func(e fs.DirEntry) bool {
+		retired, err := os.Lstat(filepath.Join(l.Trash(), e.Name()))
+		isRetired := err == nil && retired.IsDir() || err != nil && !errors.Is(err, fs.ErrNotExist)
+		return !exists(l.Dir(e.Name())) && !isRetired
 	}
 	return []debrisPlace{
 		{l.Stage(), everything},
-		{l.Trash(), everything},
 		{filepath.Dir(l.Manifest("x")), orphan},
 		{filepath.Dir(l.Table("x")), orphan},
-		{l.Work(), func(name string) bool { return strings.HasPrefix(name, ".") }},
+		{l.Work(), func(e fs.DirEntry) bool { return strings.HasPrefix(e.Name(), ".") }},
 	}
 }
 
+func everything(fs.DirEntry) bool { return true }
+
 // sweepDir removes the entries of dir that are debris.
-func (m *Manager) sweepDir(dir string, debris func(name string) bool) []error {
+func (m *Manager) sweepDir(dir string, debris func(fs.DirEntry) bool) []error {
 	root, err := m.files().open(dir)
 	if err != nil {
 		return []error{fmt.Errorf("sweep: %w", err)}
@@ -58,7 +59,7 @@ func (m *Manager) sweepDir(dir string, debris func(name string) bool) []error {
 	}
 	var failed []error
 	for _, e := range entries {
-		if !debris(e.Name()) {
+		if !debris(e) {
 			continue
 		}
 		path := filepath.Join(dir, e.Name())

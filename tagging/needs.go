@@ -58,7 +58,9 @@ func (r *Resolver) addServed(n *Needs, ring Ring, now time.Time) {
 		n.Unknown = append(n.Unknown, fmt.Sprintf("ring %s gets no tag now: %s", ring.Name, d.Failure))
 	} else {
 		n.add(d.Tag(), "ring %s gets it now", ring.Name)
-		r.addPassed(n, d)
+		for _, tag := range d.RestsOn {
+			n.add(tag, "ring %s would get another tag without it", ring.Name)
+		}
 	}
 	seen := map[string]bool{d.Tag(): true, "": true}
 	until := now
@@ -68,28 +70,6 @@ func (r *Resolver) addServed(n *Needs, ring Ring, now time.Time) {
 			n.add(tag, "ring %s got it until %s", ring.Name, formatTime(until))
 		}
 		until = at
-	}
-}
-
-// addPassed adds the tags that a ring was sent past: marks send it whether their tags exist or not, but what is inherited
-// goes with the tag, and the ring would fall back.
-func (r *Resolver) addPassed(n *Needs, d *Decision) {
-	if d.BaseWhy == "" {
-		return // it was sent past none
-	}
-	passed := []string{d.BaseTag}
-	if d.Direction == Back { // after all, because of what else is bad
-		for _, s := range d.Steps {
-			passed = append(passed, s.Tag)
-		}
-	}
-	slices.Sort(passed)
-	for _, name := range slices.Compact(passed) {
-		if t := r.Index.Find(name); t != nil {
-			if state, from := r.State(t); r.Index.Find(from) != nil {
-				n.add(name, "ring %s is sent past it, as it has the same content as %s, which is %s", d.Ring, from, state)
-			}
-		}
 	}
 }
 

@@ -18,6 +18,10 @@ type faultScenario struct {
 	from   string // the operation from which on faults are tried; empty for the first
 	// drifted is a tag that was edited, and that the command repairs.
 	drifted string
+	// unrecorded is a tag without a manifest.
+	unrecorded string
+	// retired is a tag that a run has retired that died then, and that is needed.
+	retired string
 	// survivors are local edits, which must not get lost.
 	survivors []string
 }
@@ -192,6 +196,15 @@ var faultScenarios = []faultScenario{
 				"tables/" + faultTag(1), ".last-update1"} {
 				b.write(t, "tags/.etchtag/"+debris, "debris\n")
 			}
+		}},
+	{name: "prune after one that died", line: []string{"prune", "--rehearse", faultHour(10)}, truth: giveBackTruth,
+		unrecorded: faultTag(6), retired: faultTag(5),
+		before: func(t *testing.T, b *faultBase) {
+			prunable(t, b)
+			must(t, os.Remove(b.layout().Manifest(faultTag(6))))
+			b.write(t, "tagstate", faultTag(6)+" bad\n") // else it would stay, having a tree unlike any other
+			must(t, os.Rename(b.layout().Dir(faultTag(5)), filepath.Join(b.layout().Trash(), faultTag(5))))
+			b.write(t, "kept", faultTag(5)+" audit\n")
 		}},
 	{name: "mark", line: []string{"mark", "bad", faultTag(10), "--force", "--reason", "breaks ntp"}, truth: markTruth,
 		before: func(t *testing.T, b *faultBase) {

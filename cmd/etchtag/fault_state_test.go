@@ -42,6 +42,10 @@ func (b *faultBase) state(t *testing.T) faultState {
 		if _, err := tagging.ParseName(e.Name()); err != nil {
 			continue
 		}
+		if e.Name() == b.lab.scenario.unrecorded {
+			s.tags[e.Name()] = fmt.Sprint(treeFiles(t, b.layout().Dir(e.Name())))
+			continue
+		}
 		m, err := tagging.ReadManifest(b.layout().Manifest(e.Name()))
 		if err != nil {
 			t.Errorf("%s can be seen, but: %v", e.Name(), err)
@@ -227,6 +231,16 @@ func tagsTruth(l *faultLab, now faultState, code int) error {
 		return nil
 	}
 	return errNoSuchStatus
+}
+
+// giveBackTruth is of commands that give a retired tag back first: incomplete, that may have failed.
+func giveBackTruth(l *faultLab, now faultState, code int) error {
+	retired := l.scenario.retired
+	if code == exitIncomplete && now.tags[retired] == "" {
+		now.tags = maps.Clone(now.tags)
+		now.tags[retired] = l.after.tags[retired]
+	}
+	return tagsTruth(l, now, code)
 }
 
 // updateTruth is of update: done, the working copy is exactly upstream's; failed, whatever it is.

@@ -84,7 +84,8 @@ var mayBeFull = []string{"clone", "copy", "create", "cvs", "export", "link", "lo
 	"settle", "svn", "take", "write"}
 
 // mayHaveManyLinks says which labels can meet the bound on the links of a file or a directory.
-var mayHaveManyLinks = []string{"link", "make", "set aside", "publish tag", "retire tag"}
+var mayHaveManyLinks = []string{"link", "make", "set aside", "publish tag", "retire tag",
+	"give tag back"}
 
 // faultsOf lists the errors that an operation can have.
 func faultsOf(label string) []syscall.Errno {

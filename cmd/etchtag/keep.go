@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 
@@ -72,13 +71,4 @@ func orElse(s, otherwise string) string {
 		return otherwise
 	}
 	return s
-}
-
-// kept is what is kept, for whoever removes tags: it is not known while a line names no tag.
-func (s *site) kept() (map[string]string, error) {
-	kept, err := tagging.LoadKept(s.layout.Kept())
-	if err == nil && len(kept.Warnings) > 0 {
-		err = errors.New(kept.Warnings[0].String())
-	}
-	return kept.Reasons, err
 }

@@ -61,8 +61,8 @@ func TestKillLoop(t *testing.T) {
 		"working_copy: {kind: git, url: %s}\ntags: {keep: {within: %dh, last: 8}}\n", upstream.dir, killLoopKeep), 0o644))
 	l.run(duration)
 	l.end()
-	t.Logf("%d processes, %d of them killed; %d commits; %d tags made, and %d removed; %d comparisons by readers; "+
-		"%d answers of resolvers", l.processes.Load(), l.kills.Load(), len(upstream.age), l.made.Load(), l.removed.Load(),
+	t.Logf("%d processes, %d of them killed; %d commits; %d tags made, %d removed, and %d kept; %d comparisons by "+
+		"readers; %d answers of resolvers", l.processes.Load(), l.kills.Load(), len(upstream.age), l.made.Load(), l.removed.Load(), l.kept.Load(),
 		l.comparisons.Load(), l.answers.Load())
 	for what, n := range map[string]int64{"kill": l.kills.Load(), "tag": l.made.Load(), "comparison": l.comparisons.Load(),
 		"answer": l.answers.Load()} {
@@ -84,7 +84,7 @@ type killLoop struct {
 
 	seen sync.Map // what each tag was when it was first seen: an identity by name
 
-	processes, kills, made, removed, comparisons, answers atomic.Int64
+	processes, kills, made, removed, kept, comparisons, answers atomic.Int64
 }
 
 // killLoopStart is the hour in which a loop begins.
@@ -144,7 +144,7 @@ func (c *killLoopClock) pass(hour int) {
 func (l *killLoop) run(d time.Duration) {
 	var all sync.WaitGroup
 	for i, work := range []func(*rand.Rand){
-		l.snapshot, l.snapshot, l.snapshot, l.update, l.prune, l.mark, l.commit, l.read, l.read, l.resolve,
+		l.snapshot, l.snapshot, l.snapshot, l.update, l.prune, l.mark, l.keep, l.commit, l.read, l.read, l.resolve,
 	} {
 		random := rand.New(rand.NewPCG(l.seed, uint64(i)))
 		all.Go(func() {
@@ -158,8 +158,8 @@ func (l *killLoop) run(d time.Duration) {
 	all.Wait()
 }
 
-// process runs the program. Three of four times it kills it, unless that comes to an end before. It returns the exit
-// status, -1 if it was killed.
+// process runs the program. Three of four times it kills it, unless that comes to an end before, or random is nil. It
+// returns the exit status, -1 if it was killed.
 func (l *killLoop) process(random *rand.Rand, words ...string) (code int, stdout, stderr string) {
 	self, err := os.Executable()
 	if err != nil {
@@ -174,7 +174,7 @@ func (l *killLoop) process(random *rand.Rand, words ...string) (code int, stdout
 		l.t.Error(err)
 		return -1, "", ""
 	}
-	if random.IntN(4) > 0 {
+	if random != nil && random.IntN(4) > 0 {
 		timer := time.AfterFunc(l.delay(random), func() { _ = cmd.Process.Kill() })
 		defer timer.Stop()
 	}
@@ -280,6 +280,35 @@ func (l *killLoop) mark(random *rand.Rand) {
 			}
 			done = got == want
 		}
+	}
+}
+
+// keep keeps a tag that is about to go, and releases it again. Nobody else keeps tags, so one that is kept must stay.
+func (l *killLoop) keep(random *rand.Rand) {
+	name := tagging.Name(l.clock.now().Add(-time.Duration(killLoopKeep+random.IntN(3)) * time.Hour))
+	switch code, _, stderr := l.process(random, "keep", name, "--reason", "audit"); {
+	case code == exitDone:
+		l.kept.Add(1)
+		l.staysKept(name)
+	case code != -1 && (code != exitFailed || !strings.Contains(stderr, "there is no tag") && !strings.Contains(stderr, "is gone")):
+		l.t.Errorf("keep: exit status %d: %s", code, stderr)
+	}
+	for code := -1; code == -1 && !l.t.Failed(); {
+		var stderr string
+		if code, _, stderr = l.process(random, "keep", "--release", name); code != -1 && code != exitDone {
+			l.t.Errorf("keep --release: exit status %d: %s", code, stderr)
+		}
+	}
+}
+
+// staysKept prunes. A prune that had retired the tag, and was killed, leaves it to this one to give it back.
+func (l *killLoop) staysKept(name string) {
+	hour := l.clock.begin()
+	defer l.clock.end(hour)
+	at := killLoopTime(hour).Format(time.RFC3339)
+	code, _, stderr := l.process(nil, "prune", "--lock-wait", "1m", "--rehearse", at)
+	if code != exitDone && code != exitIncomplete || !l.compare(name) {
+		l.t.Errorf("%s is kept; after a prune, exit status %d, it is gone: %s", name, code, stderr)
 	}
 }
 

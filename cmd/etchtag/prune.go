@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -15,8 +14,8 @@ func (a *app) pruneCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "prune",
 		Usage: "remove old tags that nobody needs",
-		Description: "A tag goes only if it is old enough, enough newer ones exist, no ring would get it now, no host is\n" +
-			"pinned to it and nobody has kept it. --dry-run shows the reason for each tag.\n\n" +
+		Description: "A tag goes only if it is old enough, enough newer ones exist, no ring gets it or got it within the last\n" +
+			"hour, no host is pinned to it and nobody has kept it. --dry-run shows the reason for each tag.\n\n" +
 			"Examples:\n   etchtag prune --dry-run\n   etchtag prune",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "dry-run", Usage: "show what would be done, and do nothing"},
@@ -42,7 +41,7 @@ func (a *app) prune(c *cli.Context) error {
 	var plan snapshot.Plan
 	var failed []error
 	if c.Bool("dry-run") {
-		plan, err = m.PlanPrune(c.Context, clock(), "")
+		plan, err = m.PlanPrune(c.Context)
 	} else {
 		plan, failed, err = m.Prune(c.Context, c.Duration("lock-wait"))
 	}
@@ -52,8 +51,12 @@ func (a *app) prune(c *cli.Context) error {
 	if err := a.printPlan(c, plan, failed); err != nil {
 		return err
 	}
+	nothing := "nothing"
+	if len(plan.Remove) > 0 {
+		nothing = "nothing more"
+	}
 	for _, reason := range plan.Blocked {
-		failed = append(failed, errors.New("nothing is removed: "+reason))
+		failed = append(failed, fmt.Errorf("%s is removed: %s", nothing, reason))
 	}
 	return incomplete(failed...)
 }

@@ -35,12 +35,14 @@ var book = []struct {
 	4: {"inodes exhausted", []string{"snapshot.TestNotEnoughSpaceIsRefusedBeforeAnythingIsStaged"}},
 	5: {"two snapshots, a prune and 50 resolvers at once, again and again", []string{"cmd/etchtag.TestKillLoop",
 		"snapshot.TestASecondRunIsBusy"}},
-	6: {"crash half-way through deleting a tag", []string{"snapshot.TestSweepRemovesWhatDeadRunsLeft"}},
+	6: {"crash half-way through deleting a tag", []string{"snapshot.TestSweepRemovesWhatDeadRunsLeft",
+		"snapshot.TestOnlyWholeTagsAreGivenBack"}},
 	7: {"clock a year ahead, two hours back, stepping at HH:59:59", []string{"schedule.TestAClockAYearAheadAndBackAgain",
 		"schedule.TestAClockSetBackToAnHourThatHasItsTagMakesNone", "schedule.TestAStepAcrossTheFullHourMissesNothing",
 		"snapshot.TestATagGoesOnlyIfEveryReasonLetsItGo", "tagging.TestNoTagOfTheFutureIsServed"}},
 	8: {"daylight saving, any TZ", []string{"tagging.TestNamesAreInUTC", "schedule.TestTimesAreUTCWhateverTheZoneOfTheClock"}},
-	9: {"five days without upstream or without a run", []string{"tagging.TestRingTag", "snapshot.TestPlanProperties"}},
+	9: {"five days without upstream or without a run", []string{"tagging.TestRingTag", "snapshot.TestThePlanIsTheNaiveOne",
+		"tagging.TestWithoutWhatIsNotNeededNothingIsDifferent"}},
 	10: {"upstream unreachable, hung, revoked, wrong URL, emptied, branch deleted", []string{
 		"snapshot/source.TestUpstreamThatIsNotAsItWasIsAnErrorThatChangesNothing", "snapshot/source.TestServerThatHangsEndsByTheDeadline",
 		"snapshot/source.TestSVNEmptiedUpstreamIsNotFollowed", "snapshot/source.TestCVSDoesNotFollowUpstreamIntoNothing",
@@ -76,7 +78,8 @@ var book = []struct {
 		"snapshot/source.TestSSHServerIsTrustedOnlyByAKnownKey", "snapshot/source.TestSVNHostKeysAreNeverTrustedOnFirstUse",
 		"snapshot/source.TestCVSUnknownHostKeyIsRefused"}},
 	23: {"prune while a client reads the oldest or a pinned tag; equal mtimes; foreign directories; a tag that is a link", []string{
-		"snapshot.TestPruneNeverTouchesWhatIsNotOurs", "snapshot.TestPlanProperties"}},
+		"snapshot.TestPruneNeverTouchesWhatIsNotOurs", "snapshot.TestThePlanIsTheNaiveOne",
+		"tagging.TestWithoutWhatIsNotNeededNothingIsDifferent"}},
 	24: {"run as an unprivileged user on a read-only file system", []string{"tagging.TestDecidingNeedsNoPrivileges",
 		"tagging/inventory.TestServerUserNeedsOnlyTheCache"}},
 }

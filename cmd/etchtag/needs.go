@@ -1,0 +1,63 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/etch/etchtag/snapshot"
+	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/inventory"
+)
+
+// needs knows who needs which tags, for those who remove some.
+type needs struct {
+	*site
+	listed  map[string][]string // the pins of inventories
+	lacking error               // why they are not known
+	read    inventory.Watch     // what people write, since it was read
+}
+
+var _ snapshot.Needs = (*needs)(nil)
+
+// needs asks the inventories for their pins, as of now.
+func (s *site) needs(ctx context.Context, now time.Time) snapshot.Needs {
+	n := &needs{site: s}
+	r, err := s.resolver(now)
+	if err == nil {
+		n.listed, err = r.ListPins(ctx)
+	}
+	n.lacking = err
+	return n
+}
+
+// Read implements snapshot.Needs.
+func (n *needs) Read(tags *tagging.Index, now time.Time) (by map[string][]string, unknown []string, err error) {
+	written := []string{n.layout.Pins(), n.layout.Kept()}
+	for _, path := range n.config.Tagstate {
+		written = append(written, filepath.Join(n.layout.Base, path))
+	}
+	n.read = inventory.WatchFiles(n.app.now(), written...)
+	states, err := n.states()
+	if err != nil {
+		return nil, nil, err
+	}
+	pins, pinsErr := tagging.LoadPins(n.layout.Pins())
+	kept, keptErr := tagging.LoadKept(n.layout.Kept())
+	r := &tagging.Resolver{Layout: n.layout, Cadence: n.config.Cadence(), Rings: n.config.Rings, States: states,
+		Index: tags, Pins: pins}
+	found := r.Needs(now, n.listed, kept)
+	for _, lack := range []struct {
+		what string
+		err  error
+	}{{"who is pinned", n.lacking}, {"who is pinned", pinsErr}, {"what is kept", keptErr}} {
+		if lack.err != nil {
+			found.Unknown = append(found.Unknown, fmt.Sprintf("%s is not known: %v", lack.what, lack.err))
+		}
+	}
+	return found.By, found.Unknown, nil
+}
+
+// Changed implements snapshot.Needs.
+func (n *needs) Changed() bool { return n.read.Changed() }

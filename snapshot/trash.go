@@ -1,0 +1,104 @@
+package snapshot
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/etch/etchtag/tagging"
+)
+
+// A tag that is to go is first put into the trash, and goes for good only once it is condemned: by then its manifest is
+// gone. Whatever dies between the two leaves a whole tag there, which the next sweep gives back. A tag whose manifest is
+// damaged, or which never had one, is told by the end of its name there.
+const unrecorded = ".unrecorded"
+
+// retire puts a tag out of sight in one step, and returns where it is now. A tag in which something is mounted stays.
+func (m *Manager) retire(name string) (trash string, err error) {
+	dir := m.Layout.Dir(name)
+	if info, err := os.Lstat(dir); err != nil {
+		return "", err
+	} else if !info.IsDir() {
+		return "", fmt.Errorf("remove %s: it is no directory any more", dir)
+	}
+	if err := m.files().unmounted(dir); err != nil {
+		return "", fmt.Errorf("remove %s: %w", dir, err)
+	}
+	trash = filepath.Join(m.Layout.Trash(), name)
+	if !recorded(m.Layout, name) {
+		trash += unrecorded
+	}
+	return trash, m.files().renameNoReplace("retire tag", dir, trash)
+}
+
+// giveBack is the opposite of retire.
+func (m *Manager) giveBack(trash, name string) error {
+	return m.files().renameNoReplace("give tag back", trash, m.Layout.Dir(name))
+}
+
+// condemn makes a retired tag one that never comes back, and forgets its records.
+func (m *Manager) condemn(trash, name string) error {
+	if strings.HasSuffix(trash, unrecorded) {
+		if err := m.files().renameNoReplace("condemn tag", trash, filepath.Join(m.Layout.Trash(), name)); err != nil {
+			return err
+		}
+	}
+	if err := m.files().remove("remove manifest", m.Layout.Manifest(name)); err != nil {
+		return err
+	}
+	return m.files().remove("remove table", m.Layout.Table(name))
+}
+
+// retired returns the tag that what bears a name in the trash is, if it is one that is not condemned.
+func retired(l tagging.Layout, e fs.DirEntry) (name string, ok bool) {
+	name, none := strings.CutSuffix(e.Name(), unrecorded)
+	if _, err := tagging.ParseName(name); err != nil || !e.IsDir() {
+		return "", false
+	}
+	return name, (none || recorded(l, name)) && !exists(l.Dir(name)) // if it was made anew, the manifest is the new one's
+}
+
+// recorded reports whether there is a manifest of the tag that can be used.
+func recorded(l tagging.Layout, name string) bool {
+	header, err := tagging.ReadHeader(l.Manifest(name))
+	return err == nil && header.Name == name
+}
+
+// giveAllBack gives back the tags that a run has retired and, because it died, not condemned: somebody may need them. The
+// next prune decides again.
+func (m *Manager) giveAllBack() []error {
+	trash, err := m.files().open(m.Layout.Trash())
+	if err != nil {
+		return []error{fmt.Errorf("sweep: %w", err)}
+	}
+	defer trash.Close()
+	entries, err := fs.ReadDir(trash.FS(), ".")
+	if err != nil {
+		return []error{fmt.Errorf("sweep %q: %w", m.Layout.Trash(), err)}
+	}
+	var failed []error
+	for _, e := range entries {
+		if name, ok := retired(m.Layout, e); ok {
+			failed = append(failed, m.giveBack(filepath.Join(m.Layout.Trash(), e.Name()), name))
+		}
+	}
+	return slices.DeleteFunc(failed, func(err error) bool { return err == nil })
+}
+
+// emptyTrash deletes what is condemned, of the entries asked for.
+func (m *Manager) emptyTrash(of func(fs.DirEntry) bool) []error {
+	return m.sweepDir(m.Layout.Trash(), func(e fs.DirEntry) bool {
+		_, ok := retired(m.Layout, e)
+		return !ok && of(e)
+	})
+}
+
+// exists reports whether something bears the name. What cannot be seen may be there.
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return !errors.Is(err, fs.ErrNotExist)
+}
