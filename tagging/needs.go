@@ -51,7 +51,8 @@ func (n *Needs) add(tag, format string, args ...any) {
 	n.By[tag] = append(n.By[tag], fmt.Sprintf(format, args...))
 }
 
-// addServed adds what a ring gets, and what it got while those may still be reading who were told so.
+// addServed adds what a ring gets, and what it got while those may still be reading who were told so. It goes by the marks
+// of now: nobody knows which there were before.
 func (r *Resolver) addServed(n *Needs, ring Ring, now time.Time) {
 	d := r.RingTag(ring, now)
 	if d.Failure != "" {
