@@ -99,7 +99,7 @@ func (a *app) cli() *cli.App {
 			a.initCommand(), a.updateCommand(), a.snapshotCommand(), a.nodetaggerCommand(), a.explainCommand(),
 			a.listCommand(), a.showCommand(), a.hostsCommand(), a.pruneCommand(), a.markCommand(), a.keepCommand(),
 			a.verifyCommand(), a.discardedCommand(), a.killswitchCommand(), a.statusCommand(), a.runCommand(), a.demoCommand(),
-			a.completionCommand(),
+			a.completionCommand(), a.manualCommand(),
 		},
 	}
 	for _, command := range c.Commands {

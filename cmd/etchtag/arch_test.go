@@ -35,18 +35,19 @@ var watched = []string{"flag", "log", "log/slog", "net/http", "os/exec"}
 // rooms are all packages of the module. Who moves a wall edits this table.
 var rooms = map[string]room{
 	"cmd/etchtag": {
-		ours:  "cmd/internal/config examples schedule snapshot snapshot/source tagging tagging/inventory tagging/inventory/nventory tagging/inventory/parse tagstate",
+		ours:  "cmd/etchtag/manual cmd/internal/config examples schedule snapshot snapshot/source tagging tagging/inventory tagging/inventory/nventory tagging/inventory/parse tagstate",
 		tests: "snapshot/mounttest",
 		others: "github.com/coreos/go-systemd/v22 github.com/go-git/go-git/v5 github.com/google/renameio/v2 " +
-			"github.com/urfave/cli/v2 golang.org/x/sys golang.org/x/term log/slog",
+			"github.com/urfave/cli/v2 golang.org/x/sys golang.org/x/term log/slog os/exec",
 	},
 	"cmd/internal/config": {
 		ours:   "examples schedule tagging tagstate",
 		others: "go.yaml.in/yaml/v3",
 	},
-	"cmd/etchtag-bench": {others: "flag golang.org/x/sys os/exec"},
-	"examples":          {},
-	"schedule":          {others: "github.com/robfig/cron/v3"},
+	"cmd/etchtag/manual": {},
+	"cmd/etchtag-bench":  {others: "flag golang.org/x/sys os/exec"},
+	"examples":           {},
+	"schedule":           {others: "github.com/robfig/cron/v3"},
 	"snapshot": {
 		ours:   "snapshot/source tagging tagging/supervise",
 		tests:  "snapshot/mounttest tagstate",
