@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // clientGrace is how long a client's output is waited for after it was killed.
@@ -63,7 +65,10 @@ func (c client) run(ctx context.Context, stdin string, args ...string) ([]byte, 
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	setApart(cmd)
 	cmd.Cancel = func() error { return killAll(cmd) }
-	err := cmd.Run()
+	err := cmd.Start()
+	if err == nil {
+		err = waitApart(cmd)
+	}
 	if err == nil {
 		return stdout.Bytes(), nil
 	}
@@ -81,10 +86,27 @@ func (c client) run(ctx context.Context, stdin string, args ...string) ([]byte, 
 }
 
 // setApart gives a program a session of its own: it has no terminal to ask for a password then, and is one group to kill
-// with what it starts. If some of that holds on to its output, this is not waited for without end.
+// with what it starts. If some of that holds on to its output, this is not waited for without end. If we are killed, so is
+// the program: the next run may work in the same working copy. (Linux minds the thread that starts it. Go ends none that
+// no goroutine is locked to.)
+//
+// A supervisor (see package supervise) would be another process for each of the eight that an update by svn takes.
+// We know what clients start: ssh, which stays in their session, touches no file of ours and ends with them.
 func setApart(cmd *exec.Cmd) {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
 	cmd.WaitDelay = clientGrace
+}
+
+// waitApart waits for the end of a program that was set apart. One that ended with status 0 has succeeded, whoever holds
+// its output; what it has left in its session is killed.
+func waitApart(cmd *exec.Cmd) error {
+	for unix.Waitid(unix.P_PID, cmd.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
+	}
+	_ = killAll(cmd) // as long as nobody has waited for the program its number is nobody else's
+	if err := cmd.Wait(); !errors.Is(err, exec.ErrWaitDelay) {
+		return err
+	}
+	return nil
 }
 
 // killAll kills a program that was set apart, with all that it has started.

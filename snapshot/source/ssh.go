@@ -149,9 +149,7 @@ func (s sshTarget) start(command string) (*sshProcess, error) {
 		return nil, err
 	}
 	go func() {
-		if p.err = p.cmd.Wait(); errors.Is(p.err, exec.ErrWaitDelay) {
-			p.err = nil // it ended well; some other process has its standard error still
-		}
+		p.err = waitApart(p.cmd)
 		close(p.ended)
 	}()
 	return p, nil
