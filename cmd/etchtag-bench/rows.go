@@ -10,7 +10,7 @@ func contests() []contest {
 			peakRow("snapshot, files: auto", archive, 100e6),
 		}},
 		{needs: []string{"git", "tar"}, run: firstTagContest, rows: []row{
-			timeRow("snapshot, first tag ever", archive, 1.0),
+			timeRow("snapshot, first tag ever", archive, 1.25),
 			peakRow("snapshot, first tag ever", archive, 100e6),
 		}},
 		{needs: []string{"git", "tar", "cp"}, run: hardlinkContest, rows: []row{
@@ -22,22 +22,22 @@ func contests() []contest {
 			sizeRow("size of a manifest", manifestSize, filesOfTheTag, 0.02),
 		}},
 		{needs: git, run: updateContest(0), rows: []row{
-			timeRow("update, nothing new", gitUpdate, 1.0),
+			timeRow("update, nothing new", gitUpdate, 0.7),
 			peakRow("update, nothing new", gitUpdate, 100e6),
 		}},
 		{needs: git, run: updateContest(10), rows: []row{
-			timeRow("update, 10 files changed", gitUpdate, 1.0),
+			timeRow("update, 10 files changed", gitUpdate, 0.7),
 			peakRow("update, 10 files changed", gitUpdate, 100e6),
 		}},
 		{needs: []string{"git", "tar"}, run: hourContest, rows: []row{
 			timeRow("an hour: update and snapshot, 10 files changed", gitHour, 0),
 		}},
 		{needs: git, run: cloneContest(true), rows: []row{
-			timeRow("clone and checkout, git://", gitClone, 2.0),
+			timeRow("clone and checkout, git://", gitClone, 1.0),
 			peakRow("clone and checkout, git://", gitClone, 250e6),
 		}},
 		{needs: git, run: cloneContest(false), rows: []row{
-			timeRow("clone and checkout, local path", gitClone, 1.5),
+			timeRow("clone and checkout, local path", gitClone, 1.3),
 			peakRow("clone and checkout, local path", gitClone, 250e6),
 		}},
 		{needs: []string{"git", "cp", "rm"}, run: removeContest, rows: []row{

@@ -56,7 +56,7 @@ var rooms = map[string]room{
 	"snapshot/mounttest": {others: "golang.org/x/sys"},
 	"snapshot/source": {
 		tests:  "snapshot/mounttest",
-		others: "github.com/go-git/go-git/v5 github.com/otiai10/copy golang.org/x/sys net/http os/exec",
+		others: "github.com/go-git/go-git/v5 github.com/klauspost/compress github.com/otiai10/copy golang.org/x/sys net/http os/exec",
 	},
 	"tagging": {ours: "tagging/inventory tagstate", others: "golang.org/x/sys"},
 	"tagging/inventory": {

@@ -3,7 +3,6 @@ package source
 import (
 	"bufio"
 	"cmp"
-	"compress/zlib"
 	"crypto/sha1" // git's object names are SHA-1
 	"encoding/binary"
 	"errors"
@@ -20,6 +19,7 @@ import (
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/format/idxfile"
+	"github.com/klauspost/compress/zlib"
 )
 
 // packedObject is one object of a pack that is being indexed.

@@ -1,16 +1,20 @@
 package source
 
 import (
+	"bufio"
 	"bytes"
 	"compress/flate"
 	"compress/zlib"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/adler32"
 	"io"
 	"slices"
 	"strings"
 	"testing"
 
+	klauspost "github.com/klauspost/compress/zlib"
 	"pgregory.net/rapid"
 )
 
@@ -40,7 +44,7 @@ func standardInflate(stream []byte) (data []byte, used int, err error) {
 }
 
 // sameAsStandard fails the test unless the inflater takes a stream exactly when the standard library does, and for the
-// same. It must not matter what follows the stream: the last bytes of the input are read with care, all others in haste.
+// same. It must not matter what follows the stream: in a pack that is the next object.
 func sameAsStandard(t testing.TB, d *inflater, stream []byte) {
 	t.Helper()
 	want, wantUsed, wantErr := standardInflate(stream)
@@ -67,6 +71,26 @@ func sameAsStandard(t testing.TB, d *inflater, stream []byte) {
 				t.Fatalf("a byte too much: %v", err)
 			}
 		}
+	}
+	if wantErr == nil {
+		endsWhereItDoes(t, stream, want)
+	}
+}
+
+// endsWhereItDoes fails the test unless a stream that is too large to be held in memory is read to its end and no
+// further.
+func endsWhereItDoes(t testing.TB, stream, want []byte) {
+	t.Helper()
+	in := bufio.NewReader(io.MultiReader(bytes.NewReader(stream), strings.NewReader("the next object")))
+	z, err := klauspost.NewReader(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(z); err != nil || !bytes.Equal(got, want) {
+		t.Fatalf("%d bytes of %d, %v", len(got), len(want), err)
+	}
+	if rest, err := io.ReadAll(in); err != nil || string(rest) != "the next object" {
+		t.Fatalf("behind the stream stands %q, %v:\n% x", rest, err, stream)
 	}
 }
 
@@ -132,39 +156,50 @@ func TestInflaterAsksForMore(t *testing.T) {
 	}
 }
 
+// TestInflaterSaysWhatIsWrong tells what more input may mend from what it does not.
 func TestInflaterSaysWhatIsWrong(t *testing.T) {
 	stored := func(final byte, text string) []byte {
 		n := uint16(len(text))
 		return append([]byte{final, byte(n), byte(n >> 8), byte(^n), byte(^n >> 8)}, text...)
 	}
+	summed := func(text string) []byte {
+		return binary.BigEndian.AppendUint32(stored(1, text), adler32.Checksum([]byte(text)))
+	}
 	header := []byte{0x78, 0x9c}
+	var malformed flate.CorruptInputError
 	for name, c := range map[string]struct {
 		stream []byte
-		want   error
+		want   error // nil: a malformed stream
 	}{
 		"empty":                     {nil, errCutOff},
 		"half a header":             {header[:1], errCutOff},
-		"another method":            {[]byte{0x77, 0x9d, 0, 0}, errMalformed},
-		"a window too large":        {[]byte{0x88, 0x98, 0, 0}, errMalformed},
-		"a header that is damaged":  {[]byte{0x78, 0x9d, 0, 0}, errMalformed},
-		"a dictionary":              {[]byte{0x78, 0xbb, 0, 0}, errMalformed},
+		"another method":            {[]byte{0x77, 0x9d, 0, 0}, zlib.ErrHeader},
+		"a window too large":        {[]byte{0x88, 0x98, 0, 0}, zlib.ErrHeader},
+		"a header that is damaged":  {[]byte{0x78, 0x9d, 0, 0}, zlib.ErrHeader},
+		"a dictionary":              {[]byte{0x78, 0xbb, 0, 0, 0, 0, 0}, zlib.ErrDictionary},
 		"no block":                  {header, errCutOff},
-		"a block of no kind":        {append(header, 7, 0, 0), errMalformed},
+		"a block of no kind":        {append(header, 7, 0, 0), nil},
 		"no checksum":               {slices.Concat(header, stored(1, "abcd")), errCutOff},
-		"a wrong checksum":          {slices.Concat(header, stored(1, "abcd"), []byte("none")), errWrongSum},
-		"sizes that do not agree":   {append(header, 1, 4, 0, 0, 0), errMalformed},
-		"more than is announced":    {slices.Concat(header, stored(1, "abcde"), []byte("none")), errWrongSize},
-		"less than is announced":    {slices.Concat(header, stored(1, "abc"), []byte("none")), errWrongSize},
-		"a repetition of nothing":   {append(header, 0x03, 0x02, 0, 0, 0, 0, 0, 0, 0), errMalformed},
-		"too many literals":         {append(header, 0xfd, 0xff, 0xff, 0, 0, 0), errMalformed},
-		"an empty code for lengths": {append(header, 0x05, 0, 0, 0, 0, 0, 0, 0), errMalformed},
+		"a wrong checksum":          {slices.Concat(header, stored(1, "abcd"), []byte("none")), zlib.ErrChecksum},
+		"sizes that do not agree":   {append(header, 1, 4, 0, 0, 0), nil},
+		"more than is announced":    {slices.Concat(header, summed("abcde")), errWrongSize},
+		"less than is announced":    {slices.Concat(header, summed("abc")), errWrongSize},
+		"much more":                 {slices.Concat(header, summed(someBytes(60_000))), errWrongSize},
+		"a repetition of nothing":   {append(header, 0x03, 0x02, 0, 0, 0, 0, 0, 0, 0), nil},
+		"too many literals":         {append(header, 0xfd, 0xff, 0xff, 0, 0, 0), nil},
+		"an empty code for lengths": {append(header, 0x05, 0, 0, 0, 0, 0, 0, 0), nil},
 	} {
 		d := &inflater{}
-		if _, _, err := d.inflate(nil, 4, c.stream); !errors.Is(err, c.want) {
+		_, _, err := d.inflate(nil, 4, c.stream)
+		if c.want == nil && !errors.As(err, &malformed) || c.want != nil && !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
 		}
 		if _, _, err := standardInflate(c.stream); err == nil && c.want != errWrongSize {
 			t.Errorf("%s: the standard library takes it", name)
+		}
+		text := []byte("the next stream knows nothing of it")
+		if got, _, err := d.inflate(nil, len(text), deflated(t, text, 6)); err != nil || !bytes.Equal(got, text) {
+			t.Errorf("after %s: %q, %v", name, got, err)
 		}
 	}
 }

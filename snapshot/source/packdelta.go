@@ -48,7 +48,7 @@ func applyDelta(buf, base, delta []byte) ([]byte, error) {
 		return nil, errDelta
 	}
 	if buf == nil || int64(cap(buf)) < size {
-		buf = make([]byte, size+inflateSlack)
+		buf = make([]byte, size)
 	}
 	buf = buf[:0]
 	for len(rest) > 0 {

@@ -1,13 +1,13 @@
 package source
 
 import (
-	"compress/zlib"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 
 	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/klauspost/compress/zlib"
 )
 
 const (
@@ -257,7 +257,7 @@ func (p *packReader) patch(kind plumbing.ObjectType, data []byte, chain []chainL
 
 // keep remembers a buffer for the next object, unless it is a large one.
 func (s *scratch) keep(data []byte) {
-	if cap(data) <= streamThreshold+inflateSlack {
+	if len(data) <= streamThreshold {
 		s.data = data[:0]
 	}
 }
