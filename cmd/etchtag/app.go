@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -35,7 +37,12 @@ type app struct {
 func (a *app) run(line []string) int {
 	ctx := &interruption{}
 	defer ctx.end()
-	a.log, _ = newLogger(a.stderr, "text", slog.LevelInfo, a.colours(a.stderr))
+	if f, ok := a.stderr.(*os.File); ok { // what else there is, in tests, always has room
+		messages := newOutlet(f, maxUnread)
+		a.stderr = messages
+		defer endMessages(messages)
+	}
+	_ = a.openLog("text", slog.LevelInfo)
 	switch filepath.Base(line[0]) {
 	case "nodetagger":
 		a.link, a.alone = line[0], a.own
@@ -53,18 +60,27 @@ func (a *app) run(line []string) int {
 	if err == nil {
 		err = c.RunContext(ctx, line)
 	}
-	return a.end(err)
+	return a.end(ctx, err)
 }
 
-// end reports a command's error and returns the exit code.
-func (a *app) end(err error) int {
+// end reports a command's error and returns the exit code, which is the same whether anybody reads messages or not.
+func (a *app) end(ctx context.Context, err error) int {
 	code := exitCode(err)
+	if code != exitDone {
+		outliveReaders()
+	}
 	switch {
 	case err == nil || errors.Is(err, errSilent):
 	case code == exitIncomplete:
 		a.log.Warn(err.Error())
 	default:
 		a.log.Error(err.Error())
+	}
+	if err := a.endResults(ctx); err != nil {
+		a.log.Warn(err.Error())
+		if code == exitDone {
+			code = exitIncomplete
+		}
 	}
 	return code
 }
@@ -103,23 +119,22 @@ func (a *app) cli() *cli.App {
 		},
 	}
 	for _, command := range c.Commands {
-		prepare(command)
-	}
-	for _, command := range c.Commands {
-		command.Before = a.beginActing
-		if slices.Contains(readers, command.Name) {
-			command.Before = a.beginReading
-		}
+		a.prepare(command, command.Name)
 	}
 	return c
 }
 
-// prepare makes a command treat words such as help as arguments, and report wrong usage as we do.
-func prepare(c *cli.Command) {
+// prepare makes a command, whose full name is given, treat words such as help as arguments, report wrong usage as we do,
+// and begin as its kind does.
+func (a *app) prepare(c *cli.Command, name string) {
 	c.HideHelpCommand = true
 	c.OnUsageError = onUsageError
+	c.Before = a.beginActing
+	if slices.Contains(readers, name) || len(c.Subcommands) > 0 {
+		c.Before = a.beginReading
+	}
 	for _, sub := range c.Subcommands {
-		prepare(sub)
+		a.prepare(sub, name+" "+sub.Name)
 	}
 }
 
@@ -135,11 +150,28 @@ func (a *app) configureLog(c *cli.Context) error {
 	case c.Bool("verbose"):
 		level = slog.LevelDebug
 	}
-	log, err := newLogger(a.stderr, c.String("log-format"), level, a.colours(a.stderr))
+	return a.openLog(c.String("log-format"), level)
+}
+
+// openLog begins a log on standard error.
+func (a *app) openLog(format string, level slog.Level) error {
+	colour := a.colours(a.stderr)
+	log, err := newLogger(a.stderr, format, level, colour)
 	if err != nil {
 		return err
 	}
 	a.log = log
+	messages, ok := a.stderr.(*outlet)
+	if !ok {
+		return nil
+	}
+	messages.tell = func(lost int, why error) []byte {
+		var line bytes.Buffer
+		if log, err := newLogger(&line, format, level, colour); err == nil {
+			log.Warn(describeLost(lost, why))
+		}
+		return line.Bytes()
+	}
 	return nil
 }
 
@@ -149,15 +181,20 @@ func (a *app) colours(w io.Writer) bool {
 }
 
 func isTerminal(w io.Writer) bool {
+	if o, ok := w.(*outlet); ok {
+		w = o.to
+	}
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// say prints a result for people, unless they asked for silence.
-func (a *app) say(c *cli.Context, format string, args ...any) {
-	if !c.Bool("quiet") {
-		fmt.Fprintf(a.stdout, format+"\n", args...)
+// say prints a result for people, unless they asked for silence. What a command that acts says does not fail.
+func (a *app) say(c *cli.Context, format string, args ...any) error {
+	if c.Bool("quiet") {
+		return nil
 	}
+	_, err := fmt.Fprintf(a.stdout, format+"\n", args...)
+	return err
 }
 
 // printJSON prints a result for programs.

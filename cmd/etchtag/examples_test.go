@@ -462,7 +462,7 @@ func TestUnitsPassSystemdsOwnCheck(t *testing.T) {
 func TestUnitsSayWhatTheyMust(t *testing.T) {
 	for unit, want := range map[string]map[string]string{
 		"etchtag.service": {"Type": "notify", "ExecReload": "/bin/kill -HUP $MAINPID", "KillMode": "mixed",
-			"Restart": "on-failure", "ExecStart": program + " run"},
+			"Restart": "always", "RestartPreventExitStatus": fmt.Sprint(exitUsage), "ExecStart": program + " run"},
 		"etchtag-snapshot.service": {"Type": "oneshot", "ExecStart": program + " --quiet snapshot --lock-wait 10m"},
 		"etchtag-update.service": {"Type": "oneshot", "ExecStart": program + " --quiet update",
 			"SuccessExitStatus": fmt.Sprint(exitBusy)},

@@ -6,8 +6,6 @@ import (
 	"sync"
 	"syscall"
 	"time"
-
-	"github.com/urfave/cli/v2"
 )
 
 // interruption is a context that SIGINT and SIGTERM end. It catches them from the moment on at which somebody
@@ -21,21 +19,6 @@ type interruption struct {
 }
 
 var _ context.Context = (*interruption)(nil)
-
-// readers are the commands that do no more than read files and ask inventories, some of them often and in a hurry.
-var readers = []string{"nodetagger", "explain", "list", "show", "hosts", "status"}
-
-// beginReading begins a command that only reads. Nothing has to be brought to an end.
-func (a *app) beginReading(*cli.Context) error {
-	a.alone = a.own
-	return nil
-}
-
-// beginActing begins a command that changes something. It catches signals before that, and ends between two steps.
-func (a *app) beginActing(c *cli.Context) error {
-	c.Context.Done()
-	return nil
-}
 
 // Done implements context.Context.
 func (i *interruption) Done() <-chan struct{} {

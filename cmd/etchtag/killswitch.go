@@ -89,11 +89,9 @@ func (a *app) killswitchStatus(c *cli.Context) error {
 		return a.printJSON(newKillswitchJSON(k))
 	}
 	if !k.On {
-		a.say(c, "off")
-		return nil
+		return a.say(c, "off")
 	}
-	a.say(c, "on %s", describeKillswitch(k))
-	return nil
+	return a.say(c, "on %s", describeKillswitch(k))
 }
 
 // describeKillswitch says of one that is on since when, by whom and why.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -29,7 +30,7 @@ func (a *app) manualCommand() *cli.Command {
 			if err != nil {
 				return usageError{err}
 			}
-			return a.page(text)
+			return a.page(c.Context, text)
 		},
 	}
 }
@@ -57,10 +58,11 @@ func (a *app) manualPage(app *cli.App, name string) (string, error) {
 }
 
 // page shows a text by the user's pager on a terminal, and prints it elsewhere.
-func (a *app) page(text string) error {
+func (a *app) page(ctx context.Context, text string) error {
 	pager := orElse(a.getenv("PAGER"), "less")
 	if words := strings.Fields(pager); isTerminal(a.stdout) && len(words) > 0 {
 		if _, err := exec.LookPath(words[0]); err == nil {
+			ctx.Done() // from now on signals are caught, because Ctrl-C is for the pager
 			cmd := exec.Command(words[0], words[1:]...)
 			cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(text), os.Stdout, os.Stderr
 			return cmd.Run()

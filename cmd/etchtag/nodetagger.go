@@ -48,7 +48,7 @@ func (a *app) runNodetagger(ctx context.Context, line []string) int {
 		}
 		return a.answer(ctx, site, line[1], a.now().UTC())
 	}()
-	return a.end(err)
+	return a.end(ctx, err)
 }
 
 // answer prints the path that a host gets.

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -43,6 +44,7 @@ func (a *app) runDaemon(c *cli.Context) error {
 	if err := needArgs(c, 0, 0); err != nil {
 		return err
 	}
+	debug.SetTraceback("crash") // or a crash would end with the exit status of wrong usage, after which nobody starts us again
 	s := &service{app: a, context: c}
 	first, err := a.site(c)
 	if err != nil {
