@@ -3,6 +3,7 @@ package source
 import (
 	"bytes"
 	"context"
+	"crypto/sha1"
 	"errors"
 	"fmt"
 	"os"
@@ -26,7 +27,7 @@ func drawEntries(t *rapid.T) []indexEntry {
 		}))
 	paths := rapid.SliceOfDistinct(path, func(s string) string { return s }).Draw(t, "paths")
 	slices.Sort(paths)
-	number := rapid.Uint32()
+	number, nanoseconds := rapid.Uint32(), rapid.Uint32Max(999_999_999)
 	var entries []indexEntry
 	for _, path := range paths {
 		entries = append(entries, indexEntry{
@@ -35,9 +36,8 @@ func drawEntries(t *rapid.T) []indexEntry {
 				indexSubmodule}).Draw(t, "mode"),
 			hash: plumbing.ComputeHash(plumbing.BlobObject, []byte(path)),
 			stat: indexStat{
-				number.Draw(t, "ctime"), number.Draw(t, "ctime"), number.Draw(t, "mtime"), number.Draw(t,
-					"mtime"), number.Draw(t, "dev"),
-				number.Draw(t, "ino"), number.Draw(t, "uid"), number.Draw(t, "gid"), number.Draw(t, "size"),
+				number.Draw(t, "ctime"), nanoseconds.Draw(t, "ctime"), number.Draw(t, "mtime"), nanoseconds.Draw(t, "mtime"),
+				number.Draw(t, "dev"), number.Draw(t, "ino"), number.Draw(t, "uid"), number.Draw(t, "gid"), number.Draw(t, "size"),
 			},
 		})
 	}
@@ -65,6 +65,35 @@ func TestIndexReadsWhatItWrote(t *testing.T) {
 			t.Fatalf("with byte %d flipped: %v", n, err)
 		}
 	})
+}
+
+// TestIndexThatGitDoesNotWriteIsUnusable is for what the package that reads the format does not look at.
+func TestIndexThatGitDoesNotWriteIsUnusable(t *testing.T) {
+	written := func(paths ...string) []byte {
+		var entries []indexEntry
+		for _, path := range paths {
+			entries = append(entries, indexEntry{path: path, mode: indexRegular})
+		}
+		var buf bytes.Buffer
+		if _, err := writeIndex(&buf, entries); err != nil {
+			t.Fatal(err)
+		}
+		return buf.Bytes()
+	}
+	unsorted := bytes.ReplaceAll(written("aa", "bb"), []byte("aa"), []byte("cc"))
+	for name, data := range map[string][]byte{
+		"a path twice":                written("a", "a"),
+		"paths that are not sorted":   zeroTrailer(unsorted),
+		"no path":                     written(""),
+		"a NUL in a path":             written("a\x00b"),
+		"something behind its end":    append(written("a"), 1),
+		"something behind no sum":     append(zeroTrailer(written("a")), 1),
+		"another sum, or none at all": append(written("a")[:80], bytes.Repeat([]byte{1}, sha1.Size)...),
+	} {
+		if x, err := parseIndex(data); !errors.Is(err, errIndexUnusable) {
+			t.Errorf("%s: %v, %v", name, x, err)
+		}
+	}
 }
 
 func FuzzParseIndex(f *testing.F) {

@@ -95,7 +95,7 @@ func deltaInstruction(rest *[]byte) (from, n int, own []byte, err error) {
 	return from, n, nil, nil
 }
 
-// offsetVarint reads a number as packs and indexes of version 4 have it; n is 0 if it is malformed.
+// offsetVarint reads a number as packs have it; n is 0 if it is malformed.
 func offsetVarint(data []byte) (v uint64, n int) {
 	for n < len(data) && n < 9 {
 		b := data[n]
