@@ -20,22 +20,22 @@ func (r *Resolver) SettledTrees(now time.Time) iter.Seq[inventory.Tree] {
 		found := false
 		for t := range r.settled(now) {
 			found = true
-			if !yield(r.Layout.tree(t)) {
+			if !yield(treeOf(r.Layout, t)) {
 				return
 			}
 		}
 		if !found {
-			r.Layout.WorkingTrees()(yield)
+			WorkingTrees(r.Layout)(yield)
 		}
 	}
 }
 
 // WorkingTrees returns the working copy as the only tree, for sites that want changes of groups at once.
-func (l Layout) WorkingTrees() iter.Seq[inventory.Tree] {
+func WorkingTrees(l Layout) iter.Seq[inventory.Tree] {
 	return slices.Values([]inventory.Tree{{Label: l.workingCopy(), Dir: l.Trunk()}})
 }
 
-func (l Layout) tree(t *Tag) inventory.Tree {
+func treeOf(l Layout, t *Tag) inventory.Tree {
 	return inventory.Tree{Label: t.Name, Dir: l.Dir(t.Name), Table: l.Table(t.Name)}
 }
 

@@ -58,7 +58,7 @@ func TestTreesSayWhereTheyAre(t *testing.T) {
 			t.Errorf("tag (-want +got):\n%s", diff)
 		}
 	}
-	for tree := range r.Layout.WorkingTrees() {
+	for tree := range tagging.WorkingTrees(r.Layout) {
 		if diff := cmp.Diff(inventory.Tree{Label: "wc", Dir: "/base/wc"}, tree); diff != "" {
 			t.Errorf("working copy (-want +got):\n%s", diff)
 		}

@@ -41,7 +41,7 @@ func (s *site) freshInventory(i config.Inventory, r *tagging.Resolver, now time.
 // trees are the copies of the configuration that an inventory may be read from, the best first.
 func (s *site) trees(i config.Inventory, r *tagging.Resolver, now time.Time) iter.Seq[inventory.Tree] {
 	if i.From == "trunk" {
-		return s.layout.WorkingTrees()
+		return tagging.WorkingTrees(s.layout)
 	}
 	return r.SettledTrees(now)
 }
