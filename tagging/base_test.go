@@ -1,6 +1,8 @@
 package tagging_test
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -90,3 +92,23 @@ func (b base) close(name string) {
 	b.must(os.Chmod(b.path(name), 0))
 	b.Cleanup(func() { b.must(os.Chmod(b.path(name), 0o755)) })
 }
+
+// entry is the entry of a file.
+func entry(mode byte, path, contents string) tagging.ManifestEntry {
+	e := tagging.ManifestEntry{Path: path, Mode: mode}
+	if mode != tagging.ModeEmptyDir {
+		e.Size, e.Hash = int64(len(contents)), sha256.Sum256([]byte(contents))
+	}
+	return e
+}
+
+// manifestText is a manifest as it is written.
+func manifestText(t fataler, m *tagging.Manifest) string {
+	var b bytes.Buffer
+	if err := tagging.WriteManifest(&b, m); err != nil {
+		t.Fatalf("%v", err)
+	}
+	return b.String()
+}
+
+type fataler interface{ Fatalf(string, ...any) }

@@ -19,14 +19,6 @@ import (
 	"pgregory.net/rapid"
 )
 
-func entry(mode byte, path, contents string) tagging.ManifestEntry {
-	e := tagging.ManifestEntry{Path: path, Mode: mode}
-	if mode != tagging.ModeEmptyDir {
-		e.Size, e.Hash = int64(len(contents)), sha256.Sum256([]byte(contents))
-	}
-	return e
-}
-
 func sample() *tagging.Manifest {
 	return &tagging.Manifest{
 		Header: tagging.Header{Name: "etchautotag-20261122-0900", Revision: "4b825dc642cb6eb9a060e54bf8d69288fbee4904",
@@ -61,14 +53,6 @@ l 3 yGh6CKpdbtIEQyj6aml6uOltw0KR6MIDSujDjm/MbWU link
 f 6 WJG1tSLV3whtD/CxEPvZ0hu0/HFjrzTQgoai6Eb2vgM "new\nline"
 f 6 WJG1tSLV3whtD/CxEPvZ0hu0/HFjrzTQgoai6Eb2vgM "\xff"
 `
-
-func manifestText(t fataler, m *tagging.Manifest) string {
-	var b bytes.Buffer
-	if err := tagging.WriteManifest(&b, m); err != nil {
-		t.Fatalf("%v", err)
-	}
-	return b.String()
-}
 
 // manifestFile is a file whose contents change.
 type manifestFile string

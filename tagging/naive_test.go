@@ -58,8 +58,6 @@ func (w world) resolver(t fataler) *tagging.Resolver {
 	return &tagging.Resolver{Cadence: cadence, States: tagstate.Merge(files...), Index: tagging.NewIndex(tags...)}
 }
 
-type fataler interface{ Fatalf(string, ...any) }
-
 // An answer is the part of a decision on which the naive resolver has an opinion.
 type answer struct{ nominal, base, direction, path string }
 

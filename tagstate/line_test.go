@@ -97,24 +97,3 @@ func FuzzLines(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) { checkLines(t, data) })
 }
-
-// seeds are files such as people really have.
-func seeds() [][]byte {
-	return [][]byte{
-		nil,
-		[]byte(tag(9) + " bad\n"),
-		[]byte("# which tags are good\n\n" + tag(9) + " good  checked by me\r\n" + "tags/" + tag(10) + "\tbadfwd"),
-		[]byte("\uFEFF" + tag(9) + "\u00a0BAD \xff\r" + tag(9) + "\r\r\n"),
-		utf16(tag(9) + " bad\r\n"),
-		[]byte("\x00\x00\x00"),
-	}
-}
-
-// utf16 is text as some editors on Windows save it.
-func utf16(text string) []byte {
-	data := []byte{0xff, 0xfe}
-	for _, r := range text {
-		data = append(data, byte(r), byte(r>>8))
-	}
-	return data
-}
