@@ -13,9 +13,9 @@ import (
 // the old one stays.
 func (m *Manager) adopt(ctx context.Context, reason string) (source.Outcome, error) {
 	failed := func(err error) (source.Outcome, error) {
-		return source.Outcome{}, fmt.Errorf("the working copy %s is to be replaced, since %s: %w", m.Layout.Trunk(), reason, err)
+		return source.Outcome{}, fmt.Errorf("the working copy %s is to be replaced, since %s: %w", m.Base.Trunk(), reason, err)
 	}
-	old, err := filepath.EvalSymlinks(m.Layout.Trunk())
+	old, err := filepath.EvalSymlinks(m.Base.Trunk())
 	if err != nil {
 		return failed(err)
 	}
@@ -41,7 +41,7 @@ func (m *Manager) adopt(ctx context.Context, reason string) (source.Outcome, err
 			return failed(err)
 		}
 	}
-	room, err := source.MakeRoom(m.Layout.Discarded(), m.Step)
+	room, err := source.MakeRoom(m.Base.Discarded(), m.Step)
 	if err != nil {
 		return failed(err)
 	}
@@ -52,13 +52,13 @@ func (m *Manager) adopt(ctx context.Context, reason string) (source.Outcome, err
 	}
 	outcome.Discarded = aside
 	outcome.Warnings = append(outcome.Warnings, fmt.Sprintf("the working copy %s was replaced, since %s; the old one was set aside as %s%s",
-		m.Layout.Trunk(), reason, aside, source.DescribeDiscard(room)))
+		m.Base.Trunk(), reason, aside, source.DescribeDiscard(room)))
 	return outcome, nil
 }
 
 // canSetAside makes sure, before a fresh working copy is made, that the old one can be set aside by renaming it.
 func (m *Manager) canSetAside(workingCopy string) error {
-	discarded := m.Layout.Discarded()
+	discarded := m.Base.Discarded()
 	same, err := source.SameMount(workingCopy, discarded)
 	if err != nil {
 		return err

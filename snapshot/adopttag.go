@@ -11,7 +11,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
 	"golang.org/x/sys/unix"
 )
 
@@ -35,7 +35,7 @@ type Adoption struct {
 
 // adoptable is a tag whose records are staged.
 type adoptable struct {
-	header          *tagging.Header
+	header          *tag.Header
 	manifest, table string // where; table is empty if there is none
 	report          int    // its index
 }
@@ -56,7 +56,7 @@ func (m *Manager) PrepareAdoption(ctx context.Context, o VerifyOptions) (*Adopti
 }
 
 func (a *Adoption) prepare(ctx context.Context, o VerifyOptions) error {
-	tags, err := chooseTags(a.m.Layout, o.Tags, func(t *tagging.Tag) bool { return !hasManifest(t) })
+	tags, err := chooseTags(a.m.Base, o.Tags, func(t *tag.Tag) bool { return !hasManifest(t) })
 	if err != nil || len(tags) == 0 {
 		return err
 	}
@@ -76,23 +76,23 @@ func (a *Adoption) prepare(ctx context.Context, o VerifyOptions) error {
 }
 
 // record stages the records of one tag.
-func (a *Adoption) record(ctx context.Context, t *tagging.Tag, read func()) error {
+func (a *Adoption) record(ctx context.Context, t *tag.Tag, read func()) error {
 	if _, ok, err := t.Header(); err != nil {
 		return fmt.Errorf("it has a manifest, which is damaged: if the tag is right as it is, remove %s and adopt it again; "+
-			"if not, mark it bad: %w", a.m.Layout.Manifest(t.Name), err)
+			"if not, mark it bad: %w", a.m.Base.Manifest(t.Name), err)
 	} else if ok {
 		return errors.New("it has a manifest already")
 	}
-	dir := a.m.Layout.Dir(t.Name)
+	dir := a.m.Base.Dir(t.Name)
 	entries, err := recordTree(ctx, dir, read)
 	if err != nil {
 		return err
 	}
-	manifest := &tagging.Manifest{Header: tagging.Header{Name: t.Name, Source: tagging.Adopted, Layout: tagging.Adopted,
+	manifest := &tag.Manifest{Header: tag.Header{Name: t.Name, Source: tag.Adopted, Layout: tag.Adopted,
 		Published: t.Time}, Entries: entries}
 	path := filepath.Join(a.stage.dir, t.Name)
 	table := a.writeTable(dir, path+".table")
-	err = a.m.writeFile("write manifest", a.stage, path, func(w io.Writer) error { return tagging.WriteManifest(w, manifest) })
+	err = a.m.writeFile("write manifest", a.stage, path, func(w io.Writer) error { return tag.WriteManifest(w, manifest) })
 	if err != nil {
 		return err
 	}
@@ -121,8 +121,8 @@ func (a *Adoption) writeTable(dir, path string) string {
 }
 
 // Headers are what the manifests of the tags that can be adopted begin with.
-func (a *Adoption) Headers() []*tagging.Header {
-	headers := make([]*tagging.Header, len(a.ready))
+func (a *Adoption) Headers() []*tag.Header {
+	headers := make([]*tag.Header, len(a.ready))
 	for i, t := range a.ready {
 		headers[i] = t.header
 	}
@@ -135,7 +135,7 @@ func (a *Adoption) Publish() error {
 	if len(a.ready) == 0 {
 		return nil
 	}
-	l, files := a.m.Layout, a.m.files()
+	l, files := a.m.Base, a.m.files()
 	if err := files.syncFS("sync stage", a.stage.dir); err != nil {
 		return err
 	}
@@ -176,8 +176,8 @@ func (a *Adoption) Close() {
 // recordTree lists the tree at dir as a manifest does. It refuses a tree in which something is that no tag may have:
 // files that give whoever runs them another's rights, devices, fifos, sockets; one with something that cannot be
 // read; and one without files.
-func recordTree(ctx context.Context, dir string, read func()) ([]tagging.ManifestEntry, error) {
-	r := treeRecord{counted: read, entries: map[string]*tagging.ManifestEntry{}, dirs: map[string]bool{}}
+func recordTree(ctx context.Context, dir string, read func()) ([]tag.Entry, error) {
+	r := treeRecord{counted: read, entries: map[string]*tag.Entry{}, dirs: map[string]bool{}}
 	if err := walkTree(ctx, dir, &r); err != nil {
 		return nil, err
 	}
@@ -193,13 +193,13 @@ func recordTree(ctx context.Context, dir string, read func()) ([]tagging.Manifes
 	if len(r.entries) == 0 {
 		return nil, errors.New("it is refused, for it has no files: an empty configuration is nothing to record")
 	}
-	entries := make([]tagging.ManifestEntry, 0, len(r.entries))
+	entries := make([]tag.Entry, 0, len(r.entries))
 	for _, e := range r.entries {
 		entries = append(entries, *e)
 	}
 	for p, empty := range r.dirs {
 		if empty && p != "." {
-			entries = append(entries, tagging.ManifestEntry{Path: p, Mode: tagging.ModeEmptyDir})
+			entries = append(entries, tag.Entry{Path: p, Mode: tag.ModeEmptyDir})
 		}
 	}
 	return entries, nil
@@ -210,7 +210,7 @@ type treeRecord struct {
 	counted func() // called for each file; nil for nobody
 
 	mu      sync.Mutex // guards the rest
-	entries map[string]*tagging.ManifestEntry
+	entries map[string]*tag.Entry
 	dirs    map[string]bool // whether nothing was met in a directory
 	against []string        // why the tree cannot be recorded
 }
@@ -221,13 +221,13 @@ func (r *treeRecord) meet(p string, st *unix.Stat_t) bool {
 	if p != "." {
 		r.dirs[path.Dir(p)] = false
 	}
-	e := &tagging.ManifestEntry{Path: p, Mode: tagging.ModeFile}
+	e := &tag.Entry{Path: p, Mode: tag.ModeFile}
 	switch kind := st.Mode & unix.S_IFMT; {
 	case kind == unix.S_IFDIR:
 		r.dirs[p] = true
 		return true
 	case kind == unix.S_IFLNK:
-		e.Mode = tagging.ModeSymlink
+		e.Mode = tag.ModeSymlink
 	case kind != unix.S_IFREG:
 		r.against = append(r.against, fmt.Sprintf("%q is %s", p, typeName(st.Mode)))
 		return false
@@ -235,7 +235,7 @@ func (r *treeRecord) meet(p string, st *unix.Stat_t) bool {
 		r.against = append(r.against, fmt.Sprintf("%q has the mode %04o", p, st.Mode&0o7777))
 		return false
 	case st.Mode&0o111 != 0:
-		e.Mode = tagging.ModeExecutable
+		e.Mode = tag.ModeExecutable
 	}
 	r.entries[p] = e
 	return true

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 )
@@ -22,7 +22,7 @@ const oldTag = "etchautotag-20261122-0700"
 // makeOldTag makes a tag as repo_update does: with any modes, and without a manifest.
 func (f *fixture) makeOldTag(name string) {
 	f.t.Helper()
-	dir := f.Layout.Dir(name)
+	dir := f.Base.Dir(name)
 	err := errors.Join(os.MkdirAll(filepath.Join(dir, "source/empty"), 0o755), os.Mkdir(filepath.Join(dir, ".svn"), 0o755))
 	for path, mode := range map[string]os.FileMode{"defaults.yml": 0o664, "source/secret": 0o600, "nodegrouper": 0o700,
 		"source/tool": 0o755, ".svn/entries": 0o444} {
@@ -85,7 +85,7 @@ func TestAnAdoptionThatIsNotPublishedChangesNothing(t *testing.T) {
 func (f *fixture) inodes(tag string) map[string]string {
 	f.t.Helper()
 	all := map[string]string{}
-	err := filepath.WalkDir(f.Layout.Dir(tag), func(path string, _ fs.DirEntry, err error) error {
+	err := filepath.WalkDir(f.Base.Dir(tag), func(path string, _ fs.DirEntry, err error) error {
 		var st unix.Stat_t
 		err = errors.Join(err, unix.Lstat(path, &st))
 		all[path] = fmt.Sprint(st.Ino, st.Nlink, st.Mode, st.Uid, st.Size, st.Mtim, st.Ctim)
@@ -117,19 +117,19 @@ func TestAnAdoptedTagIsCleanUntilItChanges(t *testing.T) {
 	if found := f.drift(oldTag); len(found) > 0 {
 		t.Errorf("drifted: %q", found)
 	}
-	m, err := tagging.ReadManifest(f.Layout.Manifest(oldTag))
+	m, err := tag.ReadManifest(f.Base.Manifest(oldTag))
 	if err != nil {
 		t.Fatal(err)
 	}
-	at, _ := tagging.ParseName(oldTag)
-	if m.Source != tagging.Adopted || m.Layout != tagging.Adopted || m.Revision != "" || !m.Published.Equal(at) ||
+	at, _ := tag.ParseName(oldTag)
+	if m.Source != tag.Adopted || m.Layout != tag.Adopted || m.Revision != "" || !m.Published.Equal(at) ||
 		len(m.Entries) != 7 {
 		t.Errorf("got %+v", m)
 	}
-	if table, err := os.ReadFile(f.Layout.Table(oldTag)); string(table) != "defaults.yml" {
+	if table, err := os.ReadFile(f.Base.Table(oldTag)); string(table) != "defaults.yml" {
 		t.Errorf("the table is %q (%v)", table, err)
 	}
-	for _, path := range []string{f.Layout.Manifest(oldTag), f.Layout.Table(oldTag)} {
+	for _, path := range []string{f.Base.Manifest(oldTag), f.Base.Table(oldTag)} {
 		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o644 {
 			t.Errorf("%s: %v (%v)", path, info.Mode(), err)
 		}
@@ -160,7 +160,7 @@ func TestAnAdoptedTagIsCleanUntilItChanges(t *testing.T) {
 func TestOnlyTagsWithoutAManifestAreAdopted(t *testing.T) {
 	f := newFixture(t)
 	ours := f.take(TakeOptions{}).Name
-	before, err := os.ReadFile(f.Layout.Manifest(ours))
+	before, err := os.ReadFile(f.Base.Manifest(ours))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,10 +171,10 @@ func TestOnlyTagsWithoutAManifestAreAdopted(t *testing.T) {
 	if len(r) != 1 || r[0].Failure == nil || !strings.Contains(r[0].Failure.Error(), "has a manifest already") {
 		t.Errorf("got %+v", r)
 	}
-	if after, err := os.ReadFile(f.Layout.Manifest(ours)); err != nil || string(after) != string(before) {
+	if after, err := os.ReadFile(f.Base.Manifest(ours)); err != nil || string(after) != string(before) {
 		t.Errorf("the manifest was replaced (%v)", err)
 	}
-	if err := os.Truncate(f.Layout.Manifest(ours), 10); err != nil {
+	if err := os.Truncate(f.Base.Manifest(ours), 10); err != nil {
 		t.Fatal(err)
 	}
 	if r := f.adoptTags(ours); len(r) != 1 || r[0].Failure == nil || !strings.Contains(r[0].Failure.Error(), "damaged") {
@@ -219,7 +219,7 @@ func TestWhatNoTagMayHaveIsRefusedByName(t *testing.T) {
 			if r.Failure == nil || !strings.Contains(r.Failure.Error(), `"source/odd\n"`) || r.Status != StatusUnverified {
 				t.Errorf("got %+v", r)
 			}
-			if _, err := os.Lstat(f.Layout.Manifest(oldTag)); !errors.Is(err, fs.ErrNotExist) {
+			if _, err := os.Lstat(f.Base.Manifest(oldTag)); !errors.Is(err, fs.ErrNotExist) {
 				t.Errorf("there is a manifest (%v)", err)
 			}
 		})
@@ -266,7 +266,7 @@ func TestAdoptionChangesNoDecision(t *testing.T) {
 
 func TestTheNextTagIsRightAfterAnAdoptedOne(t *testing.T) {
 	eachKindOfSource(t, func(t *testing.T, f *fixture) {
-		dir := f.Layout.Dir("etchautotag-20261122-0800")
+		dir := f.Base.Dir("etchautotag-20261122-0800")
 		for key, content := range sampleTree { // the same tree, with modes that are not ours
 			path := filepath.Join(dir, strings.TrimRight(key, "*@/"))
 			err := os.MkdirAll(filepath.Dir(path), 0o775)
@@ -325,17 +325,17 @@ func TestAFaultAtAnyStepOfAnAdoptionLeavesAManifestOrNone(t *testing.T) {
 			if r := f.verifyTags(); len(r) != 1 || r[0].Status != StatusClean {
 				t.Errorf("%s: after the next run: %+v", what, r)
 			}
-			if left, err := FindDebris(f.Layout); len(left) > 0 || err != nil {
+			if left, err := FindDebris(f.Base); len(left) > 0 || err != nil {
 				t.Errorf("%s: left behind: %v, %v", what, left, err)
 			}
 			if whole {
 				break
 			}
-			if err := os.Remove(f.Layout.Manifest(oldTag)); err != nil {
+			if err := os.Remove(f.Base.Manifest(oldTag)); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if err := errors.Join(os.Remove(f.Layout.Manifest(oldTag)), os.Remove(f.Layout.Table(oldTag))); err != nil {
+		if err := errors.Join(os.Remove(f.Base.Manifest(oldTag)), os.Remove(f.Base.Table(oldTag))); err != nil {
 			t.Fatal(err)
 		}
 	}

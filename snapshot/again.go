@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/etch/etchtag/snapshot/source"
-	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
 )
 
 // isMixed reports whether an error means that the working copy is of no single revision.
@@ -23,15 +23,15 @@ func (m *Manager) makeAgain(ctx context.Context, at time.Time, r *Result) error 
 		return fmt.Errorf("the working copy has no whole revision, and no tag can stand in for it: %w", err)
 	}
 	r.Revision, r.Again = newest.Revision, newest.Name
-	return m.make(ctx, func(ctx context.Context, stage *stageDir) ([]tagging.ManifestEntry, source.Revision, error) {
+	return m.make(ctx, func(ctx context.Context, stage *stageDir) ([]tag.Entry, source.Revision, error) {
 		return m.fillFromTag(ctx, stage, newest)
 	}, r)
 }
 
 // newestOwn finds the newest tag before a time, which must have been made by us from a source of this kind: an older one
 // would be a step back.
-func (m *Manager) newestOwn(at time.Time) (*tagging.Header, error) {
-	index, err := tagging.ReadIndex(m.Layout)
+func (m *Manager) newestOwn(at time.Time) (*tag.Header, error) {
+	index, err := tag.ReadIndex(m.Base)
 	if err != nil {
 		return nil, err
 	}
@@ -52,9 +52,9 @@ func (m *Manager) newestOwn(at time.Time) (*tagging.Header, error) {
 }
 
 // fillFromTag stages what a tag has, and proves that it is what was published.
-func (m *Manager) fillFromTag(ctx context.Context, stage *stageDir, h *tagging.Header) (
-	[]tagging.ManifestEntry, source.Revision, error) {
-	dir := m.Layout.Dir(h.Name)
+func (m *Manager) fillFromTag(ctx context.Context, stage *stageDir, h *tag.Header) (
+	[]tag.Entry, source.Revision, error) {
+	dir := m.Base.Dir(h.Name)
 	write := func(ctx context.Context, r source.Revision, to string, o source.ExportOptions) (source.Export, error) {
 		entries, err := source.CopyTree(ctx, dir, to, o)
 		return source.Export{Revision: r, Entries: entries}, err
@@ -63,7 +63,7 @@ func (m *Manager) fillFromTag(ctx context.Context, stage *stageDir, h *tagging.H
 	if err != nil {
 		return nil, revision, err
 	}
-	switch tree, err := tagging.TreeHash(entries); {
+	switch tree, err := tag.TreeHash(entries); {
 	case err != nil:
 		return nil, revision, err
 	case tree != h.Tree:

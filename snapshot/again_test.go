@@ -9,14 +9,14 @@ import (
 	"time"
 
 	"github.com/etch/etchtag/snapshot/source"
-	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
 	"github.com/etch/etchtag/tagstate"
 )
 
 // mixUp makes the working copy one of no single revision, while upstream is gone.
 func (f *fixture) mixUp() {
 	f.source.updateErr = errors.New("upstream is down")
-	f.source.mixed = &source.MixedError{Dir: f.Layout.Trunk(), Err: errors.New("an update was interrupted")}
+	f.source.mixed = &source.MixedError{Dir: f.Base.Trunk(), Err: errors.New("an update was interrupted")}
 }
 
 // withoutTag fails the test if a snapshot makes a tag, or does not say all of the words.
@@ -31,7 +31,7 @@ func (f *fixture) withoutTag(o TakeOptions, words ...string) {
 			f.t.Errorf("the error does not say %q: %v", word, err)
 		}
 	}
-	if _, err := os.Lstat(f.Layout.Dir(tagging.Name(f.Cadence.Floor(f.now)))); !errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Lstat(f.Base.Dir(tag.Name(f.Cadence.Floor(f.now)))); !errors.Is(err, os.ErrNotExist) {
 		f.t.Errorf("there is a tag: %v", err)
 	}
 	if left := f.debris(); len(left) > 0 {
@@ -53,7 +53,7 @@ func TestWhenNothingIsWholeTheNewestTagIsPublishedAgain(t *testing.T) {
 					t.Errorf("got %+v, after %+v", again, first)
 				}
 				f.verify(again.Name, first.Revision)
-				header, err := tagging.ReadHeader(f.Layout.Manifest(again.Name))
+				header, err := tag.ReadHeader(f.Base.Manifest(again.Name))
 				if err != nil || !header.Stale || !header.Published.Equal(f.now) || header.Source != f.Source.Kind() {
 					t.Errorf("the manifest says %+v, %v", header, err)
 				}
@@ -79,7 +79,7 @@ func TestWhatHasBegunToChangeIsNotPublishedEither(t *testing.T) {
 	f := newPlainFixture(t, Auto)
 	first := f.take(TakeOptions{})
 	f.now = f.now.Add(time.Hour)
-	f.source.exportErr = &source.MixedError{Dir: f.Layout.Trunk(), Err: errors.New("a file was edited")}
+	f.source.exportErr = &source.MixedError{Dir: f.Base.Trunk(), Err: errors.New("a file was edited")}
 	f.withoutTag(TakeOptions{}, "edited") // upstream can be reached, so that the next run puts it right
 	f.source.updateErr = errors.New("upstream is down")
 	if r := f.take(TakeOptions{}); r.Again != first.Name || !r.Stale {
@@ -92,10 +92,10 @@ func TestOnlyTheNewestTagStandsInForTheWorkingCopy(t *testing.T) {
 		harm func(f *fixture, newest string) error
 		says string
 	}{
-		"no tag":      {func(f *fixture, newest string) error { return os.RemoveAll(f.Layout.Dir(newest)) }, "there is none"},
-		"no manifest": {func(f *fixture, newest string) error { return os.Remove(f.Layout.Manifest(newest)) }, "was not made from"},
+		"no tag":      {func(f *fixture, newest string) error { return os.RemoveAll(f.Base.Dir(newest)) }, "there is none"},
+		"no manifest": {func(f *fixture, newest string) error { return os.Remove(f.Base.Manifest(newest)) }, "was not made from"},
 		"a damaged manifest": {func(f *fixture, newest string) error {
-			return os.WriteFile(f.Layout.Manifest(newest), []byte("nonsense"), 0o644)
+			return os.WriteFile(f.Base.Manifest(newest), []byte("nonsense"), 0o644)
 		}, "manifest"},
 		"an edited tag": {func(f *fixture, newest string) error {
 			return os.WriteFile(f.at(newest, "defaults.yml"), []byte("a: 9\n"), 0o644)
@@ -104,11 +104,11 @@ func TestOnlyTheNewestTagStandsInForTheWorkingCopy(t *testing.T) {
 			return os.WriteFile(f.at(newest, "more"), nil, 0o644)
 		}, "not what was published"},
 		"a link": {func(f *fixture, newest string) error {
-			elsewhere := filepath.Join(f.Layout.Base, "elsewhere")
-			return errors.Join(os.Rename(f.Layout.Dir(newest), elsewhere), os.Symlink(elsewhere, f.Layout.Dir(newest)))
+			elsewhere := filepath.Join(f.Base.Path, "elsewhere")
+			return errors.Join(os.Rename(f.Base.Dir(newest), elsewhere), os.Symlink(elsewhere, f.Base.Dir(newest)))
 		}, "was not made from"},
 		"of another source": {func(f *fixture, newest string) error {
-			f.Source = &plain{m: f.source, dir: f.Layout.Trunk()}
+			f.Source = &plain{m: f.source, dir: f.Base.Trunk()}
 			return nil
 		}, "was not made from"},
 	} {
@@ -177,12 +177,12 @@ func TestAFaultAtAnyStepOfPublishingAgainLeavesNoTagOrAWholeOne(t *testing.T) {
 	f.take(TakeOptions{})
 	f.now = f.now.Add(time.Hour)
 	f.mixUp()
-	name, asked := tagging.Name(f.Cadence.Floor(f.now)), map[string]bool{}
+	name, asked := tag.Name(f.Cadence.Floor(f.now)), map[string]bool{}
 	for n := 0; ; n++ {
 		f.Step, f.warned = failing(n, false, asked), nil
 		r, err := f.Take(t.Context(), TakeOptions{NoPrune: true})
 		f.Step = nil
-		if _, statErr := os.Lstat(f.Layout.Dir(name)); statErr == nil {
+		if _, statErr := os.Lstat(f.Base.Dir(name)); statErr == nil {
 			f.verify(name, "r1-exported")
 		} else if err == nil {
 			t.Errorf("operation %d: Take reports %+v", n, r)
@@ -192,7 +192,7 @@ func TestAFaultAtAnyStepOfPublishingAgainLeavesNoTagOrAWholeOne(t *testing.T) {
 		if err == nil && len(r.LeftOver) == 0 && !strings.Contains(strings.Join(f.warned, ""), errLuck.Error()) {
 			break
 		}
-		if err := errors.Join(os.RemoveAll(f.Layout.Dir(name)), os.Remove(f.Layout.Manifest(name))); err != nil {
+		if err := errors.Join(os.RemoveAll(f.Base.Dir(name)), os.Remove(f.Base.Manifest(name))); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -21,7 +21,7 @@ type swap struct {
 // The fresh one moves to that place first: whoever is killed between the two steps leaves a second whole copy, but the
 // old one, which may hold edits, is never where debris is swept.
 func (m *Manager) swap(s swap) (aside string, err error) {
-	name := filepath.Join(m.Layout.Discarded(), m.Clock().UTC().Format(discardStamp)+"-"+s.name)
+	name := filepath.Join(m.Base.Discarded(), m.Clock().UTC().Format(discardStamp)+"-"+s.name)
 	aside = name
 	for n := 2; ; n++ {
 		err := m.files().renameNoReplace(s.setUp, s.fresh, aside)
@@ -39,7 +39,7 @@ func (m *Manager) swap(s swap) (aside string, err error) {
 	if err := m.files().syncDir(s.sync, filepath.Dir(s.old)); err != nil {
 		return aside, err
 	}
-	return aside, m.files().syncDir("sync discarded", m.Layout.Discarded())
+	return aside, m.files().syncDir("sync discarded", m.Base.Discarded())
 }
 
 // discardStamp is what the name of everything that was set aside begins with, as package source has it.

@@ -5,7 +5,7 @@ import (
 	"slices"
 
 	"github.com/etch/etchtag/snapshot/source"
-	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
 	"golang.org/x/sys/unix"
 )
 
@@ -22,7 +22,7 @@ type Capacity struct {
 // EstimateCapacity estimates how many more tags fit if each is like the newest of tags, which are oldest first, that
 // has a manifest. With Hardlink each is taken to differ from the one before by as much as the newest differs from the
 // newest one that has another tree, or by nothing if there is none.
-func EstimateCapacity(l tagging.Layout, tags []*tagging.Tag, files FileMode) (Capacity, error) {
+func EstimateCapacity(l tag.Base, tags []*tag.Tag, files FileMode) (Capacity, error) {
 	space, err := FreeSpace(l.Tags())
 	if err != nil {
 		return Capacity{}, err
@@ -32,12 +32,12 @@ func EstimateCapacity(l tagging.Layout, tags []*tagging.Tag, files FileMode) (Ca
 	if newest == "" {
 		return c, nil
 	}
-	tag, err := recordedTag(l, newest)
+	recorded, err := recordedTag(l, newest)
 	if err != nil {
 		return c, err
 	}
-	entries := tag.tree
-	var unchanged []*tagging.ManifestEntry
+	entries := recorded.tree
+	var unchanged []*tag.Entry
 	if files == Hardlink {
 		before, err := recordedTag(l, cmp.Or(other, newest))
 		if err != nil {
@@ -64,7 +64,7 @@ func fit(free, total, need uint64) uint64 {
 }
 
 // newestTrees names the newest tag with a manifest, and the newest whose tree is another; empty if there is none.
-func newestTrees(tags []*tagging.Tag) (newest, other string) {
+func newestTrees(tags []*tag.Tag) (newest, other string) {
 	tree := ""
 	for _, t := range slices.Backward(tags) {
 		h, ok, err := t.Header()
@@ -81,15 +81,15 @@ func newestTrees(tags []*tagging.Tag) (newest, other string) {
 
 // recordedTag is what a tag's manifest says as a tag from which files could be taken; the hash of a file stands for the
 // source's ID. Its files cannot be opened.
-func recordedTag(l tagging.Layout, name string) (*previousTag, error) {
-	m, err := tagging.ReadManifest(l.Manifest(name))
+func recordedTag(l tag.Base, name string) (*previousTag, error) {
+	m, err := tag.ReadManifest(l.Manifest(name))
 	if err != nil {
 		return nil, err
 	}
 	tree := make([]source.Entry, len(m.Entries))
 	for i, e := range m.Entries {
 		tree[i] = source.Entry{Path: e.Path, Mode: source.Mode(e.Mode), Size: e.Size}
-		if e.Mode != tagging.ModeEmptyDir {
+		if e.Mode != tag.ModeEmptyDir {
 			tree[i].ID = string(e.Hash[:])
 		}
 	}

@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
 )
 
 func TestTheRoomForMoreTagsIsThatOfTheNewest(t *testing.T) {
@@ -13,11 +13,11 @@ func TestTheRoomForMoreTagsIsThatOfTheNewest(t *testing.T) {
 		f.Files = files
 		estimate := func() Capacity {
 			t.Helper()
-			index, err := tagging.ReadIndex(f.Layout)
+			index, err := tag.ReadIndex(f.Base)
 			if err != nil {
 				t.Fatal(err)
 			}
-			c, err := EstimateCapacity(f.Layout, index.Tags, files)
+			c, err := EstimateCapacity(f.Base, index.Tags, files)
 			if err != nil {
 				t.Fatal(err)
 			}

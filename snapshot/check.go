@@ -7,8 +7,8 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/etch/etchtag/tagging"
 	"github.com/etch/etchtag/tagging/supervise"
+	"github.com/etch/etchtag/tagging/tag"
 )
 
 // checkOutput is how much of a check's output is kept, in bytes.
@@ -17,7 +17,7 @@ const checkOutput = 64 << 10
 // runCheck runs the site's own check in the staged tree. If it fails there is no tag; and if it changed the tree, then
 // what it passed is not what upstream has. Nothing that it has started is left when the tree is compared, and so nothing
 // changes it after that.
-func (m *Manager) runCheck(ctx context.Context, tree string, manifest *tagging.Manifest) error {
+func (m *Manager) runCheck(ctx context.Context, tree string, manifest *tag.Manifest) error {
 	if len(m.Check) == 0 {
 		return nil
 	}

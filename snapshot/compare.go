@@ -12,7 +12,7 @@ import (
 	"sync"
 
 	"github.com/etch/etchtag/snapshot/source"
-	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
 	"golang.org/x/sys/unix"
 )
 
@@ -38,7 +38,7 @@ type Finding struct {
 }
 
 func (f Finding) String() string {
-	text := fmt.Sprintf("%s: %s", f.Kind, tagging.QuotePath(f.Path))
+	text := fmt.Sprintf("%s: %s", f.Kind, tag.QuotePath(f.Path))
 	if f.Detail != "" {
 		text += " (" + f.Detail + ")"
 	}
@@ -59,7 +59,7 @@ type CompareOptions struct {
 // Compare reads the tree at dir whole and returns everything that is not as the manifest m says, sorted by path. The
 // modes must be those of the layout that m records. It follows no links below dir. What cannot be read is found
 // Unread. The error says that dir itself cannot be read, that ctx was done, or that m has an unknown layout.
-func Compare(ctx context.Context, dir string, m *tagging.Manifest, o CompareOptions) ([]Finding, error) {
+func Compare(ctx context.Context, dir string, m *tag.Manifest, o CompareOptions) ([]Finding, error) {
 	c := comparison{options: o, layout: FileMode(m.Layout), expected: newExpectations(m.Entries)}
 	if !c.layout.known() {
 		return nil, fmt.Errorf("this version of etchtag does not know the layout %q", m.Layout)
@@ -76,17 +76,17 @@ func Compare(ctx context.Context, dir string, m *tagging.Manifest, o CompareOpti
 
 // expectation is a file or a directory that must be there.
 type expectation struct {
-	entry tagging.ManifestEntry // zero for a directory with something in it
+	entry tag.Entry // zero for a directory with something in it
 	dir   bool
 	met   bool
 	blind bool // what is below it is not known
 }
 
 // newExpectations lists the entries and the directories that they stand in by their paths.
-func newExpectations(entries []tagging.ManifestEntry) map[string]*expectation {
+func newExpectations(entries []tag.Entry) map[string]*expectation {
 	all := make(map[string]*expectation, len(entries)+len(entries)/2)
 	for _, e := range entries {
-		all[e.Path] = &expectation{entry: e, dir: e.Mode == tagging.ModeEmptyDir}
+		all[e.Path] = &expectation{entry: e, dir: e.Mode == tag.ModeEmptyDir}
 		for d := path.Dir(e.Path); all[d] == nil; d = path.Dir(d) {
 			all[d] = &expectation{dir: true}
 			if d == "." {
@@ -151,7 +151,7 @@ func (c *comparison) read(p string, got contents) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if want.Mode == tagging.ModeSymlink {
+	if want.Mode == tag.ModeSymlink {
 		c.add(p, OtherTarget, "it leads to %q", got.target)
 		return
 	}
@@ -177,7 +177,7 @@ func (c *comparison) failed(p string, err error) {
 
 // findMissing adds what was not met of the sorted entries. Of a directory that is gone only the topmost is named, and
 // nothing that stands where nobody could look.
-func (c *comparison) findMissing(entries []tagging.ManifestEntry) {
+func (c *comparison) findMissing(entries []tag.Entry) {
 	below := map[string]int{} // how many entries went with a directory
 	for _, e := range entries {
 		top, hidden := c.topmost(e.Path)
@@ -218,7 +218,7 @@ func (e *expectation) typeName() string {
 	switch {
 	case e.dir:
 		return typeName(unix.S_IFDIR)
-	case e.entry.Mode == tagging.ModeSymlink:
+	case e.entry.Mode == tag.ModeSymlink:
 		return typeName(unix.S_IFLNK)
 	}
 	return typeName(unix.S_IFREG)

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/etch/etchtag/snapshot/source"
-	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
 	"golang.org/x/sys/unix"
 )
 
@@ -23,7 +23,7 @@ type Debris struct {
 // FindDebris lists what the next run will sweep. It takes no lock and changes nothing. The error joins those of the
 // directories that cannot be read, and what is found in the others is returned with it: two of them are closed to
 // everyone but the user who makes tags.
-func FindDebris(l tagging.Layout) (found []Debris, err error) {
+func FindDebris(l tag.Base) (found []Debris, err error) {
 	for _, p := range append(debrisPlaces(l), debrisPlace{l.Trash(), everything}) {
 		debris, lookErr := p.look(l)
 		if lookErr != nil && !errors.Is(lookErr, fs.ErrNotExist) && !errors.Is(lookErr, source.ErrReplaced) {
@@ -35,7 +35,7 @@ func FindDebris(l tagging.Layout) (found []Debris, err error) {
 }
 
 // look lists the debris in one place.
-func (p debrisPlace) look(l tagging.Layout) (found []Debris, err error) {
+func (p debrisPlace) look(l tag.Base) (found []Debris, err error) {
 	dir, err := files{tags: l.Tags()}.open(p.dir)
 	if err != nil {
 		return nil, err
@@ -63,7 +63,7 @@ func (p debrisPlace) look(l tagging.Layout) (found []Debris, err error) {
 
 // FindReplaced lists what stands in the places of our own directories and is none, such as a symbolic link. No run
 // begins while there is something.
-func FindReplaced(l tagging.Layout) (paths []string) {
+func FindReplaced(l tag.Base) (paths []string) {
 	public, private := ownDirs(l)
 	for _, dir := range append(public, private...) {
 		if info, err := os.Lstat(dir); err == nil && !info.IsDir() {

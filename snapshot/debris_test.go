@@ -9,21 +9,21 @@ import (
 
 func TestDebrisIsWhatSweepRemoves(t *testing.T) {
 	f := newFixture(t)
-	if left, err := FindDebris(f.Layout); len(left) > 0 || err != nil {
+	if left, err := FindDebris(f.Base); len(left) > 0 || err != nil {
 		t.Errorf("without a base: %v, %v", left, err)
 	}
 	r := f.take(TakeOptions{})
-	if left, err := FindDebris(f.Layout); len(left) > 0 || err != nil {
+	if left, err := FindDebris(f.Base); len(left) > 0 || err != nil {
 		t.Errorf("after a run: %v, %v", left, err)
 	}
-	work := f.Layout.Work()
+	work := f.Base.Work()
 	for _, name := range []string{"stage/x", "trash/etchautotag-20261101-0000", "manifests/etchautotag-20261101-0000",
 		"tables/etchautotag-20261101-0000", ".last-update123"} {
 		if err := os.WriteFile(filepath.Join(work, name), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	left, err := FindDebris(f.Layout)
+	left, err := FindDebris(f.Base)
 	if len(left) != 5 || err != nil {
 		t.Errorf("got %v, %v", left, err)
 	}
@@ -35,7 +35,7 @@ func TestDebrisIsWhatSweepRemoves(t *testing.T) {
 	if failed := f.sweep(); len(failed) > 0 {
 		t.Error(failed)
 	}
-	if left, err := FindDebris(f.Layout); len(left) > 0 || err != nil {
+	if left, err := FindDebris(f.Base); len(left) > 0 || err != nil {
 		t.Errorf("after sweeping: %v, %v", left, err)
 	}
 	f.verify(r.Name, "r1")

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/etch/etchtag/snapshot/source"
-	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
 	"golang.org/x/sys/unix"
 )
 
@@ -41,7 +41,7 @@ type DiscardedFile struct {
 
 // ListDiscarded sums up everything that was set aside, newest first. What somebody else has put there is left out.
 // It takes no lock: what goes meanwhile may be missing.
-func ListDiscarded(l tagging.Layout) ([]Discarded, error) {
+func ListDiscarded(l tag.Base) ([]Discarded, error) {
 	names, err := DiscardedNames(l)
 	if err != nil {
 		return nil, err
@@ -61,7 +61,7 @@ func ListDiscarded(l tagging.Layout) ([]Discarded, error) {
 }
 
 // DiscardedNames lists the directories of what was set aside, newest first, without looking into them.
-func DiscardedNames(l tagging.Layout) ([]string, error) {
+func DiscardedNames(l tag.Base) ([]string, error) {
 	entries, err := os.ReadDir(l.Discarded())
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("list what was set aside: %w", err)
@@ -76,7 +76,7 @@ func DiscardedNames(l tagging.Layout) ([]string, error) {
 	return names, nil
 }
 
-func sumUp(l tagging.Layout, name string) (Discarded, error) {
+func sumUp(l tag.Base, name string) (Discarded, error) {
 	d := Discarded{Name: name}
 	d.Time, _ = source.ParseDiscard(name)
 	t, err := OpenDiscarded(l, name)
@@ -105,7 +105,7 @@ type DiscardedTree struct {
 
 // OpenDiscarded opens the directory of that name. The error matches fs.ErrNotExist if nothing was set aside under
 // it, and fs.ErrPermission for everyone but the user who makes tags.
-func OpenDiscarded(l tagging.Layout, name string) (*DiscardedTree, error) {
+func OpenDiscarded(l tag.Base, name string) (*DiscardedTree, error) {
 	fd := -1
 	err := error(unix.ENOENT)
 	if _, ours := source.ParseDiscard(name); ours && filepath.Base(name) == name {

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/etch/etchtag/snapshot/source"
-	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 )
@@ -21,11 +21,11 @@ import (
 const edits = "20261122-110000"
 
 // newDiscards makes a base in which one directory of local edits was set aside, with all that can be in one.
-func newDiscards(t *testing.T) tagging.Layout {
+func newDiscards(t *testing.T) tag.Base {
 	t.Helper()
-	l := tagging.Layout{Base: t.TempDir()}
+	l := tag.Base{Path: t.TempDir()}
 	dir := filepath.Join(l.Discarded(), edits)
-	outside := filepath.Join(l.Base, "outside")
+	outside := filepath.Join(l.Path, "outside")
 	if err := errors.Join(
 		os.MkdirAll(filepath.Join(dir, "source", "etc"), 0o700),
 		os.MkdirAll(filepath.Join(dir, "source", "empty"), 0o700),
@@ -46,7 +46,7 @@ func newDiscards(t *testing.T) tagging.Layout {
 	return l
 }
 
-func openDiscards(t *testing.T, l tagging.Layout) *DiscardedTree {
+func openDiscards(t *testing.T, l tag.Base) *DiscardedTree {
 	t.Helper()
 	tree, err := OpenDiscarded(l, edits)
 	if err != nil {
@@ -74,7 +74,7 @@ func TestWhatWasSetAsideIsListedNewestFirst(t *testing.T) {
 	want := []Discarded{
 		{Name: "20261122-120000-working-copy", Time: eleven.Add(time.Hour)},
 		{Name: "20261122-110000-1", Time: eleven},
-		{Name: edits, Time: eleven, Files: 6, Bytes: int64(len("edited\n#!odd../../nowhere") + len(l.Base+"/outside")),
+		{Name: edits, Time: eleven, Files: 6, Bytes: int64(len("edited\n#!odd../../nowhere") + len(l.Path+"/outside")),
 			First: []string{"fifo", "odd\n\xffname", "out", "source/dangling", "source/etc/motd"}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -83,7 +83,7 @@ func TestWhatWasSetAsideIsListedNewestFirst(t *testing.T) {
 }
 
 func TestNothingSetAsideIsNoError(t *testing.T) {
-	if got, err := ListDiscarded(tagging.Layout{Base: t.TempDir()}); len(got) > 0 || err != nil {
+	if got, err := ListDiscarded(tag.Base{Path: t.TempDir()}); len(got) > 0 || err != nil {
 		t.Errorf("got %v, %v", got, err)
 	}
 }
@@ -106,7 +106,7 @@ func TestNothingOutsideIsReadThroughWhatWasSetAside(t *testing.T) {
 			t.Errorf("%q gives %q, %v", p, b.String(), err)
 		}
 	}
-	for p, want := range map[string]string{"out": l.Base + "/outside", "source/../source/etc/motd": "edited\n"} {
+	for p, want := range map[string]string{"out": l.Path + "/outside", "source/../source/etc/motd": "edited\n"} {
 		var b bytes.Buffer
 		if err := tree.WriteFile(&b, p); err != nil || b.String() != want {
 			t.Errorf("%q gives %q, %v", p, b.String(), err)
@@ -165,7 +165,7 @@ func TestEverythingIsRestoredWithItsModesAndLinks(t *testing.T) {
 	}
 	want := []string{
 		`-rw------- odd` + "\n\xff" + `name = "odd"`,
-		"link out -> " + l.Base + "/outside",
+		"link out -> " + l.Path + "/outside",
 		"drwx------ source",
 		"link source/dangling -> ../../nowhere",
 		"dr-xr-xr-x source/empty",
@@ -194,7 +194,7 @@ func TestChosenPathsAreRestoredBesideWhatIsThere(t *testing.T) {
 	if err != nil || r.Files != 3 || len(r.Left) > 0 {
 		t.Errorf("got %+v, %v", r, err)
 	}
-	want := []string{"link out -> " + l.Base + "/outside", "drwxr-xr-x source", "dr-xr-xr-x source/empty", "drwx------ source/etc",
+	want := []string{"link out -> " + l.Path + "/outside", "drwxr-xr-x source", "dr-xr-xr-x source/empty", "drwx------ source/etc",
 		`-rw-r----- source/etc/motd = "edited\n"`, `-rwxr-xr-x source/etc/run = "#!"`, "drwxr-xr-x source/mine"}
 	if diff := cmp.Diff(want, describeTree(t, to)); diff != "" {
 		t.Errorf("wanted (-), got (+):\n%s", diff)
@@ -284,22 +284,22 @@ func TestOneBoundHoldsForAllThatIsSetAside(t *testing.T) {
 		if i%2 == 0 {
 			name += "-etchautotag-20261120-0100"
 		}
-		if err := os.Mkdir(filepath.Join(f.Layout.Discarded(), name), 0o700); err != nil {
+		if err := os.Mkdir(filepath.Join(f.Base.Discarded(), name), 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}
-	all, err := ListDiscarded(f.Layout)
+	all, err := ListDiscarded(f.Base)
 	if err != nil || len(all) != source.MaxDiscards {
 		t.Fatalf("%v, %v", all, err)
 	}
 	for range 3 {
 		oldest := all[len(all)-1].Name
 		f.warned = nil
-		f.Source = &plain{m: f.source, dir: f.Layout.Trunk(), foreign: "it is another one"}
+		f.Source = &plain{m: f.source, dir: f.Base.Trunk(), foreign: "it is another one"}
 		if _, err := f.Update(t.Context(), 0); err != nil {
 			t.Fatal(err)
 		}
-		if all, err = ListDiscarded(f.Layout); err != nil || len(all) != source.MaxDiscards {
+		if all, err = ListDiscarded(f.Base); err != nil || len(all) != source.MaxDiscards {
 			t.Errorf("there are %d, %v", len(all), err)
 		}
 		told := strings.Join(f.warned, "\n")

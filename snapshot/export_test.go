@@ -78,11 +78,11 @@ func (p *plain) Export(ctx context.Context, r source.Revision, dir string, o sou
 
 func newPlainFixture(t *testing.T, files FileMode) *fixture {
 	f := newFixture(t)
-	f.Files, f.Source = files, &plain{m: f.source, dir: f.Layout.Trunk()}
-	if err := os.MkdirAll(f.Layout.Trunk(), 0o755); err != nil {
+	f.Files, f.Source = files, &plain{m: f.source, dir: f.Base.Trunk()}
+	if err := os.MkdirAll(f.Base.Trunk(), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(f.Layout.Trunk(), "old"), nil, 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(f.Base.Trunk(), "old"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	return f
@@ -110,7 +110,7 @@ func TestAnExportedTreeBecomesATagWithTheRightModes(t *testing.T) {
 			f.published(first.Name, "r1")
 			f.published(second.Name, "r2")
 			stat := func(tag, path string) os.FileInfo {
-				info, err := os.Stat(filepath.Join(f.Layout.Dir(tag), path))
+				info, err := os.Stat(filepath.Join(f.Base.Dir(tag), path))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -140,7 +140,7 @@ func TestAnExportedTreeBecomesATagWithTheRightModes(t *testing.T) {
 func TestAFileThatWasTouchedInThePreviousTagIsNotShared(t *testing.T) {
 	f := newPlainFixture(t, Hardlink)
 	first := f.take(TakeOptions{})
-	touched := filepath.Join(f.Layout.Dir(first.Name), "source/etc/ntp.conf")
+	touched := filepath.Join(f.Base.Dir(first.Name), "source/etc/ntp.conf")
 	if err := os.Chmod(touched, 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +157,7 @@ func TestAFileThatWasTouchedInThePreviousTagIsNotShared(t *testing.T) {
 func TestAWorkingCopyOfAnotherSourceIsSetAsideWhenTheNewOneIsWhole(t *testing.T) {
 	f := newPlainFixture(t, Auto)
 	first := f.take(TakeOptions{})
-	f.Source = &plain{m: f.source, dir: f.Layout.Trunk(), foreign: "it is a checkout of something else"}
+	f.Source = &plain{m: f.source, dir: f.Base.Trunk(), foreign: "it is a checkout of something else"}
 	var saved []string
 	f.Replaced = func(old, fresh string) error {
 		_, err := os.Stat(filepath.Join(fresh, "fresh"))
@@ -170,7 +170,7 @@ func TestAWorkingCopyOfAnotherSourceIsSetAsideWhenTheNewOneIsWhole(t *testing.T)
 		!strings.Contains(err.Error(), "upstream is down") {
 		t.Errorf("with upstream down the update says %v", err)
 	}
-	if _, err := os.Stat(filepath.Join(f.Layout.Trunk(), "old")); err != nil || len(saved) > 0 {
+	if _, err := os.Stat(filepath.Join(f.Base.Trunk(), "old")); err != nil || len(saved) > 0 {
 		t.Errorf("the old working copy did not stay: %v (saved %q)", err, saved)
 	}
 
@@ -179,13 +179,13 @@ func TestAWorkingCopyOfAnotherSourceIsSetAsideWhenTheNewOneIsWhole(t *testing.T)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(filepath.Join(f.Layout.Trunk(), "fresh")); err != nil {
+	if _, err := os.Stat(filepath.Join(f.Base.Trunk(), "fresh")); err != nil {
 		t.Errorf("the new working copy is not in place: %v", err)
 	}
-	if _, err := os.Stat(filepath.Join(outcome.Discarded, "old")); err != nil || filepath.Dir(outcome.Discarded) != f.Layout.Discarded() {
+	if _, err := os.Stat(filepath.Join(outcome.Discarded, "old")); err != nil || filepath.Dir(outcome.Discarded) != f.Base.Discarded() {
 		t.Errorf("the old working copy is not in %q: %v", outcome.Discarded, err)
 	}
-	if len(saved) != 1 || saved[0] != f.Layout.Trunk() || len(f.warned) == 0 {
+	if len(saved) != 1 || saved[0] != f.Base.Trunk() || len(f.warned) == 0 {
 		t.Errorf("saved %q, warned %q", saved, f.warned)
 	}
 	f.published(first.Name, "r1")
@@ -198,7 +198,7 @@ func TestAFaultWhileAWorkingCopyIsReplacedLeavesOneInPlace(t *testing.T) {
 	labels := []string{"make stage", "set new working copy up", "exchange working copies", "sync working copy's directory"}
 	for _, label := range labels {
 		f := newPlainFixture(t, Auto)
-		f.Source = &plain{m: f.source, dir: f.Layout.Trunk(), foreign: "it is another one"}
+		f.Source = &plain{m: f.source, dir: f.Base.Trunk(), foreign: "it is another one"}
 		broken := errors.New("no luck")
 		f.Step = func(l string) error {
 			if l == label {
@@ -209,12 +209,12 @@ func TestAFaultWhileAWorkingCopyIsReplacedLeavesOneInPlace(t *testing.T) {
 		if _, err := f.Update(t.Context(), 0); !errors.Is(err, broken) {
 			t.Errorf("%s: got %v", label, err)
 		}
-		entries, err := os.ReadDir(f.Layout.Trunk())
+		entries, err := os.ReadDir(f.Base.Trunk())
 		if err != nil || len(entries) != 1 {
 			t.Errorf("%s: the working copy has %v, %v", label, entries, err)
 		}
 		old := 0
-		filepath.WalkDir(f.Layout.Base, func(path string, d fs.DirEntry, err error) error {
+		filepath.WalkDir(f.Base.Path, func(path string, d fs.DirEntry, err error) error {
 			if d.Name() == "old" {
 				old++
 			}
@@ -230,14 +230,14 @@ func TestAFileOfAnotherOwnerIsNotShared(t *testing.T) {
 	needRoot(t)
 	f := newPlainFixture(t, Hardlink)
 	first := f.take(TakeOptions{})
-	given := filepath.Join(f.Layout.Dir(first.Name), "source/etc/ntp.conf")
+	given := filepath.Join(f.Base.Dir(first.Name), "source/etc/ntp.conf")
 	if err := os.Chown(given, 65534, -1); err != nil {
 		t.Fatal(err)
 	}
 	f.now = f.now.Add(time.Hour)
 	second := f.take(TakeOptions{})
 	f.published(second.Name, "r1")
-	mine, err := os.Stat(filepath.Join(f.Layout.Dir(second.Name), "source/etc/ntp.conf"))
+	mine, err := os.Stat(filepath.Join(f.Base.Dir(second.Name), "source/etc/ntp.conf"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -39,7 +39,7 @@ type files struct {
 	tags string // the tags' directory
 }
 
-func (m *Manager) files() files { return files{m.Step, m.Layout.Tags()} }
+func (m *Manager) files() files { return files{m.Step, m.Base.Tags()} }
 
 // open opens a directory. The tags' directory and the base may be reached through links, nothing else may.
 func (f files) open(dir string) (*os.Root, error) {

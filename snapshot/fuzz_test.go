@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
 )
 
 // FuzzLastUpdate holds that the record of the last update is refused or read as it is written again.
@@ -18,8 +18,8 @@ func FuzzLastUpdate(f *testing.F) {
 	f.Add(`{"time":"10000-01-01T00:00:00Z"}`)
 	f.Add(`[]`)
 	f.Add("")
-	l := tagging.Layout{Base: f.TempDir()}
-	m := &Manager{Layout: l}
+	l := tag.Base{Path: f.TempDir()}
+	m := &Manager{Base: l}
 	if err := m.Prepare(); err != nil {
 		f.Fatal(err)
 	}

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/etch/etchtag/snapshot/source"
-	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
 	"golang.org/x/sys/unix"
 )
 
@@ -47,7 +47,7 @@ func newVictim(t *testing.T, f *fixture) *victim {
 		}
 	}
 	for _, hour := range []time.Time{f.now, f.now.Add(-100 * time.Hour)} {
-		name := tagging.Name(f.Cadence.Floor(hour))
+		name := tag.Name(f.Cadence.Floor(hour))
 		write(name+"/file", "precious")
 		write(".etchtag/manifests/"+name, "precious")
 		write(".etchtag/tables/"+name, "precious")
@@ -114,12 +114,12 @@ type hostileWork struct {
 // rebase makes the fixture one of a copy of the base that is at template.
 func (f *fixture) rebase(template string) {
 	f.t.Helper()
-	f.Layout.Base = f.t.TempDir()
-	if err := os.CopyFS(f.Layout.Base, os.DirFS(template)); err != nil {
+	f.Base.Path = f.t.TempDir()
+	if err := os.CopyFS(f.Base.Path, os.DirFS(template)); err != nil {
 		f.t.Fatal(err)
 	}
 	if p, ok := f.Source.(*plain); ok {
-		p.dir = f.Layout.Trunk()
+		p.dir = f.Base.Trunk()
 	}
 }
 
@@ -139,7 +139,7 @@ func hostileWorks() []hostileWork {
 		}
 		f.now = now
 		f.commit("last", map[string]string{"defaults.yml": "last\n"})
-		for _, dir := range []string{f.Layout.Stage(), f.Layout.Trash()} {
+		for _, dir := range []string{f.Base.Stage(), f.Base.Trash()} {
 			if err := os.MkdirAll(filepath.Join(dir, "dead", "run"), 0o700); err != nil {
 				f.t.Fatal(err)
 			}
@@ -154,20 +154,20 @@ func hostileWorks() []hostileWork {
 			func(f *fixture) { f.Prune(f.t.Context(), 0) }},
 		{"repair", "exchange tags", func(t *testing.T) *fixture {
 			f := prepared(newFixture(t))
-			f.edit(tagging.Name(f.now.Truncate(time.Hour).Add(-2*time.Hour)), "defaults.yml", "edited\n")
+			f.edit(tag.Name(f.now.Truncate(time.Hour).Add(-2*time.Hour)), "defaults.yml", "edited\n")
 			return f
 		}, func(f *fixture) { f.Repair(f.t.Context(), VerifyOptions{}) }},
 		{"adopt tag", "publish manifest", func(t *testing.T) *fixture {
 			f := prepared(newFixture(t))
-			if err := os.Remove(f.Layout.Manifest(tagging.Name(f.now.Truncate(time.Hour).Add(-2 * time.Hour)))); err != nil {
+			if err := os.Remove(f.Base.Manifest(tag.Name(f.now.Truncate(time.Hour).Add(-2 * time.Hour)))); err != nil {
 				t.Fatal(err)
 			}
 			return f
 		}, func(f *fixture) { f.adopt() }},
 		{"adopt working copy", "exchange working copies", func(t *testing.T) *fixture {
 			f := prepared(newPlainFixture(t, Auto))
-			f.Source = &plain{m: f.source, dir: f.Layout.Trunk(), foreign: "it is another one's"}
-			if err := os.WriteFile(filepath.Join(f.Layout.Trunk(), "old"), nil, 0o600); err != nil {
+			f.Source = &plain{m: f.source, dir: f.Base.Trunk(), foreign: "it is another one's"}
+			if err := os.WriteFile(filepath.Join(f.Base.Trunk(), "old"), nil, 0o600); err != nil {
 				t.Fatal(err)
 			}
 			return f
@@ -182,7 +182,7 @@ func TestLinksAmongTheTagsLeadNowhere(t *testing.T) {
 		t.Run(work.name, func(t *testing.T) {
 			var labels []string
 			f := work.make(t)
-			template := f.Layout.Base
+			template := f.Base.Path
 			f.rebase(template)
 			f.Step = oneByOne(func(label string) error { labels = append(labels, label); return nil })
 			work.run(f)
@@ -190,7 +190,7 @@ func TestLinksAmongTheTagsLeadNowhere(t *testing.T) {
 				t.Fatalf("the run makes no operation %q, only %q", work.must, labels)
 			}
 			places := []string{"tags/.etchtag", "tags/.etchtag/stage", "tags/.etchtag/trash", "tags/.etchtag/manifests",
-				"tags/.etchtag/tables", "tags/.etchtag/discarded", "tags/" + tagging.Name(f.now.Add(-100*time.Hour).Truncate(time.Hour))}
+				"tags/.etchtag/tables", "tags/.etchtag/discarded", "tags/" + tag.Name(f.now.Add(-100*time.Hour).Truncate(time.Hour))}
 			for at, label := range labels {
 				if slices.Contains(labels[:at], label) && label != "sweep" {
 					continue // of all files one will do
@@ -215,7 +215,7 @@ func (f *fixture) lead(run func(*fixture), at int, place, label string) {
 			return nil
 		}
 		// A tag that is pruned may have gone by now.
-		if err := swapFor(filepath.Join(f.Layout.Base, place), filepath.Join(v.dir, strings.TrimPrefix(place, "tags"))); err != nil &&
+		if err := swapFor(filepath.Join(f.Base.Path, place), filepath.Join(v.dir, strings.TrimPrefix(place, "tags"))); err != nil &&
 			!strings.Contains(place, "etchautotag-") {
 			f.t.Errorf("%s: %v", where, err)
 		}
@@ -230,7 +230,7 @@ func TestOurOwnDirectoriesMayBeNoLinks(t *testing.T) {
 		f := newFixture(t)
 		f.take(TakeOptions{})
 		v := newVictim(t, f)
-		path := filepath.Join(f.Layout.Work(), name)
+		path := filepath.Join(f.Base.Work(), name)
 		if err := swapFor(path, filepath.Join(v.dir, ".etchtag", name)); err != nil {
 			t.Fatal(err)
 		}
@@ -253,10 +253,10 @@ func TestALinkedLockIsNotFollowed(t *testing.T) {
 	f := newFixture(t)
 	f.take(TakeOptions{})
 	target := filepath.Join(t.TempDir(), "made")
-	if err := os.Remove(f.Layout.SnapshotLock()); err != nil {
+	if err := os.Remove(f.Base.SnapshotLock()); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink(target, f.Layout.SnapshotLock()); err != nil {
+	if err := os.Symlink(target, f.Base.SnapshotLock()); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := f.Take(t.Context(), TakeOptions{}); err == nil {
@@ -270,7 +270,7 @@ func TestALinkedLockIsNotFollowed(t *testing.T) {
 func TestALinkedTagsDirectoryIsTheAdministrators(t *testing.T) {
 	f := newFixture(t)
 	elsewhere := t.TempDir()
-	if err := os.Symlink(elsewhere, f.Layout.Tags()); err != nil {
+	if err := os.Symlink(elsewhere, f.Base.Tags()); err != nil {
 		t.Fatal(err)
 	}
 	r := f.take(TakeOptions{})
@@ -297,7 +297,7 @@ func TestAnExportStaysInItsStage(t *testing.T) {
 	f.commit("r2", map[string]string{"defaults.yml": "a: 2\n"})
 	elsewhere := t.TempDir()
 	f.Source = &swappingPlain{plain: f.Source.(*plain), swap: func() {
-		stages, err := filepath.Glob(filepath.Join(f.Layout.Stage(), "*"))
+		stages, err := filepath.Glob(filepath.Join(f.Base.Stage(), "*"))
 		if err != nil || len(stages) != 1 {
 			t.Fatalf("the stages are %q, %v", stages, err)
 		}
@@ -305,7 +305,7 @@ func TestAnExportStaysInItsStage(t *testing.T) {
 		if err := os.MkdirAll(like, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if err := swapFor(f.Layout.Work(), elsewhere); err != nil {
+		if err := swapFor(f.Base.Work(), elsewhere); err != nil {
 			t.Fatal(err)
 		}
 	}}
@@ -317,7 +317,7 @@ func TestAnExportStaysInItsStage(t *testing.T) {
 	if len(written) > 0 || globErr != nil {
 		t.Errorf("the export wrote %q", written)
 	}
-	away, globErr := filepath.Glob(filepath.Join(f.Layout.Work()+"-away", "stage", "*", "tree", "defaults.yml"))
+	away, globErr := filepath.Glob(filepath.Join(f.Base.Work()+"-away", "stage", "*", "tree", "defaults.yml"))
 	if len(away) != 1 || globErr != nil {
 		t.Errorf("the stage has %q, %v", away, globErr)
 	}
@@ -337,18 +337,18 @@ func (p *swappingPlain) Export(ctx context.Context, r source.Revision, dir strin
 func TestWhatStandsInPlaceOfOurDirectoriesIsFound(t *testing.T) {
 	f := newFixture(t)
 	f.take(TakeOptions{})
-	if found := FindReplaced(f.Layout); len(found) > 0 {
+	if found := FindReplaced(f.Base); len(found) > 0 {
 		t.Errorf("found %q", found)
 	}
 	v := newVictim(t, f)
-	for _, path := range []string{f.Layout.Trash(), f.Layout.Work()} {
+	for _, path := range []string{f.Base.Trash(), f.Base.Work()} {
 		if err := swapFor(path, v.dir); err != nil {
 			t.Fatal(err)
 		}
-		if found := FindReplaced(f.Layout); !slices.Equal(found, []string{path}) {
+		if found := FindReplaced(f.Base); !slices.Equal(found, []string{path}) {
 			t.Errorf("found %q, want %s", found, path)
 		}
-		if debris, err := FindDebris(f.Layout); len(debris) > 0 || err != nil {
+		if debris, err := FindDebris(f.Base); len(debris) > 0 || err != nil {
 			t.Errorf("%s is a link: the debris is said to be %v, %v", path, debris, err)
 		}
 	}

@@ -7,7 +7,7 @@ import (
 	"os"
 	"time"
 
-	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
 	"github.com/gofrs/flock"
 	"golang.org/x/sys/unix"
 )
@@ -26,7 +26,7 @@ func (m *Manager) lock(ctx context.Context, wait time.Duration) (release func(),
 	if err := m.Prepare(); err != nil {
 		return nil, err
 	}
-	l := flock.New(m.Layout.SnapshotLock(), flock.SetFlag(os.O_RDONLY|unix.O_NOFOLLOW))
+	l := flock.New(m.Base.SnapshotLock(), flock.SetFlag(os.O_RDONLY|unix.O_NOFOLLOW))
 	locked := false
 	err = m.Step.do("take lock", l.Path(), func() (err error) {
 		if err := m.files().in(l.Path(), makeLock); err != nil {
@@ -50,7 +50,7 @@ func (m *Manager) lock(ctx context.Context, wait time.Duration) (release func(),
 	case err != nil:
 		return nil, err
 	case !locked && wait > 0:
-		return nil, fmt.Errorf("%w (%s), and still after %s", ErrBusy, l.Path(), tagging.FormatDuration(wait))
+		return nil, fmt.Errorf("%w (%s), and still after %s", ErrBusy, l.Path(), tag.FormatDuration(wait))
 	case !locked:
 		return nil, fmt.Errorf("%w (%s)", ErrBusy, l.Path())
 	}

@@ -9,22 +9,22 @@ import (
 
 func TestTheLockHolderIsFound(t *testing.T) {
 	f := newFixture(t)
-	if _, held, err := FindLockHolder("/proc", f.Layout.SnapshotLock()); held || err != nil {
+	if _, held, err := FindLockHolder("/proc", f.Base.SnapshotLock()); held || err != nil {
 		t.Errorf("without a lock: %v, %v", held, err)
 	}
 	release, err := f.lock(t.Context(), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, held, err := FindLockHolder("/proc", f.Layout.SnapshotLock())
+	h, held, err := FindLockHolder("/proc", f.Base.SnapshotLock())
 	if !held || h.PID != os.Getpid() || h.Command == "" || err != nil {
 		t.Errorf("got %+v, %v, %v", h, held, err)
 	}
 	release()
-	if _, held, err := FindLockHolder("/proc", f.Layout.SnapshotLock()); held || err != nil {
+	if _, held, err := FindLockHolder("/proc", f.Base.SnapshotLock()); held || err != nil {
 		t.Errorf("released: %v, %v", held, err)
 	}
-	if _, _, err := FindLockHolder(t.TempDir(), f.Layout.SnapshotLock()); err == nil {
+	if _, _, err := FindLockHolder(t.TempDir(), f.Base.SnapshotLock()); err == nil {
 		t.Error("without a table of locks there is no error")
 	}
 }

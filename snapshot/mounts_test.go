@@ -61,18 +61,18 @@ func TestATagWithAMountInItIsNotPruned(t *testing.T) {
 		tag := plan.Remove[1].Name
 		at := placeFor(t, f.at(tag, foreignFile))
 		mount(at)
-		before := tree(t, f.Layout.Dir(tag))
+		before := tree(t, f.Base.Dir(tag))
 		for _, others := range []int{len(plan.Remove) - 1, 0} { // it is tried again
 			done, failed, err := f.Prune(t.Context(), 0)
 			if err != nil || len(failed) != 1 || len(done.Remove) != others {
 				t.Fatal(done.Remove, failed, err)
 			}
-			staysFor(t, failed[0], f.Layout.Dir(tag), at)
+			staysFor(t, failed[0], f.Base.Dir(tag), at)
 		}
-		if after := tree(t, f.Layout.Dir(tag)); !slices.Equal(before, after) {
+		if after := tree(t, f.Base.Dir(tag)); !slices.Equal(before, after) {
 			t.Errorf("there was %q, left is %q", before, after)
 		}
-		if _, err := os.Stat(f.Layout.Manifest(tag)); err != nil {
+		if _, err := os.Stat(f.Base.Manifest(tag)); err != nil {
 			t.Error(err)
 		}
 		must(t, unix.Unmount(at, unix.MNT_DETACH))
@@ -99,7 +99,7 @@ func TestATagThatTookAMountIntoTheTrashStaysThere(t *testing.T) {
 			return nil
 		}
 		_, failed, err := f.Prune(t.Context(), 0)
-		trash := filepath.Join(f.Layout.Trash(), tag)
+		trash := filepath.Join(f.Base.Trash(), tag)
 		at := filepath.Join(trash, foreignFile)
 		for range 2 {
 			if err != nil || len(failed) != 1 {
@@ -115,7 +115,7 @@ func TestATagThatTookAMountIntoTheTrashStaysThere(t *testing.T) {
 		if _, failed, err := f.Prune(t.Context(), 0); err != nil || len(failed) != 1 {
 			t.Errorf("it is not said once, but %q, %v", failed, err)
 		}
-		debris, err := FindDebris(f.Layout)
+		debris, err := FindDebris(f.Base)
 		if err != nil || len(debris) != 1 || debris[0].Path != trash || !slices.Equal(debris[0].Mounted, []string{at}) {
 			t.Errorf("debris is %+v, %v", debris, err)
 		}
@@ -129,10 +129,10 @@ func TestATagThatTookAMountIntoTheTrashStaysThere(t *testing.T) {
 func TestAWorkingCopyWithAMountInItIsNotReplaced(t *testing.T) {
 	mounttest.Each(t, func(t *testing.T, mount func(string)) {
 		f := newPlainFixture(t, Auto)
-		f.Source = &plain{m: f.source, dir: f.Layout.Trunk(), foreign: "it is another one"}
-		at := filepath.Join(f.Layout.Trunk(), "sub/mounted")
+		f.Source = &plain{m: f.source, dir: f.Base.Trunk(), foreign: "it is another one"}
+		at := filepath.Join(f.Base.Trunk(), "sub/mounted")
 		mount(at)
-		before := tree(t, f.Layout.Base)
+		before := tree(t, f.Base.Path)
 		f.Step = func(label string) error {
 			if label == "make stage" {
 				t.Error("a fresh one was made for nothing")
@@ -140,7 +140,7 @@ func TestAWorkingCopyWithAMountInItIsNotReplaced(t *testing.T) {
 			return nil
 		}
 		_, err := f.Update(t.Context(), 0)
-		staysFor(t, err, f.Layout.Trunk(), at)
+		staysFor(t, err, f.Base.Trunk(), at)
 
 		must(t, unix.Unmount(at, unix.MNT_DETACH))
 		f.Step = func(label string) error { // in the last moment
@@ -151,8 +151,8 @@ func TestAWorkingCopyWithAMountInItIsNotReplaced(t *testing.T) {
 			return nil
 		}
 		_, err = f.Update(t.Context(), 0)
-		staysFor(t, err, f.Layout.Trunk(), at)
-		if after := tree(t, f.Layout.Trunk()); !slices.Equal(after, []string{"", "/old", "/sub", "/sub/mounted", "/sub/mounted/gold"}) &&
+		staysFor(t, err, f.Base.Trunk(), at)
+		if after := tree(t, f.Base.Trunk()); !slices.Equal(after, []string{"", "/old", "/sub", "/sub/mounted", "/sub/mounted/gold"}) &&
 			!slices.Equal(after, []string{"", "/old", "/sub", "/sub/mounted"}) {
 			t.Errorf("there was %q, left is %q", before, after)
 		}
@@ -165,8 +165,8 @@ func TestAWorkingCopyWithAMountInItIsNotReplaced(t *testing.T) {
 // One that is a mount of its own, of the very same file system, cannot be renamed.
 func TestAWorkingCopyInAnotherMountIsNotReplaced(t *testing.T) {
 	f := newPlainFixture(t, Auto)
-	f.Source = &plain{m: f.source, dir: f.Layout.Trunk(), foreign: "it is another one"}
-	mounttest.Directory(t, f.Layout.Trunk())
+	f.Source = &plain{m: f.source, dir: f.Base.Trunk(), foreign: "it is another one"}
+	mounttest.Directory(t, f.Base.Trunk())
 	f.Step = func(label string) error {
 		if label == "make stage" {
 			t.Error("a fresh one was made for nothing")
@@ -196,7 +196,7 @@ func TestATagWithAMountInItIsNotRepaired(t *testing.T) {
 			return nil
 		}
 		r = f.repairTags()[0]
-		staysFor(t, r.Failure, f.Layout.Dir(tag), at)
+		staysFor(t, r.Failure, f.Base.Dir(tag), at)
 		if left := f.debris(); len(left) > 0 || r.Status == StatusRepaired {
 			t.Errorf("%+v; left behind: %q", r, left)
 		}
@@ -207,7 +207,7 @@ func TestAStageWithAMountInItStays(t *testing.T) {
 	mounttest.Each(t, func(t *testing.T, mount func(string)) {
 		f := newFixture(t)
 		must(t, f.Prepare())
-		stage := filepath.Join(f.Layout.Stage(), "dead")
+		stage := filepath.Join(f.Base.Stage(), "dead")
 		mount(filepath.Join(stage, "tree/mounted"))
 		r := f.take(TakeOptions{})
 		if len(r.LeftOver) != 1 {

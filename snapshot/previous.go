@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"github.com/etch/etchtag/snapshot/source"
-	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
 	"golang.org/x/sys/unix"
 )
 
@@ -24,7 +24,7 @@ const (
 	// time. They are read-only, since whoever writes to one changes all.
 	Hardlink FileMode = "hardlink"
 	// adopted is what a tag has that some other program made. No tag of ours is made so.
-	adopted FileMode = tagging.Adopted
+	adopted FileMode = tag.Adopted
 )
 
 func (m FileMode) known() bool { return m == Auto || m == Hardlink || m == adopted }
@@ -72,14 +72,14 @@ var executableText = map[bool]string{true: "executable", false: "not executable"
 type previousTag struct {
 	root     *os.File
 	revision string
-	records  []tagging.ManifestEntry // sorted by path
-	tree     []source.Entry          // what a store has of its revision, sorted by path
+	records  []tag.Entry    // sorted by path
+	tree     []source.Entry // what a store has of its revision, sorted by path
 }
 
 // openPrevious opens the newest tag of a store's from which unchanged files can be taken for the next tree. Not to
 // have one costs time and disk, nothing else.
 func (m *Manager) openPrevious(ctx context.Context, store source.Store, next source.Tree) *previousTag {
-	p := m.openNewest(func(h *tagging.Header) bool { return h.Source == store.Kind() })
+	p := m.openNewest(func(h *tag.Header) bool { return h.Source == store.Kind() })
 	if p == nil {
 		return nil
 	}
@@ -96,8 +96,8 @@ func (m *Manager) openPrevious(ctx context.Context, store source.Store, next sou
 }
 
 // openNewest opens the newest tag with a manifest whose header is accepted, if it can be had.
-func (m *Manager) openNewest(accept func(*tagging.Header) bool) *previousTag {
-	index, err := tagging.ReadIndex(m.Layout)
+func (m *Manager) openNewest(accept func(*tag.Header) bool) *previousTag {
+	index, err := tag.ReadIndex(m.Base)
 	if err != nil {
 		return nil
 	}
@@ -106,11 +106,11 @@ func (m *Manager) openNewest(accept func(*tagging.Header) bool) *previousTag {
 		if t.Link || !ok || err != nil || !accept(header) {
 			continue
 		}
-		manifest, err := tagging.ReadManifest(m.Layout.Manifest(t.Name))
+		manifest, err := tag.ReadManifest(m.Base.Manifest(t.Name))
 		if err != nil {
 			return nil
 		}
-		p, err := newPreviousTag(m.Layout.Dir(t.Name), manifest)
+		p, err := newPreviousTag(m.Base.Dir(t.Name), manifest)
 		if err != nil {
 			return nil
 		}
@@ -120,7 +120,7 @@ func (m *Manager) openNewest(accept func(*tagging.Header) bool) *previousTag {
 }
 
 // newPreviousTag opens the tag in dir, whose manifest is m.
-func newPreviousTag(dir string, m *tagging.Manifest) (*previousTag, error) {
+func newPreviousTag(dir string, m *tag.Manifest) (*previousTag, error) {
 	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: dir, Err: err}
@@ -137,13 +137,13 @@ func (p *previousTag) close() {
 // unchanged returns, for each of a store's entries, which are sorted by path, the manifest's record of it if it is the
 // same in the previous tag, else nil. What the source converts is not taken, nor what it had converted then, which its
 // size tells.
-func (p *previousTag) unchanged(entries []source.Entry) []*tagging.ManifestEntry {
+func (p *previousTag) unchanged(entries []source.Entry) []*tag.Entry {
 	if p == nil {
-		return make([]*tagging.ManifestEntry, len(entries))
+		return make([]*tag.Entry, len(entries))
 	}
 	tree := p.tree
 	return pair(p.records, len(entries), func(i int) *source.Entry { return &entries[i] },
-		func(i int, m *tagging.ManifestEntry) bool {
+		func(i int, m *tag.Entry) bool {
 			e := &entries[i]
 			was := skipTo(&tree, e.Path, func(t *source.Entry) string { return t.Path })
 			return was != nil && e.ID != "" && was.ID == e.ID && !e.Converted && m.Size == e.Size
@@ -151,23 +151,23 @@ func (p *previousTag) unchanged(entries []source.Entry) []*tagging.ManifestEntry
 }
 
 // unchangedExport is unchanged for entries that were hashed as they were exported.
-func (p *previousTag) unchangedExport(entries []source.ExportedEntry) []*tagging.ManifestEntry {
+func (p *previousTag) unchangedExport(entries []source.ExportedEntry) []*tag.Entry {
 	if p == nil {
-		return make([]*tagging.ManifestEntry, len(entries))
+		return make([]*tag.Entry, len(entries))
 	}
 	return pair(p.records, len(entries), func(i int) *source.Entry { return &entries[i].Entry },
-		func(i int, m *tagging.ManifestEntry) bool {
+		func(i int, m *tag.Entry) bool {
 			return m.Size == entries[i].Size && m.Hash == entries[i].Hash
 		})
 }
 
 // pair finds the records of n entries, both being sorted by path, if they are of the same mode and same says so too.
-func pair(records []tagging.ManifestEntry, n int, entry func(i int) *source.Entry,
-	same func(i int, m *tagging.ManifestEntry) bool) []*tagging.ManifestEntry {
-	paired := make([]*tagging.ManifestEntry, n)
+func pair(records []tag.Entry, n int, entry func(i int) *source.Entry,
+	same func(i int, m *tag.Entry) bool) []*tag.Entry {
+	paired := make([]*tag.Entry, n)
 	for i := range n {
 		e := entry(i)
-		m := skipTo(&records, e.Path, func(r *tagging.ManifestEntry) string { return r.Path })
+		m := skipTo(&records, e.Path, func(r *tag.Entry) string { return r.Path })
 		if m != nil && e.Mode != source.Directory && m.Mode == byte(e.Mode) && same(i, m) {
 			paired[i] = m
 		}

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
 )
 
 // Keep is how much history stays whatever else happens.
@@ -59,7 +59,7 @@ func PlanPrune(in PruneInput) Plan {
 			plan.Keep = append(plan.Keep, Verdict{t.Name, reasons})
 		} else {
 			plan.Remove = append(plan.Remove, Verdict{t.Name, []string{fmt.Sprintf(
-				"older than %s, with %d newer tags", tagging.FormatDuration(in.Keep.Within), newer)}})
+				"older than %s, with %d newer tags", tag.FormatDuration(in.Keep.Within), newer)}})
 		}
 		newer++
 	}
@@ -73,7 +73,7 @@ func (in PruneInput) against() []string {
 	if newest, ok := newestBefore(in); ok && in.Now.Sub(newest.Time) > in.Keep.Within {
 		against = append(against, fmt.Sprintf(
 			"the newest tag before this run, %s, is older than %s: the clock jumped, or nothing ran for long",
-			newest.Name, tagging.FormatDuration(in.Keep.Within)))
+			newest.Name, tag.FormatDuration(in.Keep.Within)))
 	}
 	return against
 }
@@ -113,7 +113,7 @@ func (t PruneTag) reasonsToKeep(in PruneInput, newer int) []string {
 	add(future, "in the future")
 	add(t.Link, "a symbolic link")
 	add(!future && newer == 0, "the newest")
-	add(!future && !t.Time.Before(in.Now.Add(-in.Keep.Within)), "within %s", tagging.FormatDuration(in.Keep.Within))
+	add(!future && !t.Time.Before(in.Now.Add(-in.Keep.Within)), "within %s", tag.FormatDuration(in.Keep.Within))
 	add(!future && newer <= in.Keep.Last, "no more than %d newer tags", in.Keep.Last)
 	return append(why, t.Needed...)
 }

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
 	"github.com/etch/etchtag/tagstate"
 	"pgregory.net/rapid"
 )
@@ -21,7 +21,7 @@ func hourly(n int) []PruneTag {
 	var tags []PruneTag
 	for i := n - 1; i >= 0; i-- {
 		at := pruneNow.Truncate(time.Hour).Add(-time.Duration(i) * time.Hour)
-		tags = append(tags, PruneTag{Name: tagging.Name(at), Time: at})
+		tags = append(tags, PruneTag{Name: tag.Name(at), Time: at})
 	}
 	return tags
 }
@@ -65,7 +65,7 @@ func TestATagGoesOnlyIfEveryReasonLetsItGo(t *testing.T) {
 		{"the clock jumped", 96, func(in *PruneInput) { in.Now = in.Now.Add(365 * 24 * time.Hour) }, "the clock jumped"},
 		{"the clock jumped, and this run made a tag", 96, func(in *PruneInput) {
 			in.Now = in.Now.Add(365 * 24 * time.Hour)
-			in.Created = tagging.Name(in.Now.Truncate(time.Hour))
+			in.Created = tag.Name(in.Now.Truncate(time.Hour))
 			in.Tags = append(in.Tags, PruneTag{Name: in.Created, Time: in.Now.Truncate(time.Hour)})
 		}, "the clock jumped"},
 		{"the clock was set back", 96, func(in *PruneInput) { in.Now = in.Now.Add(-97 * time.Hour) }, "in the future"},
@@ -178,7 +178,7 @@ func TestOldTagsArePrunedHourByHour(t *testing.T) {
 		t.Errorf("pruned %q, want the %d oldest", pruned, want)
 	}
 	for _, name := range pruned {
-		for _, path := range []string{f.Layout.Dir(name), f.Layout.Manifest(name)} {
+		for _, path := range []string{f.Base.Dir(name), f.Base.Manifest(name)} {
 			if _, err := os.Lstat(path); !os.IsNotExist(err) {
 				t.Errorf("%s is still there", path)
 			}
@@ -196,37 +196,37 @@ func TestPruneNeverTouchesWhatIsNotOurs(t *testing.T) {
 	outside := t.TempDir()
 	foreign := []string{"release-7", "etchautotag-20260230-0000", "etchautotag-20260101-0000x"}
 	for _, name := range foreign {
-		if err := os.Mkdir(f.Layout.Dir(name), 0o755); err != nil {
+		if err := os.Mkdir(f.Base.Dir(name), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
 	link, pointed := "etchautotag-20260101-0000", "etchautotag-20260102-0000"
-	if err := os.Symlink(outside, f.Layout.Dir(link)); err != nil {
+	if err := os.Symlink(outside, f.Base.Dir(link)); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Mkdir(f.Layout.Dir(pointed), 0o755); err != nil {
+	if err := os.Mkdir(f.Base.Dir(pointed), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink(pointed, f.Layout.Dir("current")); err != nil {
+	if err := os.Symlink(pointed, f.Base.Dir("current")); err != nil {
 		t.Fatal(err)
 	}
 	unverified := "etchautotag-20260103-0000" // of repo_update
-	if err := os.MkdirAll(filepath.Join(f.Layout.Dir(unverified), "sub"), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Join(f.Base.Dir(unverified), "sub"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	kept := "etchautotag-20260104-0000"
-	if err := os.Mkdir(f.Layout.Dir(kept), 0o755); err != nil {
+	if err := os.Mkdir(f.Base.Dir(kept), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	f.kept = map[string]string{kept: "audit"}
 	f.take(TakeOptions{NoPrune: true}) // so that the newest tag before the next run is not old
 	f.days(12)
 	for _, name := range append(foreign, link, pointed, "current", kept) {
-		if _, err := os.Lstat(f.Layout.Dir(name)); err != nil {
+		if _, err := os.Lstat(f.Base.Dir(name)); err != nil {
 			t.Errorf("%s is gone: %v", name, err)
 		}
 	}
-	if _, err := os.Lstat(f.Layout.Dir(unverified)); !os.IsNotExist(err) {
+	if _, err := os.Lstat(f.Base.Dir(unverified)); !os.IsNotExist(err) {
 		t.Errorf("%s is still there: %v", unverified, err)
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
 	"golang.org/x/sys/unix"
 )
 
@@ -31,8 +31,8 @@ func (s *stageDir) table() string    { return filepath.Join(s.dir, "table") }
 
 // newStage makes an empty stage on the file system of the tags.
 func (m *Manager) newStage() (*stageDir, error) {
-	s := &stageDir{dir: filepath.Join(m.Layout.Stage(), rand.Text())}
-	err := m.Step.do("make stage", m.Layout.Stage(), func() error {
+	s := &stageDir{dir: filepath.Join(m.Base.Stage(), rand.Text())}
+	err := m.Step.do("make stage", m.Base.Stage(), func() error {
 		return m.files().in(s.dir, func(dir *os.Root, name string) (err error) {
 			if err := dir.Mkdir(name, 0o700); err != nil {
 				return err
@@ -146,8 +146,8 @@ func (m *Manager) writeFile(label string, s *stageDir, path string, write func(i
 // has them, and the tree by a rename that replaces nothing.
 //
 // If only the last sync fails, the tag is there, and that a power cut may undo it is left over.
-func (m *Manager) publish(s *stageDir, manifest *tagging.Manifest, r *Result) error {
-	l, name := m.Layout, r.Name
+func (m *Manager) publish(s *stageDir, manifest *tag.Manifest, r *Result) error {
+	l, name := m.Base, r.Name
 	if err := m.publishRecords(s, manifest); err != nil {
 		return err
 	}
@@ -166,7 +166,7 @@ func (m *Manager) publish(s *stageDir, manifest *tagging.Manifest, r *Result) er
 
 // stamp records when a tag is published, and whether it is marked by then: no ring gets such a tag, and what it hands its
 // mark on to depends on that.
-func (m *Manager) stamp(h *tagging.Header) {
+func (m *Manager) stamp(h *tag.Header) {
 	if m.Marked != nil {
 		how, err := m.Marked(h.Name)
 		if err != nil {
@@ -184,8 +184,8 @@ func (m *Manager) stamp(h *tagging.Header) {
 //
 // The manifest is stamped only when what may take long is done, because the rings' delays count from then: a tag that
 // becomes visible later than it says would be handed on too early.
-func (m *Manager) publishRecords(s *stageDir, manifest *tagging.Manifest) error {
-	l, name := m.Layout, manifest.Name
+func (m *Manager) publishRecords(s *stageDir, manifest *tag.Manifest) error {
+	l, name := m.Base, manifest.Name
 	if err := m.files().syncFS("sync stage", s.dir); err != nil {
 		return err
 	}
@@ -205,9 +205,9 @@ func (m *Manager) publishRecords(s *stageDir, manifest *tagging.Manifest) error 
 }
 
 // writeManifest writes the manifest into the stage and makes it durable.
-func (m *Manager) writeManifest(s *stageDir, manifest *tagging.Manifest) error {
+func (m *Manager) writeManifest(s *stageDir, manifest *tag.Manifest) error {
 	err := m.writeFile("write manifest", s, s.manifest(), func(w io.Writer) error {
-		return tagging.WriteManifest(w, manifest)
+		return tag.WriteManifest(w, manifest)
 	})
 	if err != nil {
 		return err
@@ -227,6 +227,6 @@ func (m *Manager) withdrawRecords(name string, cause error) error {
 	if !errors.Is(cause, os.ErrExist) {
 		return nil
 	}
-	return errors.Join(m.files().remove("withdraw manifest", m.Layout.Manifest(name)),
-		m.files().remove("withdraw table", m.Layout.Table(name)))
+	return errors.Join(m.files().remove("withdraw manifest", m.Base.Manifest(name)),
+		m.files().remove("withdraw table", m.Base.Table(name)))
 }

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -32,7 +32,7 @@ func TestATagCountsAsPublishedWhenItsTreeIsDurable(t *testing.T) {
 					return nil
 				})
 				r := f.take(o)
-				header, err := tagging.ReadHeader(f.Layout.Manifest(r.Name))
+				header, err := tag.ReadHeader(f.Base.Manifest(r.Name))
 				if err != nil || !header.Published.Equal(durable) {
 					t.Errorf("got %v, %v, want the time when all of the tag was durable, %v", header.Published, err, durable)
 				}
@@ -67,7 +67,7 @@ func TestATagThatIsMarkedWhenItIsPublishedSaysSo(t *testing.T) {
 			return c.how, c.err
 		}
 		r := f.take(TakeOptions{})
-		header, err := tagging.ReadHeader(f.Layout.Manifest(r.Name))
+		header, err := tag.ReadHeader(f.Base.Manifest(r.Name))
 		if err != nil || header.Marked != c.marked {
 			t.Errorf("%s: got %+v, %v", what, header, err)
 		}
@@ -80,21 +80,21 @@ func TestATagThatIsMarkedWhenItIsPublishedSaysSo(t *testing.T) {
 func TestWhatSomebodyElsePublishesMeanwhileGetsNoRecordsOfOurs(t *testing.T) {
 	f := newFixture(t)
 	f.Table = writeSomeTable
-	name := tagging.Name(f.Cadence.Floor(f.now))
+	name := tag.Name(f.Cadence.Floor(f.now))
 	f.Step = func(label string) error {
 		if label != "publish tag" {
 			return nil
 		}
-		return errors.Join(os.MkdirAll(f.Layout.Dir(name), 0o755),
-			os.WriteFile(filepath.Join(f.Layout.Dir(name), "theirs"), nil, 0o644))
+		return errors.Join(os.MkdirAll(f.Base.Dir(name), 0o755),
+			os.WriteFile(filepath.Join(f.Base.Dir(name), "theirs"), nil, 0o644))
 	}
 	if r, err := f.Take(t.Context(), TakeOptions{}); !errors.Is(err, os.ErrExist) || r.Created {
 		t.Errorf("got %+v, %v, want an error", r, err)
 	}
-	if entries, err := os.ReadDir(f.Layout.Dir(name)); err != nil || len(entries) != 1 {
+	if entries, err := os.ReadDir(f.Base.Dir(name)); err != nil || len(entries) != 1 {
 		t.Errorf("their tag has %v, %v", entries, err)
 	}
-	for _, path := range []string{f.Layout.Manifest(name), f.Layout.Table(name)} {
+	for _, path := range []string{f.Base.Manifest(name), f.Base.Table(name)} {
 		if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("%s tells of their tag (%v)", path, err)
 		}

@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
 	"github.com/google/renameio/v2"
 )
 
@@ -21,10 +21,10 @@ type LastUpdate struct {
 	Success time.Time `json:"success,omitzero"`
 }
 
-func lastUpdatePath(l tagging.Layout) string { return filepath.Join(l.Work(), "last-update") }
+func lastUpdatePath(l tag.Base) string { return filepath.Join(l.Work(), "last-update") }
 
 // ReadLastUpdate returns the zero LastUpdate if there has been none.
-func ReadLastUpdate(l tagging.Layout) (LastUpdate, error) {
+func ReadLastUpdate(l tag.Base) (LastUpdate, error) {
 	var u LastUpdate
 	data, err := os.ReadFile(lastUpdatePath(l))
 	if errors.Is(err, os.ErrNotExist) {
@@ -43,14 +43,14 @@ func ReadLastUpdate(l tagging.Layout) (LastUpdate, error) {
 func (m *Manager) recordUpdate(u LastUpdate) error {
 	if u.Failure == "" {
 		u.Success = u.Time
-	} else if old, err := ReadLastUpdate(m.Layout); err == nil {
+	} else if old, err := ReadLastUpdate(m.Base); err == nil {
 		u.Success, u.Revision = old.Success, old.Revision
 	}
 	data, err := json.Marshal(u)
 	if err != nil {
 		return err
 	}
-	path := lastUpdatePath(m.Layout)
+	path := lastUpdatePath(m.Base)
 	return m.Step.do("record update", path, func() error {
 		return m.files().in(path, func(dir *os.Root, name string) error {
 			return renameio.WriteFile(name, append(data, '\n'), 0o644, renameio.WithStaticPermissions(0o644), renameio.WithRoot(dir))

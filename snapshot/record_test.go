@@ -15,7 +15,7 @@ func TestTheRecordKeepsTheLastSuccessThroughFailures(t *testing.T) {
 	update := func() LastUpdate {
 		t.Helper()
 		_, _ = f.Update(t.Context(), 0)
-		u, err := ReadLastUpdate(f.Layout)
+		u, err := ReadLastUpdate(f.Base)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -44,17 +44,17 @@ func TestTheRecordKeepsTheLastSuccessThroughFailures(t *testing.T) {
 
 func TestARecordThatCannotBeReadIsAnErrorThatNamesIt(t *testing.T) {
 	f := newFixture(t)
-	if u, err := ReadLastUpdate(f.Layout); err != nil || !u.Time.IsZero() {
+	if u, err := ReadLastUpdate(f.Base); err != nil || !u.Time.IsZero() {
 		t.Errorf("without a record: %+v, %v", u, err)
 	}
 	if err := f.Prepare(); err != nil {
 		t.Fatal(err)
 	}
 	for _, data := range []string{"", "{", `{"time": "yesterday"}`, "[]"} {
-		if err := os.WriteFile(lastUpdatePath(f.Layout), []byte(data), 0o644); err != nil {
+		if err := os.WriteFile(lastUpdatePath(f.Base), []byte(data), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := ReadLastUpdate(f.Layout); err == nil || !strings.Contains(err.Error(), "last-update") {
+		if _, err := ReadLastUpdate(f.Base); err == nil || !strings.Contains(err.Error(), "last-update") {
 			t.Errorf("%q: %v", data, err)
 		}
 	}
@@ -62,7 +62,7 @@ func TestARecordThatCannotBeReadIsAnErrorThatNamesIt(t *testing.T) {
 	if _, err := f.Update(t.Context(), 0); err != nil {
 		t.Error(err)
 	}
-	if u, err := ReadLastUpdate(f.Layout); err != nil || !u.Success.Equal(f.now) {
+	if u, err := ReadLastUpdate(f.Base); err != nil || !u.Success.Equal(f.now) {
 		t.Errorf("afterwards: %+v, %v", u, err)
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
 )
 
 // Prune removes the tags that PlanPrune lets go, and returns what became of the plan, and what of it failed. It fails
@@ -63,8 +63,8 @@ func (m *Manager) PlanPrune(ctx context.Context) (Plan, error) {
 type pruning struct {
 	*Manager
 	needs   Needs
-	created string         // the tag that the same run has just made, or empty
-	tags    []*tagging.Tag // those that are left
+	created string     // the tag that the same run has just made, or empty
+	tags    []*tag.Tag // those that are left
 	links   map[string]string
 	plan    Plan // for those that are left, as of the last look
 }
@@ -72,7 +72,7 @@ type pruning struct {
 // newPruning asks who needs what, and plans.
 func (m *Manager) newPruning(ctx context.Context, created string) (*pruning, error) {
 	p := &pruning{Manager: m, created: created, needs: m.Needs(ctx, m.Clock())}
-	index, err := tagging.ReadIndex(m.Layout)
+	index, err := tag.ReadIndex(m.Base)
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +86,7 @@ func (m *Manager) newPruning(ctx context.Context, created string) (*pruning, err
 // decide plans by what is written now.
 func (p *pruning) decide() error {
 	in := PruneInput{Now: p.Clock(), Keep: p.Keep, Created: p.created}
-	by, unknown, err := p.needs.Read(&tagging.Index{Tags: p.tags}, in.Now)
+	by, unknown, err := p.needs.Read(&tag.Index{Tags: p.tags}, in.Now)
 	if err != nil {
 		return err
 	}
@@ -162,7 +162,7 @@ func (p *pruning) remove(name string) (gone bool, err error) {
 	if err := p.condemn(trash, name); err != nil {
 		return false, err
 	}
-	p.tags = slices.DeleteFunc(slices.Clone(p.tags), func(t *tagging.Tag) bool { return t.Name == name })
+	p.tags = slices.DeleteFunc(slices.Clone(p.tags), func(t *tag.Tag) bool { return t.Name == name })
 	p.plan.Remove = slices.DeleteFunc(p.plan.Remove, func(v Verdict) bool { return v.Name == name })
 	return true, nil
 }

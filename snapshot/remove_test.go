@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
 	"github.com/etch/etchtag/tagstate"
 )
 
@@ -25,7 +25,7 @@ func prunable(t *testing.T) (*fixture, []string) {
 		t.Fatalf("%q go, %v", names(plan.Remove), err)
 	}
 	goes := names(plan.Remove)
-	if err := os.Remove(f.Layout.Manifest(goes[0])); err != nil {
+	if err := os.Remove(f.Base.Manifest(goes[0])); err != nil {
 		t.Fatal(err)
 	}
 	return f, goes
@@ -35,8 +35,8 @@ func prunable(t *testing.T) (*fixture, []string) {
 func (f *fixture) stays(goes []string, tag string) {
 	f.t.Helper()
 	for i, name := range goes {
-		for _, path := range []string{f.Layout.Dir(name) + "/defaults.yml", f.Layout.Manifest(name)} {
-			want := name == tag && !(i == 0 && path == f.Layout.Manifest(name))
+		for _, path := range []string{f.Base.Dir(name) + "/defaults.yml", f.Base.Manifest(name)} {
+			want := name == tag && !(i == 0 && path == f.Base.Manifest(name))
 			if _, err := os.Lstat(path); (err == nil) != want {
 				f.t.Errorf("%s is there: %v", path, err == nil)
 			}
@@ -54,10 +54,10 @@ func TestATagThatSomebodyComesToNeedStays(t *testing.T) {
 		"good": func(f *fixture, tag string) {
 			f.states = tagstate.Merge(tagstate.Parse("tagstate", []byte(tag+" good\n"), f.Cadence.Valid))
 		},
-		"others bad": func(f *fixture, tag string) {
+		"others bad": func(f *fixture, newest string) {
 			var text strings.Builder
-			for at := f.now; tagging.Name(at) > tag; at = at.Add(-time.Hour) {
-				text.WriteString(tagging.Name(at) + " bad\n")
+			for at := f.now; tag.Name(at) > newest; at = at.Add(-time.Hour) {
+				text.WriteString(tag.Name(at) + " bad\n")
 			}
 			f.states = tagstate.Merge(tagstate.Parse("tagstate", []byte(text.String()), f.Cadence.Valid))
 		},
@@ -107,7 +107,7 @@ func TestATagThatSomebodyLinksStays(t *testing.T) {
 			if l != label {
 				return nil
 			}
-			if err := os.Symlink(goes[1], f.Layout.Dir("current")); !errors.Is(err, os.ErrExist) {
+			if err := os.Symlink(goes[1], f.Base.Dir("current")); !errors.Is(err, os.ErrExist) {
 				return err
 			}
 			return nil
@@ -156,7 +156,7 @@ func TestATagWhoseRemovalWasNotDecidedIsGivenBack(t *testing.T) {
 			if _, failed, err := f.Prune(t.Context(), 0); err != nil || len(failed) == 0 {
 				t.Fatalf("%v, %v", err, failed)
 			}
-			if _, err := os.Lstat(f.Layout.Dir(goes[nth])); !errors.Is(err, os.ErrNotExist) {
+			if _, err := os.Lstat(f.Base.Dir(goes[nth])); !errors.Is(err, os.ErrNotExist) {
 				t.Fatalf("%s is not in the trash: %v", goes[nth], err)
 			}
 			f.Step = nil
@@ -181,11 +181,11 @@ func TestOnlyWholeTagsAreGivenBack(t *testing.T) {
 	t.Parallel()
 	f, goes := prunable(t)
 	damaged := "etchautotag-20261101-0200"
-	if err := os.WriteFile(f.Layout.Manifest(damaged), []byte("debris\n"), 0o644); err != nil {
+	if err := os.WriteFile(f.Base.Manifest(damaged), []byte("debris\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"etchautotag-20261101-0000", damaged, goes[1], goes[0] + unrecorded, "etchautotag-20261101-0100.old"} {
-		if err := os.MkdirAll(filepath.Join(f.Layout.Trash(), name, "half"), 0o755); err != nil {
+		if err := os.MkdirAll(filepath.Join(f.Base.Trash(), name, "half"), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -195,12 +195,12 @@ func TestOnlyWholeTagsAreGivenBack(t *testing.T) {
 	if left := f.debris(); len(left) > 0 {
 		t.Errorf("left behind: %q", left)
 	}
-	index, err := tagging.ReadIndex(f.Layout)
+	index, err := tag.ReadIndex(f.Base)
 	if err != nil || len(index.Tags) != 14 || len(index.Foreign) > 0 {
 		t.Errorf("%d tags, %q, %v", len(index.Tags), index.Foreign, err)
 	}
 	for _, tag := range index.Tags {
-		if _, err := os.Lstat(f.Layout.Dir(tag.Name) + "/half"); err == nil {
+		if _, err := os.Lstat(f.Base.Dir(tag.Name) + "/half"); err == nil {
 			t.Errorf("%s is a tag from the trash", tag.Name)
 		}
 	}

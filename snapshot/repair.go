@@ -7,7 +7,7 @@ import (
 	"os"
 
 	"github.com/etch/etchtag/snapshot/source"
-	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
 )
 
 // Repair verifies tags as Verify does, and rebuilds those that have drifted from the revisions that their manifests
@@ -24,14 +24,14 @@ func (m *Manager) Repair(ctx context.Context, o VerifyOptions) ([]TagReport, []e
 	}
 	defer release()
 	leftOver := m.sweep()
-	tags, err := chooseTags(m.Layout, o.Tags, hasManifest)
+	tags, err := chooseTags(m.Base, o.Tags, hasManifest)
 	if err != nil {
 		return nil, leftOver, err
 	}
 	read := countFiles(tags, o.Progress)
 	var reports []TagReport
 	for _, t := range tags {
-		report, manifest, err := inspect(ctx, m.Layout, t.Name, read)
+		report, manifest, err := inspect(ctx, m.Base, t.Name, read)
 		if err == nil && report.Status == StatusDrifted {
 			report.Failure = m.repair(ctx, t, manifest, &report)
 			err = context.Cause(ctx)
@@ -45,7 +45,7 @@ func (m *Manager) Repair(ctx context.Context, o VerifyOptions) ([]TagReport, []e
 }
 
 // repair rebuilds one tag.
-func (m *Manager) repair(ctx context.Context, t *tagging.Tag, manifest *tagging.Manifest, r *TagReport) error {
+func (m *Manager) repair(ctx context.Context, t *tag.Tag, manifest *tag.Manifest, r *TagReport) error {
 	if err := m.repairable(t, manifest); err != nil {
 		return err
 	}
@@ -73,25 +73,25 @@ func (m *Manager) repair(ctx context.Context, t *tagging.Tag, manifest *tagging.
 }
 
 // repairable says why there is no way to repair a tag, nil if there may be one. The manifest is nil if it is damaged.
-func (m *Manager) repairable(t *tagging.Tag, manifest *tagging.Manifest) error {
+func (m *Manager) repairable(t *tag.Tag, manifest *tag.Manifest) error {
 	lost := fmt.Sprintf("if the tag is right as it is, remove %s and call etchtag verify --adopt %s; if not, mark it bad",
-		m.Layout.Manifest(t.Name), t.Name)
+		m.Base.Manifest(t.Name), t.Name)
 	if manifest == nil {
 		return errors.New("its manifest is damaged, so what belongs in it is not known: " + lost)
 	}
-	if manifest.Source == tagging.Adopted {
+	if manifest.Source == tag.Adopted {
 		return errors.New("it was adopted, so the revision that it was made from is not known: " + lost)
 	}
 	if t.Link {
-		return fmt.Errorf("%s is a symbolic link: what it leads to is not ours to replace", m.Layout.Dir(t.Name))
+		return fmt.Errorf("%s is a symbolic link: what it leads to is not ours to replace", m.Base.Dir(t.Name))
 	}
-	if err := m.files().unmounted(m.Layout.Dir(t.Name)); err != nil {
+	if err := m.files().unmounted(m.Base.Dir(t.Name)); err != nil {
 		return err
 	}
 	if kind := m.Source.Kind(); kind != manifest.Source {
 		return fmt.Errorf("it was made from %s, and the working copy is %s now", manifest.Source, kind)
 	}
-	owner, err := publisher(m.Layout, manifest)
+	owner, err := publisher(m.Base, manifest)
 	if err != nil {
 		return err
 	}
@@ -104,7 +104,7 @@ func (m *Manager) repairable(t *tagging.Tag, manifest *tagging.Manifest) error {
 
 // rebuild stages the tree of the revision that a manifest records, and proves, by reading all of it again, that it is
 // the one that the manifest lists.
-func (m *Manager) rebuild(ctx context.Context, stage *stageDir, manifest *tagging.Manifest,
+func (m *Manager) rebuild(ctx context.Context, stage *stageDir, manifest *tag.Manifest,
 	revision source.Revision) error {
 	if err := m.refill(ctx, stage, FileMode(manifest.Layout), revision); err != nil {
 		return err
@@ -152,11 +152,11 @@ func (m *Manager) refill(ctx context.Context, stage *stageDir, files FileMode, r
 
 // replaceTag exchanges a tag for the staged tree, and sets the old one aside.
 func (m *Manager) replaceTag(stage *stageDir, revision source.Revision, r *TagReport) error {
-	room, err := source.MakeRoom(m.Layout.Discarded(), m.Step)
+	room, err := source.MakeRoom(m.Base.Discarded(), m.Step)
 	if err != nil {
 		return err
 	}
-	aside, err := m.swap(swap{fresh: stage.tree(), old: m.Layout.Dir(r.Name), name: r.Name, setUp: "set repaired tag up",
+	aside, err := m.swap(swap{fresh: stage.tree(), old: m.Base.Dir(r.Name), name: r.Name, setUp: "set repaired tag up",
 		exchange: "exchange tags", remove: "remove repaired tag", sync: "sync tags"})
 	if aside == "" {
 		return err

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/etch/etchtag/snapshot/source"
-	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -64,7 +64,7 @@ func TestADriftedTagIsRebuiltFromItsOwnRevision(t *testing.T) {
 		f.commit("r2", map[string]string{"defaults.yml": "a: 2\n"})
 		f.source.revisions["r2-exported"] = f.source.revisions["r2"]
 		other := f.take(TakeOptions{}).Name
-		before, err := os.ReadFile(f.Layout.Manifest(tag))
+		before, err := os.ReadFile(f.Base.Manifest(tag))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -80,7 +80,7 @@ func TestADriftedTagIsRebuiltFromItsOwnRevision(t *testing.T) {
 		if found := f.drift(tag); len(found) > 0 {
 			t.Errorf("the repaired tag has drifted: %q", found)
 		}
-		after, err := os.ReadFile(f.Layout.Manifest(tag))
+		after, err := os.ReadFile(f.Base.Manifest(tag))
 		if err != nil || !bytes.Equal(before, after) {
 			t.Errorf("the manifest is another one (%v)", err)
 		}
@@ -88,7 +88,7 @@ func TestADriftedTagIsRebuiltFromItsOwnRevision(t *testing.T) {
 		if err != nil || string(motd) != "wELCOME\n" {
 			t.Errorf("%q was set aside (%v)", motd, err)
 		}
-		names, err := DiscardedNames(f.Layout)
+		names, err := DiscardedNames(f.Base)
 		if want := filepath.Base(r.SetAside); err != nil || !slices.Contains(names, want) || !strings.HasSuffix(want, "-"+tag) {
 			t.Errorf("set aside is %q, not %q (%v)", names, want, err)
 		}
@@ -125,18 +125,18 @@ func TestWhatIsInOrderIsNotRebuilt(t *testing.T) {
 }
 
 func TestWhatCannotBeRepairedStaysAsItIsAndTheReasonIsGiven(t *testing.T) {
-	rewrite := func(f *fixture, tag string, change func(*tagging.Manifest)) error {
-		m, err := tagging.ReadManifest(f.Layout.Manifest(tag))
+	rewrite := func(f *fixture, name string, change func(*tag.Manifest)) error {
+		m, err := tag.ReadManifest(f.Base.Manifest(name))
 		if err != nil {
 			return err
 		}
 		change(m)
 		var text bytes.Buffer
-		return errors.Join(tagging.WriteManifest(&text, m), os.WriteFile(f.Layout.Manifest(tag), text.Bytes(), 0o644))
+		return errors.Join(tag.WriteManifest(&text, m), os.WriteFile(f.Base.Manifest(name), text.Bytes(), 0o644))
 	}
 	for _, test := range []struct {
 		name    string
-		prepare func(f *fixture, tag string) error
+		prepare func(f *fixture, name string) error
 		want    string
 	}{
 		{"revision gone", func(f *fixture, _ string) error {
@@ -152,19 +152,19 @@ func TestWhatCannotBeRepairedStaysAsItIsAndTheReasonIsGiven(t *testing.T) {
 			f.source.damaged = true
 			return nil
 		}, "object is corrupt"},
-		{"another kind of source", func(f *fixture, tag string) error {
-			return rewrite(f, tag, func(m *tagging.Manifest) { m.Source = "svn" })
+		{"another kind of source", func(f *fixture, name string) error {
+			return rewrite(f, name, func(m *tag.Manifest) { m.Source = "svn" })
 		}, "it was made from svn, and the working copy is git now"},
-		{"damaged manifest", func(f *fixture, tag string) error { return os.Truncate(f.Layout.Manifest(tag), 100) },
+		{"damaged manifest", func(f *fixture, name string) error { return os.Truncate(f.Base.Manifest(name), 100) },
 			"its manifest is damaged"},
-		{"adopted", func(f *fixture, tag string) error {
-			return rewrite(f, tag, func(m *tagging.Manifest) { m.Source, m.Layout = tagging.Adopted, tagging.Adopted })
+		{"adopted", func(f *fixture, name string) error {
+			return rewrite(f, name, func(m *tag.Manifest) { m.Source, m.Layout = tag.Adopted, tag.Adopted })
 		}, "it was adopted"},
-		{"a link", func(f *fixture, tag string) error {
-			elsewhere := filepath.Join(f.Layout.Base, "elsewhere")
-			return errors.Join(os.Rename(f.Layout.Dir(tag), elsewhere), os.Symlink(elsewhere, f.Layout.Dir(tag)))
+		{"a link", func(f *fixture, name string) error {
+			elsewhere := filepath.Join(f.Base.Path, "elsewhere")
+			return errors.Join(os.Rename(f.Base.Dir(name), elsewhere), os.Symlink(elsewhere, f.Base.Dir(name)))
 		}, "is a symbolic link"},
-		{"another user's", func(f *fixture, tag string) error { return os.Chown(f.Layout.Manifest(tag), 65534, 65534) },
+		{"another user's", func(f *fixture, name string) error { return os.Chown(f.Base.Manifest(name), 65534, 65534) },
 			"user 65534 has published it"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -185,7 +185,7 @@ func TestWhatCannotBeRepairedStaysAsItIsAndTheReasonIsGiven(t *testing.T) {
 			if diff := cmp.Diff(before, f.drift(tag)); diff != "" {
 				t.Errorf("the tag has changed: %s", diff)
 			}
-			if names, err := DiscardedNames(f.Layout); err != nil || len(names) > 0 || len(f.debris()) > 0 {
+			if names, err := DiscardedNames(f.Base); err != nil || len(names) > 0 || len(f.debris()) > 0 {
 				t.Errorf("left behind: %q, %q, %v", f.debris(), names, err)
 			}
 		})
@@ -268,10 +268,10 @@ func TestAFaultAtAnyStepOfARepairLeavesTheOldTagOrTheNewOne(t *testing.T) {
 				if r := f.repairTags(); r[0].Status != StatusClean && r[0].Status != StatusRepaired {
 					t.Errorf("%s: the next run: %+v", what, r)
 				}
-				if left, err := FindDebris(f.Layout); len(left) > 0 || err != nil {
+				if left, err := FindDebris(f.Base); len(left) > 0 || err != nil {
 					t.Errorf("%s: left behind: %v, %v", what, left, err)
 				}
-				if err := os.RemoveAll(f.Layout.Discarded()); err != nil {
+				if err := os.RemoveAll(f.Base.Discarded()); err != nil {
 					t.Fatal(err)
 				}
 				if whole {
@@ -309,19 +309,19 @@ func TestATagIsDurableBeforeItIsExchanged(t *testing.T) {
 func TestReadersSeeOneOfTheTwoTreesDuringARepair(t *testing.T) {
 	f := newFixture(t)
 	f.commit("r1", map[string]string{"source/etc/big": ""})
-	tag := f.take(TakeOptions{}).Name
-	manifest, err := tagging.ReadManifest(f.Layout.Manifest(tag))
+	made := f.take(TakeOptions{}).Name
+	manifest, err := tag.ReadManifest(f.Base.Manifest(made))
 	if err != nil {
 		t.Fatal(err)
 	}
-	var mu sync.Mutex // held while the tag is made to drift, which is no part of the repair
+	var mu sync.Mutex // held while the made is made to drift, which is no part of the repair
 	spoilAll := func() {
 		mu.Lock()
 		defer mu.Unlock()
-		f.spoil(tag)
+		f.spoil(made)
 	}
 	spoilAll()
-	drift := f.drift(tag)
+	drift := f.drift(made)
 	done := make(chan struct{})
 	walks, drifted, whole := 0, 0, 0
 	var reader sync.WaitGroup
@@ -333,11 +333,11 @@ func TestReadersSeeOneOfTheTwoTreesDuringARepair(t *testing.T) {
 			default:
 			}
 			mu.Lock()
-			motd, err := os.ReadFile(f.at(tag, "source/etc/motd/motd"))
+			motd, err := os.ReadFile(f.at(made, "source/etc/motd/motd"))
 			if err != nil || string(motd) != "welcome\n" && string(motd) != "wELCOME\n" {
 				t.Errorf("by its path the file is %q (%v)", motd, err)
 			}
-			findings, err := Compare(t.Context(), f.Layout.Dir(tag), manifest, CompareOptions{})
+			findings, err := Compare(t.Context(), f.Base.Dir(made), manifest, CompareOptions{})
 			mu.Unlock()
 			var found []string
 			for _, finding := range findings {
@@ -357,7 +357,7 @@ func TestReadersSeeOneOfTheTwoTreesDuringARepair(t *testing.T) {
 		}
 	})
 	for range 25 {
-		if r := f.repairTags(tag)[0]; r.Status != StatusRepaired {
+		if r := f.repairTags(made)[0]; r.Status != StatusRepaired {
 			t.Errorf("got %+v", r)
 		}
 		spoilAll()
@@ -365,7 +365,7 @@ func TestReadersSeeOneOfTheTwoTreesDuringARepair(t *testing.T) {
 	close(done)
 	reader.Wait()
 	t.Logf("%d walks: %d saw the old tree, %d the new one", walks, drifted, whole)
-	if names, err := DiscardedNames(f.Layout); err != nil || len(names) != source.MaxDiscards {
+	if names, err := DiscardedNames(f.Base); err != nil || len(names) != source.MaxDiscards {
 		t.Errorf("%d trees are set aside (%v)", len(names), err)
 	}
 }

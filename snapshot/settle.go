@@ -6,7 +6,7 @@ import (
 	"path"
 
 	"github.com/etch/etchtag/snapshot/source"
-	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
 	"golang.org/x/sys/unix"
 )
 
@@ -15,7 +15,7 @@ type exportFunc func(ctx context.Context, r source.Revision, dir string, o sourc
 
 // fillFromExport has the tree of a revision written, and makes it one that can be published.
 func (m *Manager) fillFromExport(ctx context.Context, write exportFunc, stage *stageDir, revision source.Revision) (
-	[]tagging.ManifestEntry, source.Revision, error) {
+	[]tag.Entry, source.Revision, error) {
 	export, err := m.export(ctx, write, stage, revision,
 		func(entries []source.Entry) error { return m.checkSpace(entries, nil) })
 	if err != nil {
@@ -24,7 +24,7 @@ func (m *Manager) fillFromExport(ctx context.Context, write exportFunc, stage *s
 	if err := m.checkTree(len(export.Entries), export.Warnings); err != nil {
 		return nil, revision, err
 	}
-	previous := m.openNewest(func(*tagging.Header) bool { return true })
+	previous := m.openNewest(func(*tag.Header) bool { return true })
 	defer previous.close()
 	s := newSettler(&stager{step: m.Step, files: m.Files, previous: previous}, export.Entries)
 	defer s.close()
@@ -61,17 +61,17 @@ func newSettler(s *stager, export []source.ExportedEntry) *settler {
 // spareName is the name of a file that is being prepared.
 const spareName = "file"
 
-func (s *settler) settle(ctx context.Context, stage *stageDir) ([]tagging.ManifestEntry, error) {
+func (s *settler) settle(ctx context.Context, stage *stageDir) ([]tag.Entry, error) {
 	top, err := stage.openTree()
 	if err != nil {
 		return nil, err
 	}
 	defer top.Close()
 	entries := make([]source.Entry, len(s.export))
-	settled := make([]tagging.ManifestEntry, len(s.export))
+	settled := make([]tag.Entry, len(s.export))
 	for i, e := range s.export {
 		entries[i] = e.Entry
-		settled[i] = tagging.ManifestEntry{Path: e.Path, Mode: byte(e.Mode), Size: e.Size, Hash: e.Hash}
+		settled[i] = tag.Entry{Path: e.Path, Mode: byte(e.Mode), Size: e.Size, Hash: e.Hash}
 		if e.Mode == source.Directory {
 			settled[i].Size = 0
 		}
@@ -122,7 +122,7 @@ func setTimes(fd int, had unix.Stat_t) error {
 }
 
 // settleEntry settles a file. old is the previous tag's record of it, if it is the same there.
-func (s *settler) settleEntry(fd int, e source.ExportedEntry, old *tagging.ManifestEntry) error {
+func (s *settler) settleEntry(fd int, e source.ExportedEntry, old *tag.Entry) error {
 	name := path.Base(e.Path)
 	switch e.Mode {
 	case source.Symlink:
@@ -140,7 +140,7 @@ func (s *settler) settleEntry(fd int, e source.ExportedEntry, old *tagging.Manif
 }
 
 // share replaces an exported file by the previous tag's, and reports whether it could.
-func (s *settler) share(fd int, name string, e source.Entry, old tagging.ManifestEntry) (bool, error) {
+func (s *settler) share(fd int, name string, e source.Entry, old tag.Entry) (bool, error) {
 	var had unix.Stat_t
 	if err := unix.Fstatat(fd, name, &had, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return false, err

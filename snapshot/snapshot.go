@@ -17,13 +17,13 @@ import (
 	"time"
 
 	"github.com/etch/etchtag/snapshot/source"
-	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
 )
 
 // Manager makes and removes the tags of one base.
 type Manager struct {
-	Layout  tagging.Layout
-	Cadence tagging.Cadence
+	Base    tag.Base
+	Cadence tag.Cadence
 	Source  source.Source
 	Files   FileMode
 	Check   []string // a command and its arguments, run in the staged tree; nil for none
@@ -96,8 +96,8 @@ func (m *Manager) Take(ctx context.Context, o TakeOptions) (Result, error) {
 	if !o.Hour.IsZero() {
 		at = o.Hour
 	}
-	r.Name, r.Revision = tagging.Name(at), what.revision.ID
-	if _, err := os.Lstat(m.Layout.Dir(r.Name)); err == nil {
+	r.Name, r.Revision = tag.Name(at), what.revision.ID
+	if _, err := os.Lstat(m.Base.Dir(r.Name)); err == nil {
 		err = m.describeExisting(&r)
 		return r, err
 	} else if !errors.Is(err, os.ErrNotExist) {
@@ -203,7 +203,7 @@ func (m *Manager) update(ctx context.Context) (source.Outcome, error) {
 
 // NoWorkingCopy reports whether there is no working copy yet, or an empty directory in its place.
 func (m *Manager) NoWorkingCopy() (bool, error) {
-	entries, err := os.ReadDir(m.Layout.Trunk())
+	entries, err := os.ReadDir(m.Base.Trunk())
 	if errors.Is(err, os.ErrNotExist) {
 		return true, nil
 	}
@@ -232,7 +232,7 @@ func (m *Manager) updateOrClone(ctx context.Context) (source.Outcome, error) {
 // describeExisting fills the result from the tag that is there already.
 func (m *Manager) describeExisting(r *Result) error {
 	r.Revision = ""
-	header, err := tagging.ReadHeader(m.Layout.Manifest(r.Name))
+	header, err := tag.ReadHeader(m.Base.Manifest(r.Name))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil // a tag of repo_update
 	}
@@ -259,7 +259,7 @@ func (m *Manager) makeOf(ctx context.Context, what content, at time.Time, o Take
 // makeOrHeal makes the tag. If what was fetched of the revision turns out to be damaged, it is fetched again, which
 // may bring a newer revision, and the tag is made of that.
 func (m *Manager) makeOrHeal(ctx context.Context, revision source.Revision, o TakeOptions, r *Result) error {
-	fill := func(ctx context.Context, stage *stageDir) ([]tagging.ManifestEntry, source.Revision, error) {
+	fill := func(ctx context.Context, stage *stageDir) ([]tag.Entry, source.Revision, error) {
 		return m.fill(ctx, stage, revision)
 	}
 	err := m.make(ctx, fill, r)
@@ -282,7 +282,7 @@ func (m *Manager) makeOrHeal(ctx context.Context, revision source.Revision, o Ta
 }
 
 // filler stages the tree of a tag. It returns what it staged, and the revision that this turned out to be.
-type filler func(ctx context.Context, stage *stageDir) ([]tagging.ManifestEntry, source.Revision, error)
+type filler func(ctx context.Context, stage *stageDir) ([]tag.Entry, source.Revision, error)
 
 // make stages, checks and publishes one tag.
 func (m *Manager) make(ctx context.Context, fill filler, r *Result) (err error) {
@@ -304,7 +304,7 @@ func (m *Manager) make(ctx context.Context, fill filler, r *Result) (err error) 
 		return err
 	}
 	r.Revision = revision.ID
-	manifest := tagging.Manifest{Header: tagging.Header{Name: r.Name, Revision: revision.ID,
+	manifest := tag.Manifest{Header: tag.Header{Name: r.Name, Revision: revision.ID,
 		Source: m.Source.Kind(), Stale: r.Stale, Layout: string(m.Files)}, Entries: entries}
 	if err := m.runCheck(ctx, stage.tree(), &manifest); err != nil {
 		return err
@@ -315,7 +315,7 @@ func (m *Manager) make(ctx context.Context, fill filler, r *Result) (err error) 
 
 // fill stages the tree of a revision. It returns what it staged, and the revision that this turned out to be.
 func (m *Manager) fill(ctx context.Context, stage *stageDir, revision source.Revision) (
-	[]tagging.ManifestEntry, source.Revision, error) {
+	[]tag.Entry, source.Revision, error) {
 	switch s := m.Source.(type) {
 	case source.Store:
 		entries, err := m.fillFromStore(ctx, s, stage, revision)
@@ -327,7 +327,7 @@ func (m *Manager) fill(ctx context.Context, stage *stageDir, revision source.Rev
 }
 
 func (m *Manager) fillFromStore(ctx context.Context, store source.Store, stage *stageDir, revision source.Revision) (
-	[]tagging.ManifestEntry, error) {
+	[]tag.Entry, error) {
 	tree, err := store.Tree(ctx, revision)
 	if err != nil {
 		return nil, err
@@ -359,10 +359,10 @@ func (m *Manager) checkTree(entries int, warnings []string) error {
 
 // Prepare makes the directories that everything else stands in.
 func (m *Manager) Prepare() error {
-	if _, err := os.Stat(m.Layout.Base); err != nil {
+	if _, err := os.Stat(m.Base.Path); err != nil {
 		return fmt.Errorf("the base: %w", err)
 	}
-	l := m.Layout
+	l := m.Base
 	if _, err := os.Stat(l.Tags()); errors.Is(err, os.ErrNotExist) {
 		// One that is there keeps its owner and mode: they are the administrator's choice.
 		if err := m.files().publicDir("make directory", l.Tags()); err != nil {
@@ -385,7 +385,7 @@ func (m *Manager) Prepare() error {
 
 // ownDirs are our own directories among the tags, each after the one that it stands in: those that everybody may read,
 // and those that nobody else may enter.
-func ownDirs(l tagging.Layout) (public, private []string) {
+func ownDirs(l tag.Base) (public, private []string) {
 	return []string{l.Work(), filepath.Dir(l.Manifest("x")), filepath.Dir(l.Table("x"))},
 		[]string{l.Stage(), l.Trash(), l.Discarded()}
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/etch/etchtag/snapshot/source"
 	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
 	"github.com/etch/etchtag/tagstate"
 	"golang.org/x/sys/unix"
 )
@@ -158,14 +159,14 @@ var sampleTree = map[string]string{
 
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	cadence, err := tagging.NewCadence(time.Hour)
+	cadence, err := tag.NewCadence(time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
 	f := &fixture{t: t, now: time.Date(2026, 11, 22, 9, 0, 5, 0, time.UTC),
 		source: &memory{revisions: map[string]map[string]string{"r1": sampleTree}, newest: "r1"}}
 	f.Manager = &Manager{
-		Layout:  tagging.Layout{Base: t.TempDir(), WorkingCopy: "trunk"},
+		Base:    tag.Base{Path: t.TempDir(), WorkingCopy: "trunk"},
 		Cadence: cadence, Source: f.source, Files: Auto,
 		Keep:  Keep{Within: 72 * time.Hour, Last: 72},
 		Clock: func() time.Time { return f.now },
@@ -179,21 +180,21 @@ func newFixture(t *testing.T) *fixture {
 // resolver decides for the tags as they are.
 func (f *fixture) resolver() *tagging.Resolver {
 	f.t.Helper()
-	index, err := tagging.ReadIndex(f.Layout)
+	index, err := tag.ReadIndex(f.Base)
 	if err != nil {
 		f.t.Fatal(err)
 	}
 	return f.resolverOf(index)
 }
 
-func (f *fixture) resolverOf(tags *tagging.Index) *tagging.Resolver {
-	return &tagging.Resolver{Layout: f.Layout, Cadence: f.Cadence, Rings: tagging.DefaultRings(), States: f.states, Index: tags}
+func (f *fixture) resolverOf(tags *tag.Index) *tagging.Resolver {
+	return &tagging.Resolver{Base: f.Base, Cadence: f.Cadence, Rings: tagging.DefaultRings(), States: f.states, Index: tags}
 }
 
 // fixtureNeeds is what the default rings need, and what the test keeps.
 type fixtureNeeds struct{ f *fixture }
 
-func (n fixtureNeeds) Read(tags *tagging.Index, now time.Time) (map[string][]string, []string, error) {
+func (n fixtureNeeds) Read(tags *tag.Index, now time.Time) (map[string][]string, []string, error) {
 	needs := n.f.resolverOf(tags).Needs(now, nil, tagging.Kept{Reasons: n.f.kept})
 	return needs.By, needs.Unknown, n.f.unreadable
 }
@@ -236,19 +237,19 @@ func (f *fixture) take(o TakeOptions) Result {
 // verify fails the test unless the tag is exactly the revision.
 func (f *fixture) verify(name, revision string) {
 	f.t.Helper()
-	m, err := tagging.ReadManifest(f.Layout.Manifest(name))
+	m, err := tag.ReadManifest(f.Base.Manifest(name))
 	if err != nil {
 		f.t.Fatal(err)
 	}
 	if m.Revision != revision {
 		f.t.Errorf("%s records revision %q, want %q", name, m.Revision, revision)
 	}
-	drift, err := Compare(f.t.Context(), f.Layout.Dir(name), m, CompareOptions{})
+	drift, err := Compare(f.t.Context(), f.Base.Dir(name), m, CompareOptions{})
 	if err != nil || len(drift) > 0 {
 		f.t.Errorf("%s differs from its manifest: %v, %v", name, drift, err)
 	}
 	for _, e := range (memoryTree{f.source, source.Revision{}, f.source.revisions[revision]}).Entries() {
-		i := slices.IndexFunc(m.Entries, func(m tagging.ManifestEntry) bool { return m.Path == e.Path })
+		i := slices.IndexFunc(m.Entries, func(m tag.Entry) bool { return m.Path == e.Path })
 		if i < 0 {
 			f.t.Fatalf("%s lacks %q", name, e.Path)
 		}
@@ -265,7 +266,7 @@ func (f *fixture) verify(name, revision string) {
 // debris lists what a finished run must not leave.
 func (f *fixture) debris() []string {
 	var left []string
-	for _, dir := range []string{f.Layout.Stage(), f.Layout.Trash()} {
+	for _, dir := range []string{f.Base.Stage(), f.Base.Trash()} {
 		entries, _ := os.ReadDir(dir)
 		for _, e := range entries {
 			left = append(left, filepath.Join(dir, e.Name()))
@@ -286,7 +287,7 @@ func TestATagIsTheRevisionExactly(t *testing.T) {
 		f.verify(r.Name, "r1")
 		for path, want := range map[string]os.FileMode{"": 0o755, "source/etc": 0o755, "source/empty": 0o755,
 			"defaults.yml": 0o644, "nodegrouper": 0o755} {
-			info, err := os.Stat(filepath.Join(f.Layout.Dir(r.Name), path))
+			info, err := os.Stat(filepath.Join(f.Base.Dir(r.Name), path))
 			if err != nil || info.Mode().Perm() != want {
 				t.Errorf("umask %o: %q has mode %v, want %v (%v)", mask, path, info.Mode(), want, err)
 			}
@@ -294,9 +295,9 @@ func TestATagIsTheRevisionExactly(t *testing.T) {
 				t.Errorf("%q has the time %v, want the commit's", path, info.ModTime())
 			}
 		}
-		for path, want := range map[string]os.FileMode{f.Layout.Work(): 0o755, f.Layout.Manifest(""): 0o755,
-			f.Layout.Manifest(r.Name): 0o644, f.Layout.Stage(): 0o700, f.Layout.Trash(): 0o700,
-			f.Layout.Discarded(): 0o700, f.Layout.SnapshotLock(): 0o600} {
+		for path, want := range map[string]os.FileMode{f.Base.Work(): 0o755, f.Base.Manifest(""): 0o755,
+			f.Base.Manifest(r.Name): 0o644, f.Base.Stage(): 0o700, f.Base.Trash(): 0o700,
+			f.Base.Discarded(): 0o700, f.Base.SnapshotLock(): 0o600} {
 			if info, err := os.Stat(path); err != nil || info.Mode().Perm() != want {
 				t.Errorf("umask %o: %s: want mode %v (%v)", mask, path, want, err)
 			}
@@ -340,7 +341,7 @@ func TestUnchangedFilesAreTakenFromThePreviousTag(t *testing.T) {
 				t.Errorf("only %d files were taken from the previous tag", len(taken))
 			}
 			motd := func(tag string) (st unix.Stat_t) {
-				if err := unix.Stat(filepath.Join(f.Layout.Dir(tag), "source/etc/motd/motd"), &st); err != nil {
+				if err := unix.Stat(filepath.Join(f.Base.Dir(tag), "source/etc/motd/motd"), &st); err != nil {
 					t.Fatal(err)
 				}
 				return st
@@ -361,7 +362,7 @@ func TestATouchedFileOfThePreviousTagIsNotHandedOn(t *testing.T) {
 			f := newFixture(t)
 			f.Files = files
 			first := f.take(TakeOptions{})
-			dir := f.Layout.Dir(first.Name)
+			dir := f.Base.Dir(first.Name)
 			edit := func(path, content string) {
 				t.Helper()
 				path = filepath.Join(dir, path)
@@ -408,11 +409,11 @@ func TestWhenUpstreamCannotBeAskedTheLastRevisionIsPublishedAsStale(t *testing.T
 		t.Errorf("got %+v, want a stale tag", r)
 	}
 	f.verify(r.Name, "r1")
-	header, err := tagging.ReadHeader(f.Layout.Manifest(r.Name))
+	header, err := tag.ReadHeader(f.Base.Manifest(r.Name))
 	if err != nil || !header.Stale {
 		t.Errorf("the manifest does not say stale: %+v, %v", header, err)
 	}
-	last, err := ReadLastUpdate(f.Layout)
+	last, err := ReadLastUpdate(f.Base)
 	if err != nil || !strings.Contains(last.Failure, "connection refused") || !last.Success.IsZero() {
 		t.Errorf("the last update is recorded as %+v, %v", last, err)
 	}
@@ -429,7 +430,7 @@ func TestNothingIsPublishedWithoutARevisionOrWithoutFiles(t *testing.T) {
 	if _, err := f.Take(t.Context(), TakeOptions{}); err == nil || !strings.Contains(err.Error(), "empty") {
 		t.Errorf("got %v, want a refusal of the empty tree", err)
 	}
-	if index, err := tagging.ReadIndex(f.Layout); err != nil || len(index.Tags) > 0 {
+	if index, err := tag.ReadIndex(f.Base); err != nil || len(index.Tags) > 0 {
 		t.Errorf("tags were made: %v, %v", index, err)
 	}
 }
@@ -441,7 +442,7 @@ func TestAMissedHourIsMadeFromTheRevisionThatIsNamed(t *testing.T) {
 	hour := time.Date(2026, 11, 22, 7, 0, 0, 0, time.UTC)
 	r := f.take(TakeOptions{Hour: hour, Revision: "r1"})
 	f.verify("etchautotag-20261122-0700", "r1")
-	header, err := tagging.ReadHeader(f.Layout.Manifest(r.Name))
+	header, err := tag.ReadHeader(f.Base.Manifest(r.Name))
 	if err != nil || !header.Published.Equal(f.now) {
 		t.Errorf("published %v, want the present, from which it soaks (%v)", header.Published, err)
 	}
@@ -508,8 +509,8 @@ func TestAFailureAtAnyStepLeavesNoTagOrAWholeOne(t *testing.T) {
 			}
 			f.Step = nil
 			f.verify(first.Name, "r1")
-			name := tagging.Name(f.Cadence.Floor(f.now))
-			if _, statErr := os.Lstat(f.Layout.Dir(name)); statErr == nil {
+			name := tag.Name(f.Cadence.Floor(f.now))
+			if _, statErr := os.Lstat(f.Base.Dir(name)); statErr == nil {
 				f.verify(name, "r2")
 			} else if err == nil {
 				t.Errorf("%s: failed, but Take reports %+v", failed, r)
@@ -558,10 +559,10 @@ func TestSweepRemovesWhatDeadRunsLeft(t *testing.T) {
 	if err := f.Prepare(); err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{filepath.Join(f.Layout.Stage(), "dead/tree/file"),
-		filepath.Join(f.Layout.Trash(), "etchautotag-20261101-0000/file"),
-		f.Layout.Manifest("etchautotag-20261101-0100"), f.Layout.Table("etchautotag-20261101-0100"),
-		filepath.Join(f.Layout.Work(), ".last-update123")} {
+	for _, path := range []string{filepath.Join(f.Base.Stage(), "dead/tree/file"),
+		filepath.Join(f.Base.Trash(), "etchautotag-20261101-0000/file"),
+		f.Base.Manifest("etchautotag-20261101-0100"), f.Base.Table("etchautotag-20261101-0100"),
+		filepath.Join(f.Base.Work(), ".last-update123")} {
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -579,7 +580,7 @@ func TestSweepRemovesWhatDeadRunsLeft(t *testing.T) {
 
 func TestNotEnoughSpaceIsRefusedBeforeAnythingIsStaged(t *testing.T) {
 	f := newFixture(t)
-	dir := f.Layout.Tags()
+	dir := f.Base.Tags()
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}

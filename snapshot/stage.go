@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"github.com/etch/etchtag/snapshot/source"
-	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
 	"golang.org/x/sys/unix"
 )
 
@@ -38,7 +38,7 @@ type stager struct {
 	tree     source.Tree
 	previous *previousTag // nil if there is none to take files from
 	// unchanged has the previous tag's record of each entry that is the same there, else nil.
-	unchanged []*tagging.ManifestEntry
+	unchanged []*tag.Entry
 	progress  func(done, total int)
 
 	noReflink atomic.Bool // the file system said that it cannot
@@ -46,7 +46,7 @@ type stager struct {
 }
 
 // stage fills the stage with the tree and returns what it wrote, in the tree's order.
-func (s *stager) stage(ctx context.Context, to *stageDir) ([]tagging.ManifestEntry, error) {
+func (s *stager) stage(ctx context.Context, to *stageDir) ([]tag.Entry, error) {
 	root, err := to.openTree()
 	if err != nil {
 		return nil, err
@@ -56,7 +56,7 @@ func (s *stager) stage(ctx context.Context, to *stageDir) ([]tagging.ManifestEnt
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	entries := s.tree.Entries()
-	written := make([]tagging.ManifestEntry, len(entries))
+	written := make([]tag.Entry, len(entries))
 	queue := newShareQueue(newDirectories(entries))
 	var workers sync.WaitGroup
 	for range min(runtime.GOMAXPROCS(0), maxWorkers) {
@@ -78,7 +78,7 @@ func (s *stager) stage(ctx context.Context, to *stageDir) ([]tagging.ManifestEnt
 // fill makes a share of what stands directly in a directory below root: first its directories, which are then others'
 // to fill. The last gives the directory its time.
 func (w *writer) fill(ctx context.Context, root int, part share, queue *shareQueue,
-	entries []source.Entry, written []tagging.ManifestEntry) error {
+	entries []source.Entry, written []tag.Entry) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -195,8 +195,8 @@ func (w *writer) inPrevious() int {
 
 // write makes one entry in the directory fd and proves it. old is the previous tag's record of it, if it is the same
 // there.
-func (w *writer) write(fd int, e source.Entry, old *tagging.ManifestEntry) (tagging.ManifestEntry, error) {
-	m := tagging.ManifestEntry{Path: e.Path, Mode: byte(e.Mode)}
+func (w *writer) write(fd int, e source.Entry, old *tag.Entry) (tag.Entry, error) {
+	m := tag.Entry{Path: e.Path, Mode: byte(e.Mode)}
 	name := path.Base(e.Path)
 	if e.Mode == source.Directory {
 		if err := w.makeDir(fd, name, e.Path); err != nil {
@@ -227,7 +227,7 @@ func (w *writer) setTimes(fd int, name string) error {
 }
 
 // writeLink makes a symbolic link to where the source says.
-func (w *writer) writeLink(fd int, name string, e source.Entry, m *tagging.ManifestEntry) error {
+func (w *writer) writeLink(fd int, name string, e source.Entry, m *tag.Entry) error {
 	var target bytes.Buffer
 	if err := w.read(&target, e); err != nil {
 		return err
@@ -246,7 +246,7 @@ func (w *writer) makeLink(fd int, name string, e source.Entry, target string) er
 }
 
 // writeFile writes a file with the source's contents.
-func (w *writer) writeFile(fd int, name string, e source.Entry, m *tagging.ManifestEntry) error {
+func (w *writer) writeFile(fd int, name string, e source.Entry, m *tag.Entry) error {
 	return w.step.do("write staged file", e.Path, func() (err error) {
 		f, err := create(fd, name)
 		if err != nil {
@@ -307,7 +307,7 @@ func (c *countingWriter) Write(p []byte) (int, error) {
 // take makes the file or link name in the directory fd from the previous tag's, which has the same contents if nobody
 // has touched it since: its hash is taken anew. It reports false, with nothing left behind, if it cannot be had that
 // way: the source still has it.
-func (w *writer) take(fd int, name string, e source.Entry, old tagging.ManifestEntry) (bool, error) {
+func (w *writer) take(fd int, name string, e source.Entry, old tag.Entry) (bool, error) {
 	dir := w.inPrevious()
 	if dir < 0 {
 		return false, nil
@@ -337,7 +337,7 @@ func (w *writer) take(fd int, name string, e source.Entry, old tagging.ManifestE
 }
 
 // takeLink makes a symbolic link that leads where the previous tag's does.
-func (w *writer) takeLink(fd, dir int, name string, e source.Entry, old tagging.ManifestEntry) (bool, error) {
+func (w *writer) takeLink(fd, dir int, name string, e source.Entry, old tag.Entry) (bool, error) {
 	target, ok := readLink(dir, name, old.Size)
 	if !ok || sha256.Sum256(target) != old.Hash {
 		return false, nil
@@ -353,7 +353,7 @@ func unlinkAt(fd int, name string) error {
 }
 
 // linkFile links the very file that was opened and hashes what it linked.
-func (w *writer) linkFile(fd int, name string, src rawFile, e source.Entry, old tagging.ManifestEntry) (bool, error) {
+func (w *writer) linkFile(fd int, name string, src rawFile, e source.Entry, old tag.Entry) (bool, error) {
 	err := w.step.do("link staged file", e.Path, func() error {
 		err := unix.Linkat(int(src), "", fd, name, unix.AT_EMPTY_PATH)
 		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EPERM) { // AT_EMPTY_PATH wants a capability
@@ -373,7 +373,7 @@ func (w *writer) linkFile(fd int, name string, src rawFile, e source.Entry, old 
 // cloneFile makes a file of its own that shares the blocks of src where the file system can, and is a
 // copy where not. Either way what was made is hashed.
 func (w *writer) cloneFile(fd int, name string, src rawFile, e source.Entry,
-	old tagging.ManifestEntry) (same bool, err error) {
+	old tag.Entry) (same bool, err error) {
 	f, err := create(fd, name)
 	if err != nil {
 		return false, err
@@ -403,7 +403,7 @@ func (w *writer) reflink(f, src rawFile) bool {
 }
 
 // copyHashed copies src to dst and reports whether what it copied is what the manifest recorded.
-func (w *writer) copyHashed(dst io.Writer, src rawFile, old tagging.ManifestEntry) (bool, error) {
+func (w *writer) copyHashed(dst io.Writer, src rawFile, old tag.Entry) (bool, error) {
 	if w.chunk == nil {
 		w.chunk = make([]byte, wholeFile/8)
 	}

@@ -9,14 +9,14 @@ import (
 	"strings"
 
 	"github.com/etch/etchtag/snapshot/source"
-	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
 )
 
 // sweep removes what runs left that died. The caller holds the lock, so nothing of it is in use. One thing that
 // cannot be removed does not keep the others.
 func (m *Manager) sweep() []error {
 	failed := append(m.giveAllBack(), m.emptyTrash(everything)...)
-	for _, p := range debrisPlaces(m.Layout) {
+	for _, p := range debrisPlaces(m.Base) {
 		failed = append(failed, m.sweepDir(p.dir, p.debris)...)
 	}
 	return failed
@@ -30,7 +30,7 @@ type debrisPlace struct {
 
 // debrisPlaces says where to look, besides the trash: for staged trees, for the records of tags that were never
 // published or were removed by hand, and for the temporary names of a record being replaced.
-func debrisPlaces(l tagging.Layout) []debrisPlace {
+func debrisPlaces(l tag.Base) []debrisPlace {
 	orphan := func(e fs.DirEntry) bool {
 		retired, err := os.Lstat(filepath.Join(l.Trash(), e.Name()))
 		isRetired := err == nil && retired.IsDir() || err != nil && !errors.Is(err, fs.ErrNotExist)

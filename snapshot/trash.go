@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
 )
 
 // A tag that is to go is first put into the trash, and goes for good only once it is condemned: by then its manifest is
@@ -19,7 +19,7 @@ const unrecorded = ".unrecorded"
 
 // retire puts a tag out of sight in one step, and returns where it is now. A tag in which something is mounted stays.
 func (m *Manager) retire(name string) (trash string, err error) {
-	dir := m.Layout.Dir(name)
+	dir := m.Base.Dir(name)
 	if info, err := os.Lstat(dir); err != nil {
 		return "", err
 	} else if !info.IsDir() {
@@ -28,8 +28,8 @@ func (m *Manager) retire(name string) (trash string, err error) {
 	if err := m.files().unmounted(dir); err != nil {
 		return "", fmt.Errorf("remove %s: %w", dir, err)
 	}
-	trash = filepath.Join(m.Layout.Trash(), name)
-	if !recorded(m.Layout, name) {
+	trash = filepath.Join(m.Base.Trash(), name)
+	if !recorded(m.Base, name) {
 		trash += unrecorded
 	}
 	return trash, m.files().renameNoReplace("retire tag", dir, trash)
@@ -37,53 +37,53 @@ func (m *Manager) retire(name string) (trash string, err error) {
 
 // giveBack is the opposite of retire.
 func (m *Manager) giveBack(trash, name string) error {
-	return m.files().renameNoReplace("give tag back", trash, m.Layout.Dir(name))
+	return m.files().renameNoReplace("give tag back", trash, m.Base.Dir(name))
 }
 
 // condemn makes a retired tag one that never comes back, and forgets its records.
 func (m *Manager) condemn(trash, name string) error {
 	if strings.HasSuffix(trash, unrecorded) {
-		if err := m.files().renameNoReplace("condemn tag", trash, filepath.Join(m.Layout.Trash(), name)); err != nil {
+		if err := m.files().renameNoReplace("condemn tag", trash, filepath.Join(m.Base.Trash(), name)); err != nil {
 			return err
 		}
 	}
-	if err := m.files().remove("remove manifest", m.Layout.Manifest(name)); err != nil {
+	if err := m.files().remove("remove manifest", m.Base.Manifest(name)); err != nil {
 		return err
 	}
-	return m.files().remove("remove table", m.Layout.Table(name))
+	return m.files().remove("remove table", m.Base.Table(name))
 }
 
 // retired returns the tag that what bears a name in the trash is, if it is one that is not condemned.
-func retired(l tagging.Layout, e fs.DirEntry) (name string, ok bool) {
+func retired(l tag.Base, e fs.DirEntry) (name string, ok bool) {
 	name, none := strings.CutSuffix(e.Name(), unrecorded)
-	if _, err := tagging.ParseName(name); err != nil || !e.IsDir() {
+	if _, err := tag.ParseName(name); err != nil || !e.IsDir() {
 		return "", false
 	}
 	return name, (none || recorded(l, name)) && !exists(l.Dir(name)) // if it was made anew, the manifest is the new one's
 }
 
 // recorded reports whether there is a manifest of the tag that can be used.
-func recorded(l tagging.Layout, name string) bool {
-	header, err := tagging.ReadHeader(l.Manifest(name))
+func recorded(l tag.Base, name string) bool {
+	header, err := tag.ReadHeader(l.Manifest(name))
 	return err == nil && header.Name == name
 }
 
 // giveAllBack gives back the tags that a run has retired and, because it died, not condemned: somebody may need them. The
 // next prune decides again.
 func (m *Manager) giveAllBack() []error {
-	trash, err := m.files().open(m.Layout.Trash())
+	trash, err := m.files().open(m.Base.Trash())
 	if err != nil {
 		return []error{fmt.Errorf("sweep: %w", err)}
 	}
 	defer trash.Close()
 	entries, err := fs.ReadDir(trash.FS(), ".")
 	if err != nil {
-		return []error{fmt.Errorf("sweep %q: %w", m.Layout.Trash(), err)}
+		return []error{fmt.Errorf("sweep %q: %w", m.Base.Trash(), err)}
 	}
 	var failed []error
 	for _, e := range entries {
-		if name, ok := retired(m.Layout, e); ok {
-			failed = append(failed, m.giveBack(filepath.Join(m.Layout.Trash(), e.Name()), name))
+		if name, ok := retired(m.Base, e); ok {
+			failed = append(failed, m.giveBack(filepath.Join(m.Base.Trash(), e.Name()), name))
 		}
 	}
 	return slices.DeleteFunc(failed, func(err error) bool { return err == nil })
@@ -91,8 +91,8 @@ func (m *Manager) giveAllBack() []error {
 
 // emptyTrash deletes what is condemned, of the entries asked for.
 func (m *Manager) emptyTrash(of func(fs.DirEntry) bool) []error {
-	return m.sweepDir(m.Layout.Trash(), func(e fs.DirEntry) bool {
-		_, ok := retired(m.Layout, e)
+	return m.sweepDir(m.Base.Trash(), func(e fs.DirEntry) bool {
+		_, ok := retired(m.Base, e)
 		return !ok && of(e)
 	})
 }

@@ -10,7 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
 	"golang.org/x/sys/unix"
 )
 
@@ -55,7 +55,7 @@ type VerifyOptions struct {
 // Verify compares tags with their manifests, newest first: the files of each are read side by side. It takes no lock
 // and writes nothing, so everyone may do it who can read the tags. The reports that it returns with an error are
 // those of the tags before.
-func Verify(ctx context.Context, l tagging.Layout, o VerifyOptions) ([]TagReport, error) {
+func Verify(ctx context.Context, l tag.Base, o VerifyOptions) ([]TagReport, error) {
 	tags, err := chooseTags(l, o.Tags, hasManifest)
 	if err != nil {
 		return nil, err
@@ -73,18 +73,18 @@ func Verify(ctx context.Context, l tagging.Layout, o VerifyOptions) ([]TagReport
 }
 
 // hasManifest reports whether a tag has a manifest, be it a damaged one.
-func hasManifest(t *tagging.Tag) bool {
+func hasManifest(t *tag.Tag) bool {
 	_, ok, err := t.Header()
 	return ok || err != nil
 }
 
 // chooseTags lists the tags with the names given or, if names is nil, those that are wanted, newest first.
-func chooseTags(l tagging.Layout, names []string, wanted func(*tagging.Tag) bool) ([]*tagging.Tag, error) {
-	index, err := tagging.ReadIndex(l)
+func chooseTags(l tag.Base, names []string, wanted func(*tag.Tag) bool) ([]*tag.Tag, error) {
+	index, err := tag.ReadIndex(l)
 	if err != nil {
 		return nil, err
 	}
-	var chosen []*tagging.Tag
+	var chosen []*tag.Tag
 	for _, t := range slices.Backward(index.Tags) {
 		if names == nil && wanted(t) || slices.Contains(names, t.Name) {
 			chosen = append(chosen, t)
@@ -94,7 +94,7 @@ func chooseTags(l tagging.Layout, names []string, wanted func(*tagging.Tag) bool
 }
 
 // countFiles returns what is to be called for each file that was read, so that progress is told; nil for nobody.
-func countFiles(tags []*tagging.Tag, progress func(done, total int)) func() {
+func countFiles(tags []*tag.Tag, progress func(done, total int)) func() {
 	if progress == nil {
 		return nil
 	}
@@ -117,7 +117,7 @@ func countFiles(tags []*tagging.Tag, progress func(done, total int)) func() {
 
 // inspect compares one tag with its manifest, which it returns too, nil if there is none that can be used. The error
 // says that ctx was done.
-func inspect(ctx context.Context, l tagging.Layout, name string, read func()) (TagReport, *tagging.Manifest, error) {
+func inspect(ctx context.Context, l tag.Base, name string, read func()) (TagReport, *tag.Manifest, error) {
 	for {
 		before, _ := os.Lstat(l.Dir(name))
 		report, manifest := compareTag(ctx, l, name, read)
@@ -138,7 +138,7 @@ func inspect(ctx context.Context, l tagging.Layout, name string, read func()) (T
 	}
 }
 
-func compareTag(ctx context.Context, l tagging.Layout, name string, read func()) (TagReport, *tagging.Manifest) {
+func compareTag(ctx context.Context, l tag.Base, name string, read func()) (TagReport, *tag.Manifest) {
 	report := TagReport{Name: name}
 	manifest, err := loadManifest(l, name)
 	var owner *uint32
@@ -176,8 +176,8 @@ func (r *TagReport) found(findings ...Finding) {
 }
 
 // loadManifest reads a tag's manifest. The error matches fs.ErrNotExist if it has none.
-func loadManifest(l tagging.Layout, name string) (*tagging.Manifest, error) {
-	m, err := tagging.ReadManifest(l.Manifest(name))
+func loadManifest(l tag.Base, name string) (*tag.Manifest, error) {
+	m, err := tag.ReadManifest(l.Manifest(name))
 	if err != nil {
 		return nil, err
 	}
@@ -189,8 +189,8 @@ func loadManifest(l tagging.Layout, name string) (*tagging.Manifest, error) {
 
 // publisher is the user who has published a tag: the one to whom its manifest belongs. A tag that some other program
 // made may belong to anyone; then it is nil.
-func publisher(l tagging.Layout, m *tagging.Manifest) (*uint32, error) {
-	if m.Layout == tagging.Adopted {
+func publisher(l tag.Base, m *tag.Manifest) (*uint32, error) {
+	if m.Layout == tag.Adopted {
 		return nil, nil
 	}
 	path := l.Manifest(m.Name)

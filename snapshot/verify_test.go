@@ -12,14 +12,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 )
 
 // at is a path in a tag.
-func (f *fixture) at(tag, path string) string { return filepath.Join(f.Layout.Dir(tag), path) }
+func (f *fixture) at(tag, path string) string { return filepath.Join(f.Base.Dir(tag), path) }
 
 // edit writes to a file of a tag in place, whatever its mode, which stays.
 func (f *fixture) edit(tag, path, content string) {
@@ -38,7 +38,7 @@ func (f *fixture) edit(tag, path, content string) {
 // verifyTags returns what Verify says of the tags.
 func (f *fixture) verifyTags(names ...string) []TagReport {
 	f.t.Helper()
-	reports, err := Verify(f.t.Context(), f.Layout, VerifyOptions{Tags: names})
+	reports, err := Verify(f.t.Context(), f.Base, VerifyOptions{Tags: names})
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -202,17 +202,17 @@ func TestTheManifestItselfCanBeDamaged(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)
 			tag := f.take(TakeOptions{}).Name
-			text, err := os.ReadFile(f.Layout.Manifest(tag))
+			text, err := os.ReadFile(f.Base.Manifest(tag))
 			if err != nil {
 				t.Fatal(err)
 			}
 			if text = damage(text); name == "of another tag" {
 				f.now = f.now.Add(time.Hour)
-				if text, err = os.ReadFile(f.Layout.Manifest(f.take(TakeOptions{}).Name)); err != nil {
+				if text, err = os.ReadFile(f.Base.Manifest(f.take(TakeOptions{}).Name)); err != nil {
 					t.Fatal(err)
 				}
 			}
-			if err := os.WriteFile(f.Layout.Manifest(tag), text, 0o644); err != nil {
+			if err := os.WriteFile(f.Base.Manifest(tag), text, 0o644); err != nil {
 				t.Fatal(err)
 			}
 			for _, names := range [][]string{nil, {tag}} { // a damaged manifest is a manifest
@@ -228,17 +228,17 @@ func TestTheManifestItselfCanBeDamaged(t *testing.T) {
 
 func TestALayoutThatIsNotKnownIsNotDrift(t *testing.T) {
 	f := newFixture(t)
-	tag := f.take(TakeOptions{}).Name
-	m, err := tagging.ReadManifest(f.Layout.Manifest(tag))
+	made := f.take(TakeOptions{}).Name
+	m, err := tag.ReadManifest(f.Base.Manifest(made))
 	if err != nil {
 		t.Fatal(err)
 	}
 	m.Layout = "compressed"
 	var text bytes.Buffer
-	if err := errors.Join(tagging.WriteManifest(&text, m), os.WriteFile(f.Layout.Manifest(tag), text.Bytes(), 0o644)); err != nil {
+	if err := errors.Join(tag.WriteManifest(&text, m), os.WriteFile(f.Base.Manifest(made), text.Bytes(), 0o644)); err != nil {
 		t.Fatal(err)
 	}
-	if r := f.verifyTags(tag)[0]; r.Status != StatusUnread || !strings.Contains(r.Findings[0].Detail, "compressed") {
+	if r := f.verifyTags(made)[0]; r.Status != StatusUnread || !strings.Contains(r.Findings[0].Detail, "compressed") {
 		t.Errorf("got %+v", r)
 	}
 }
@@ -250,11 +250,11 @@ func TestTagsAreVerifiedNewestFirst(t *testing.T) {
 		names = append(names, f.take(TakeOptions{}).Name)
 		f.now = f.now.Add(time.Hour)
 	}
-	if err := os.Mkdir(f.Layout.Dir("etchautotag-20261101-0000"), 0o755); err != nil {
+	if err := os.Mkdir(f.Base.Dir("etchautotag-20261101-0000"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	var done atomic.Int64
-	reports, err := Verify(t.Context(), f.Layout, VerifyOptions{Progress: func(n, total int) {
+	reports, err := Verify(t.Context(), f.Base, VerifyOptions{Progress: func(n, total int) {
 		done.Add(1)
 		if total != 30 || n > total {
 			t.Errorf("%d of %d files", n, total)
@@ -279,9 +279,9 @@ func TestATagThatIsPrunedMeanwhileIsNoError(t *testing.T) {
 		f := newFixture(t)
 		tag := f.take(TakeOptions{}).Name
 		var read atomic.Int64
-		reports, err := Verify(t.Context(), f.Layout, VerifyOptions{Tags: []string{tag}, Progress: func(int, int) {
+		reports, err := Verify(t.Context(), f.Base, VerifyOptions{Tags: []string{tag}, Progress: func(int, int) {
 			if read.Add(1) == int64(removed) {
-				err := errors.Join(os.Rename(f.Layout.Dir(tag), f.Layout.Dir("x")), os.RemoveAll(f.Layout.Dir("x")))
+				err := errors.Join(os.Rename(f.Base.Dir(tag), f.Base.Dir("x")), os.RemoveAll(f.Base.Dir("x")))
 				if err != nil {
 					t.Error(err)
 				}
@@ -300,17 +300,17 @@ func TestATagThatIsReplacedMeanwhileIsVerifiedAgain(t *testing.T) {
 	f := newFixture(t)
 	tag := f.take(TakeOptions{}).Name
 	f.now = f.now.Add(time.Hour)
-	if err := os.Rename(f.Layout.Dir(f.take(TakeOptions{}).Name), f.Layout.Dir("fresh")); err != nil {
+	if err := os.Rename(f.Base.Dir(f.take(TakeOptions{}).Name), f.Base.Dir("fresh")); err != nil {
 		t.Fatal(err)
 	}
 	f.edit(tag, "defaults.yml", "a: 2\n")
 	var read atomic.Int64
-	reports, err := Verify(t.Context(), f.Layout, VerifyOptions{Tags: []string{tag}, Progress: func(int, int) {
+	reports, err := Verify(t.Context(), f.Base, VerifyOptions{Tags: []string{tag}, Progress: func(int, int) {
 		if read.Add(1) == 1 {
-			if err := f.files().exchange("exchange", f.Layout.Dir("fresh"), f.Layout.Dir(tag)); err != nil {
+			if err := f.files().exchange("exchange", f.Base.Dir("fresh"), f.Base.Dir(tag)); err != nil {
 				t.Error(err)
 			}
-			if err := os.RemoveAll(f.Layout.Dir("fresh")); err != nil {
+			if err := os.RemoveAll(f.Base.Dir("fresh")); err != nil {
 				t.Error(err)
 			}
 		}
@@ -324,7 +324,7 @@ func TestVerifyEndsWithItsContext(t *testing.T) {
 	f := newFixture(t)
 	f.take(TakeOptions{})
 	ctx, cancel := context.WithCancel(t.Context())
-	_, err := Verify(ctx, f.Layout, VerifyOptions{Progress: func(int, int) { cancel() }})
+	_, err := Verify(ctx, f.Base, VerifyOptions{Progress: func(int, int) { cancel() }})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}

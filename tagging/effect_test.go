@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 )
@@ -19,7 +20,7 @@ func compare(t *testing.T, now string, before, after world) string {
 	was.Rings, is.Rings = rings, rings
 	e := tagging.Compare(was, is, at(now))
 	short := func(d *tagging.Decision) string {
-		_, clock, _ := strings.Cut(strings.TrimPrefix(d.Tag(), tagging.Prefix), "-")
+		_, clock, _ := strings.Cut(strings.TrimPrefix(d.Tag(), tag.Prefix), "-")
 		if clock == "" {
 			return "none"
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/etch/etchtag/tagging"
 	"github.com/etch/etchtag/tagging/inventory"
+	"github.com/etch/etchtag/tagging/tag/tagtest"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
@@ -62,7 +63,7 @@ func (l listed) Hosts(ctx context.Context, yield func(string, inventory.Answer) 
 }
 
 // all collects what Hosts yields.
-func all(t fataler, r *tagging.Resolver, now time.Time) []*tagging.Decision {
+func all(t tagtest.Fataler, r *tagging.Resolver, now time.Time) []*tagging.Decision {
 	var ds []*tagging.Decision
 	err := r.Hosts(context.Background(), now, func(d *tagging.Decision) bool {
 		ds = append(ds, d)
@@ -93,18 +94,18 @@ func drawAnswers(t *rapid.T, name string) map[string]inventory.Answer {
 }
 
 func TestHostsAgreesWithDecide(t *testing.T) {
-	base := newBase(t)
-	base.mkdir("tags/release-7")
+	base := tagtest.New(t)
+	base.Mkdir("tags/release-7")
 	rapid.Check(t, func(t *rapid.T) {
 		r := drawWorld(t).resolver(t)
-		r.Layout = base.Layout
+		r.Base = base.Base
 		r.Rings = tagging.Rings{
 			{Name: "dev", Groups: []string{"dev"}},
 			{Name: "early", Delay: time.Hour, Groups: []string{"web"}, Hosts: []string{"a*"}, Percent: 50, HasPercent: true},
 			{Name: "good", Delay: time.Hour, Groups: []string{"qa"}, RequireGood: true},
 			{Name: "rest", Delay: 4 * time.Hour},
 		}
-		r.Pins = base.pins(rapid.SampledFrom([]string{"", "A1 trunk\nonly-here tags/none\nb2\n", "0 trunk\n" +
+		r.Pins = pinsOf(base, rapid.SampledFrom([]string{"", "A1 trunk\nonly-here tags/none\nb2\n", "0 trunk\n" +
 			"b trunk-20260228-2300\nzzz tags/release-7\nd /etc\n"}).Draw(t, "pins"))
 		first, second, third := drawAnswers(t, "first"), drawAnswers(t, "second"), drawAnswers(t, "third")
 		r.Inventories = rapid.Permutation([]inventory.Inventory{
@@ -137,7 +138,7 @@ func TestHostsAgreesWithDecide(t *testing.T) {
 }
 
 // fleet is a resolver with these inventories, a few tags and the usual rings.
-func fleet(t fataler, inventories ...inventory.Inventory) *tagging.Resolver {
+func fleet(t tagtest.Fataler, inventories ...inventory.Inventory) *tagging.Resolver {
 	r := hourly("0400 0500 0600 0700 0800").resolver(t)
 	r.Rings = tagging.DefaultRings()
 	r.Inventories = inventories

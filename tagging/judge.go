@@ -6,14 +6,15 @@ import (
 	"sort"
 	"time"
 
+	"github.com/etch/etchtag/tagging/tag"
 	"github.com/etch/etchtag/tagstate"
 )
 
 // marks is what a resolver works out once: what was said of which tags, and what follows for others.
 type marks struct {
-	entries []mark            // of aligned tags, oldest first, whether the tags exist or not
-	aligned []*Tag            // the candidates of all decisions, oldest first
-	spoiled map[string][]*Tag // by tree, the tags with that tree that are themselves marked bad or badfwd, oldest first
+	entries []mark                // of aligned tags, oldest first, whether the tags exist or not
+	aligned []*tag.Tag            // the candidates of all decisions, oldest first
+	spoiled map[string][]*tag.Tag // by tree, the tags with that tree that are themselves marked bad or badfwd, oldest first
 	notes   []string
 }
 
@@ -27,11 +28,11 @@ func (r *Resolver) know() *marks {
 	r.once.Do(func() {
 		m := &r.marks
 		for _, e := range r.States.Entries() {
-			if t, err := ParseName(e.Tag); err == nil {
+			if t, err := tag.ParseName(e.Tag); err == nil {
 				m.entries = append(m.entries, mark{t, e})
 			}
 		}
-		m.spoiled = make(map[string][]*Tag)
+		m.spoiled = make(map[string][]*tag.Tag)
 		for _, t := range r.Index.Tags {
 			if r.Cadence.Aligned(t.Time) {
 				m.aligned = append(m.aligned, t)
@@ -45,7 +46,7 @@ func (r *Resolver) know() *marks {
 }
 
 // spoil notes that the tree of t, which is marked, is bad under other names too.
-func (m *marks) spoil(t *Tag, s tagstate.State) {
+func (m *marks) spoil(t *tag.Tag, s tagstate.State) {
 	header, ok, err := t.Header()
 	if err != nil {
 		m.notes = append(m.notes, fmt.Sprintf("%s is %s, but which tags have the same content is not known: %v",
@@ -73,12 +74,12 @@ func (m *marks) badfwdUpTo(t time.Time) *mark {
 }
 
 // tagsUpTo returns the aligned tags that exist and are not after t.
-func (m *marks) tagsUpTo(t time.Time) []*Tag {
+func (m *marks) tagsUpTo(t time.Time) []*tag.Tag {
 	return m.aligned[:sort.Search(len(m.aligned), func(i int) bool { return m.aligned[i].Time.After(t) })]
 }
 
 // tagsBetween returns the aligned tags that exist, are after the first time and not after the second.
-func (m *marks) tagsBetween(after, upTo time.Time) []*Tag {
+func (m *marks) tagsBetween(after, upTo time.Time) []*tag.Tag {
 	tags := m.tagsUpTo(upTo)
 	return tags[min(len(tags), len(m.tagsUpTo(after))):]
 }
@@ -93,7 +94,7 @@ type judgement struct {
 
 // judge finds a tag's own state, or else the one that it inherits: the same content is as bad under another
 // name. The manifest is read only if there is something to inherit.
-func (r *Resolver) judge(t *Tag) judgement {
+func (r *Resolver) judge(t *tag.Tag) judgement {
 	if own := r.States.Get(t.Name); own.State != tagstate.None {
 		return ownJudgement(own)
 	}
@@ -114,7 +115,7 @@ func ownJudgement(e tagstate.Entry) judgement {
 // inherited finds what a tag without a state of its own inherits: badfwd if it can, and from the newest tag that hands that
 // on. A tag that was marked already when it was published hands its mark on to later ones only: what rings had before
 // must not turn bad because somebody reverted to it.
-func (r *Resolver) inherited(heir *Header) (j judgement) {
+func (r *Resolver) inherited(heir *tag.Header) (j judgement) {
 	for _, t := range slices.Backward(r.know().spoiled[heir.Tree]) {
 		header, _, _ := t.Header() // it was read before
 		if header.Marked && !heir.Published.After(header.Published) {
@@ -147,7 +148,7 @@ func (j judgement) against(requireGood bool) string {
 	case j.state == tagstate.Unrecognised && j.own.Word == "":
 		return "something is said of it, but no state"
 	case j.state == tagstate.Unrecognised:
-		return quote(j.own.Word) + " is said of it, which is not a state"
+		return tag.Quote(j.own.Word) + " is said of it, which is not a state"
 	case j.own.State == tagstate.None && j.state != tagstate.None:
 		return fmt.Sprintf("it has the same content as %s, which is %s", j.from, j.state)
 	case j.state == tagstate.Bad || j.state == tagstate.BadFwd:
@@ -166,7 +167,7 @@ func comment(e tagstate.Entry) string {
 }
 
 // try tries one candidate, which was judged before.
-func (q *question) try(t *Tag, j judgement, direction Direction) Step {
+func (q *question) try(t *tag.Tag, j judgement, direction Direction) Step {
 	s := Step{Tag: t.Name, State: j.state, StateFrom: j.from, Why: j.against(q.ring.RequireGood)}
 	if s.Why == "" {
 		delay := q.ring.Delay
@@ -183,7 +184,7 @@ func (q *question) try(t *Tag, j judgement, direction Direction) Step {
 
 // unsoaked says why a tag is too fresh for a delay whatever its name says, or nothing if it is not. A tag that was made
 // late, or whose update took long, is not handed on early because of its name.
-func unsoaked(t *Tag, delay time.Duration, now time.Time) string {
+func unsoaked(t *tag.Tag, delay time.Duration, now time.Time) string {
 	at, err := published(t)
 	switch {
 	case err != nil:
@@ -191,13 +192,13 @@ func unsoaked(t *Tag, delay time.Duration, now time.Time) string {
 	case at.After(now):
 		return "it is published only at " + formatTime(at)
 	case at.After(now.Add(-delay)):
-		return fmt.Sprintf("it was published at %s, less than %s ago", formatTime(at), FormatDuration(delay))
+		return fmt.Sprintf("it was published at %s, less than %s ago", formatTime(at), tag.FormatDuration(delay))
 	}
 	return ""
 }
 
 // published is when a tag was published. Without a manifest the name's own time counts.
-func published(t *Tag) (time.Time, error) {
+func published(t *tag.Tag) (time.Time, error) {
 	header, ok, err := t.Header()
 	if err != nil || !ok {
 		return t.Time, err

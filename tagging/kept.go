@@ -6,7 +6,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/etch/etchtag/tagging/tag"
 	"github.com/etch/etchtag/tagstate"
+	"github.com/etch/etchtag/tagstate/lines"
 )
 
 // Kept is what the file of kept tags says: which tags somebody keeps from being pruned.
@@ -18,7 +20,7 @@ type Kept struct {
 // LoadKept reads the file of kept tags at path: "TAG REASON" a line, in the grammar of tagstate. The last line of a tag
 // counts. A file that is absent keeps nothing; one that cannot be read is an error.
 func LoadKept(path string) (Kept, error) {
-	data, err := tagstate.Read(path)
+	data, err := lines.Read(path)
 	if err != nil {
 		return Kept{}, err
 	}
@@ -27,9 +29,9 @@ func LoadKept(path string) (Kept, error) {
 
 func parseKept(path string, data []byte) Kept {
 	k := Kept{Reasons: map[string]string{}}
-	for l := range tagstate.Lines(data) {
+	for l := range lines.Lines(data) {
 		name := keptName(l)
-		if _, err := ParseName(name); err != nil {
+		if _, err := tag.ParseName(name); err != nil {
 			k.Warnings = append(k.Warnings, tagstate.Warning{
 				Position: tagstate.Position{File: filepath.Base(path), Line: l.Number}, Message: err.Error()})
 			continue
@@ -42,7 +44,7 @@ func parseKept(path string, data []byte) Kept {
 	return k
 }
 
-func keptName(l tagstate.Line) string { return strings.TrimPrefix(l.Key, "tags/") }
+func keptName(l lines.Line) string { return strings.TrimPrefix(l.Key, "tags/") }
 
 // Keep returns the contents of the file of kept tags with a line for each of the tags, in place of those that they had.
 // Every other byte stays as it is.
@@ -61,7 +63,7 @@ func Keep(data []byte, names []string, reason string) []byte {
 // Release returns the contents of the file of kept tags without the lines of the tags. Every other byte stays as it is.
 func Release(data []byte, names []string) []byte {
 	released := map[int]bool{}
-	for l := range tagstate.Lines(data) {
+	for l := range lines.Lines(data) {
 		released[l.Number] = slices.Contains(names, keptName(l))
 	}
 	var out []byte

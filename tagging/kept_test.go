@@ -4,6 +4,8 @@ import (
 	"maps"
 	"slices"
 	"testing"
+
+	"github.com/etch/etchtag/tagging/tag"
 )
 
 // FuzzKept holds that of a file of kept tags with any contents one tag can be let go and be kept again, and that all
@@ -18,7 +20,7 @@ func FuzzKept(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		kept := parseKept("kept", data).Reasons
 		for name, reason := range kept {
-			if _, err := ParseName(name); err != nil || reason == "" {
+			if _, err := tag.ParseName(name); err != nil || reason == "" {
 				t.Fatalf("%q keeps %q for %q", data, name, reason)
 			}
 		}

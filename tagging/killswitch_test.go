@@ -14,11 +14,12 @@ import (
 	"time"
 
 	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag/tagtest"
 	"github.com/google/go-cmp/cmp"
 )
 
 // killswitch checks the state of one as the etch server sees it.
-func (b base) killswitch(on bool, message string) {
+func wantKillswitch(b tagtest.Base, on bool, message string) {
 	b.Helper()
 	s, err := tagging.Killswitch{Path: b.Killswitch()}.Status()
 	if err != nil || s.On != on || s.Message != message || s.On == s.Since.IsZero() {
@@ -27,10 +28,10 @@ func (b base) killswitch(on bool, message string) {
 }
 
 // only checks that nothing stands in the base but what is named.
-func (b base) only(names ...string) {
+func wantOnly(b tagtest.Base, names ...string) {
 	b.Helper()
-	entries, err := os.ReadDir(b.Base)
-	b.must(err)
+	entries, err := os.ReadDir(b.Path)
+	b.Must(err)
 	var got []string
 	for _, e := range entries {
 		got = append(got, e.Name())
@@ -43,29 +44,29 @@ func (b base) only(names ...string) {
 }
 
 func TestKillswitchOnAndOff(t *testing.T) {
-	b := newBase(t)
+	b := tagtest.New(t)
 	k := tagging.Killswitch{Path: b.Killswitch()}
-	b.killswitch(false, "")
-	b.must(k.Off())
-	b.turnOn(k, "")
-	b.killswitch(true, "")
-	b.turnOn(k, "a bad commit\nsee ticket 4711")
-	b.killswitch(true, "a bad commit\nsee ticket 4711")
-	b.turnOn(k, "")
-	b.killswitch(true, "a bad commit\nsee ticket 4711")
-	b.only("killswitch")
-	b.must(k.Off())
-	b.killswitch(false, "")
-	b.turnOn(k, "again\n")
-	b.killswitch(true, "again")
-	b.only("killswitch")
+	wantKillswitch(b, false, "")
+	b.Must(k.Off())
+	turnOn(b, k, "")
+	wantKillswitch(b, true, "")
+	turnOn(b, k, "a bad commit\nsee ticket 4711")
+	wantKillswitch(b, true, "a bad commit\nsee ticket 4711")
+	turnOn(b, k, "")
+	wantKillswitch(b, true, "a bad commit\nsee ticket 4711")
+	wantOnly(b, "killswitch")
+	b.Must(k.Off())
+	wantKillswitch(b, false, "")
+	turnOn(b, k, "again\n")
+	wantKillswitch(b, true, "again")
+	wantOnly(b, "killswitch")
 }
 
 // turnOn turns a killswitch on, and returns what it was before.
-func (b base) turnOn(k tagging.Killswitch, message string) tagging.KillswitchState {
+func turnOn(b tagtest.Base, k tagging.Killswitch, message string) tagging.KillswitchState {
 	b.Helper()
 	found, err := k.On(message)
-	b.must(err)
+	b.Must(err)
 	return found
 }
 
@@ -79,17 +80,17 @@ func TestALaterMessageIsAddedAndSaysWhoWasFirst(t *testing.T) {
 		"without its line end": {"a bad com", "a bad commit", "a bad com\na bad commit"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newBase(t)
+			b := tagtest.New(t)
 			k := tagging.Killswitch{Path: b.Killswitch()}
-			if found := b.turnOn(k, ""); found.On {
+			if found := turnOn(b, k, ""); found.On {
 				t.Errorf("it was not on, but %+v is found", found)
 			}
-			b.write("killswitch", c.first)
+			b.Write("killswitch", c.first)
 			at := time.Date(2026, 11, 22, 12, 10, 0, 123456789, time.UTC)
-			b.must(os.Chtimes(b.Killswitch(), at, at))
-			b.must(os.Chown(b.Killswitch(), 65534, 65534))
+			b.Must(os.Chtimes(b.Killswitch(), at, at))
+			b.Must(os.Chown(b.Killswitch(), 65534, 65534))
 			want := tagging.KillswitchState{On: true, Message: strings.TrimSuffix(c.first, "\n"), Since: at, Owner: 65534}
-			if diff := cmp.Diff(want, b.turnOn(k, c.added)); diff != "" {
+			if diff := cmp.Diff(want, turnOn(b, k, c.added)); diff != "" {
 				t.Errorf("what it found (-want +got):\n%s", diff)
 			}
 			want.Message = c.want
@@ -103,7 +104,7 @@ func TestALaterMessageIsAddedAndSaysWhoWasFirst(t *testing.T) {
 
 func TestOfMessagesThatComeAtTheSameTimeNoneIsLost(t *testing.T) {
 	for range 20 {
-		b := newBase(t)
+		b := tagtest.New(t)
 		k := tagging.Killswitch{Path: b.Killswitch()}
 		var want []string
 		var all sync.WaitGroup
@@ -127,10 +128,10 @@ func TestOfMessagesThatComeAtTheSameTimeNoneIsLost(t *testing.T) {
 }
 
 func TestAKillswitchMadeByHandBecomesReadableForTheServer(t *testing.T) {
-	b := newBase(t)
-	b.write("killswitch", "by hand\n")
-	b.must(os.Chmod(b.Killswitch(), 0o600))
-	b.turnOn(tagging.Killswitch{Path: b.Killswitch()}, "message")
+	b := tagtest.New(t)
+	b.Write("killswitch", "by hand\n")
+	b.Must(os.Chmod(b.Killswitch(), 0o600))
+	turnOn(b, tagging.Killswitch{Path: b.Killswitch()}, "message")
 	info, err := os.Lstat(b.Killswitch())
 	if err != nil || info.Mode() != 0o644 {
 		t.Errorf("%v, %v", info.Mode(), err)
@@ -142,7 +143,7 @@ func TestTheServersUserCanReadTheKillswitchWhateverTheUmask(t *testing.T) {
 	defer syscall.Umask(old)
 	for _, message := range []string{"", "message"} {
 		b := newBaseWithUmask(t, 0o777)
-		b.turnOn(tagging.Killswitch{Path: b.Killswitch()}, message)
+		turnOn(b, tagging.Killswitch{Path: b.Killswitch()}, message)
 		info, err := os.Lstat(b.Killswitch())
 		if err != nil || info.Mode() != 0o644 {
 			t.Errorf("with message %q: %v, %v", message, info.Mode(), err)
@@ -151,18 +152,18 @@ func TestTheServersUserCanReadTheKillswitchWhateverTheUmask(t *testing.T) {
 }
 
 // newBaseWithUmask makes a base as usual while files are made with another umask.
-func newBaseWithUmask(t testing.TB, umask int) base {
+func newBaseWithUmask(t testing.TB, umask int) tagtest.Base {
 	defer syscall.Umask(umask)
 	syscall.Umask(0o022)
-	return newBase(t)
+	return tagtest.New(t)
 }
 
 func TestTheKillswitchIsThereAtEveryStepOfANewMessage(t *testing.T) {
 	for name, other := range map[string]string{"one name": "", "two names": "other"} {
-		b := newBase(t)
-		b.turnOn(tagging.Killswitch{Path: b.Killswitch()}, "old")
+		b := tagtest.New(t)
+		turnOn(b, tagging.Killswitch{Path: b.Killswitch()}, "old")
 		if other != "" {
-			b.must(os.Link(b.Killswitch(), b.path(other)))
+			b.Must(os.Link(b.Killswitch(), b.Join(other)))
 		}
 		k := tagging.Killswitch{Path: b.Killswitch(), Step: func(string) error {
 			s, err := tagging.Killswitch{Path: b.Killswitch()}.Status()
@@ -171,7 +172,7 @@ func TestTheKillswitchIsThereAtEveryStepOfANewMessage(t *testing.T) {
 			}
 			return nil
 		}}
-		b.turnOn(k, "new")
+		turnOn(b, k, "new")
 	}
 }
 
@@ -180,7 +181,7 @@ func TestTheKillswitchIsOnAlthoughItsMessageFails(t *testing.T) {
 	for _, label := range []string{
 		"chmod killswitch", "sync base", "write killswitch message", "sync killswitch message", "date killswitch",
 	} {
-		b := newBase(t)
+		b := tagtest.New(t)
 		k := tagging.Killswitch{Path: b.Killswitch(), Step: func(l string) error {
 			if l == label {
 				return full
@@ -194,33 +195,33 @@ func TestTheKillswitchIsOnAlthoughItsMessageFails(t *testing.T) {
 		if s, err := k.Status(); !s.On || err != nil {
 			t.Errorf("%s: %+v, %v", label, s, err)
 		}
-		b.only("killswitch")
+		wantOnly(b, "killswitch")
 	}
 }
 
 func TestTheKillswitchIsNotSaidToBeOnIfItCannotBeMade(t *testing.T) {
-	b := newBase(t)
+	b := tagtest.New(t)
 	fault := errors.New("read-only file system")
 	k := tagging.Killswitch{Path: b.Killswitch(), Step: func(string) error { return fault }}
 	if _, err := k.On("x"); !errors.Is(err, fault) || errors.Is(err, tagging.ErrKillswitchMessage) {
 		t.Errorf("on: %v", err)
 	}
-	b.killswitch(false, "")
-	k = tagging.Killswitch{Path: filepath.Join(b.Base, "absent", "killswitch")}
+	wantKillswitch(b, false, "")
+	k = tagging.Killswitch{Path: filepath.Join(b.Path, "absent", "killswitch")}
 	if _, err := k.On(""); !errors.Is(err, fs.ErrNotExist) || errors.Is(err, tagging.ErrKillswitchMessage) {
 		t.Errorf("without a base: %v", err)
 	}
 }
 
 func TestTheKillswitchStaysOnIfItCannotBeRemoved(t *testing.T) {
-	b := newBase(t)
-	b.turnOn(tagging.Killswitch{Path: b.Killswitch()}, "x")
+	b := tagtest.New(t)
+	turnOn(b, tagging.Killswitch{Path: b.Killswitch()}, "x")
 	fault := errors.New("fault")
 	k := tagging.Killswitch{Path: b.Killswitch(), Step: func(string) error { return fault }}
 	if err := k.Off(); !errors.Is(err, fault) {
 		t.Errorf("off: %v", err)
 	}
-	b.killswitch(true, "x")
+	wantKillswitch(b, true, "x")
 }
 
 func TestALinkInThePlaceOfTheKillswitchIsReplacedAndNeverFollowed(t *testing.T) {
@@ -228,19 +229,19 @@ func TestALinkInThePlaceOfTheKillswitchIsReplacedAndNeverFollowed(t *testing.T) 
 		for name, target := range map[string]string{
 			"file": "trunk/motd", "directory": "trunk", "nowhere": "trunk/absent", "itself": "killswitch",
 		} {
-			b := newBase(t)
-			b.write("trunk/motd", "untouched")
-			b.link(target, "killswitch")
-			b.turnOn(tagging.Killswitch{Path: b.Killswitch()}, message)
-			b.killswitch(true, message)
+			b := tagtest.New(t)
+			b.Write("trunk/motd", "untouched")
+			b.Link(target, "killswitch")
+			turnOn(b, tagging.Killswitch{Path: b.Killswitch()}, message)
+			wantKillswitch(b, true, message)
 			if info, err := os.Lstat(b.Killswitch()); err != nil || info.Mode() != 0o644 {
 				t.Errorf("link to %s, message %q: %v, %v", name, message, info.Mode(), err)
 			}
-			if data, err := os.ReadFile(b.path("trunk/motd")); string(data) != "untouched" {
+			if data, err := os.ReadFile(b.Join("trunk/motd")); string(data) != "untouched" {
 				t.Errorf("link to %s, message %q: its target has become %q, %v", name, message, data, err)
 			}
-			b.only("killswitch")
-			if _, err := os.Lstat(b.path("trunk/absent")); err == nil {
+			wantOnly(b, "killswitch")
+			if _, err := os.Lstat(b.Join("trunk/absent")); err == nil {
 				t.Error("the target of a dangling link was made")
 			}
 		}
@@ -248,62 +249,62 @@ func TestALinkInThePlaceOfTheKillswitchIsReplacedAndNeverFollowed(t *testing.T) 
 }
 
 func TestWhatHasAnotherNameIsNotWrittenTo(t *testing.T) {
-	b := newBase(t)
-	b.write("trunk/motd", "untouched")
-	b.must(os.Link(b.path("trunk/motd"), b.Killswitch()))
-	b.turnOn(tagging.Killswitch{Path: b.Killswitch()}, "message")
-	if data, err := os.ReadFile(b.path("trunk/motd")); string(data) != "untouched" {
+	b := tagtest.New(t)
+	b.Write("trunk/motd", "untouched")
+	b.Must(os.Link(b.Join("trunk/motd"), b.Killswitch()))
+	turnOn(b, tagging.Killswitch{Path: b.Killswitch()}, "message")
+	if data, err := os.ReadFile(b.Join("trunk/motd")); string(data) != "untouched" {
 		t.Errorf("the other name now has %q, %v", data, err)
 	}
-	b.killswitch(true, "untouched\nmessage")
-	b.only("killswitch")
+	wantKillswitch(b, true, "untouched\nmessage")
+	wantOnly(b, "killswitch")
 }
 
 func TestAFifoInThePlaceOfTheKillswitchIsReplaced(t *testing.T) {
-	b := newBase(t)
-	b.must(syscall.Mkfifo(b.Killswitch(), 0o644))
-	b.turnOn(tagging.Killswitch{Path: b.Killswitch()}, "message")
-	b.killswitch(true, "message")
+	b := tagtest.New(t)
+	b.Must(syscall.Mkfifo(b.Killswitch(), 0o644))
+	turnOn(b, tagging.Killswitch{Path: b.Killswitch()}, "message")
+	wantKillswitch(b, true, "message")
 }
 
 func TestKillswitchStatus(t *testing.T) {
 	long := strings.Repeat("x", 1<<20)
 	for name, c := range map[string]struct {
-		make    func(base)
+		make    func(tagtest.Base)
 		on      bool
 		message string
 	}{
-		"empty":         {func(b base) { b.write("killswitch", "") }, true, ""},
-		"by hand":       {func(b base) { b.write("killswitch", "a\nb\n\n") }, true, "a\nb\n"},
-		"directory":     {func(b base) { b.mkdir("killswitch") }, true, ""},
-		"fifo":          {func(b base) { b.must(syscall.Mkfifo(b.Killswitch(), 0o644)) }, true, ""},
-		"link":          {func(b base) { b.write("message", "m"); b.link("message", "killswitch") }, true, "m"},
-		"dangling link": {func(b base) { b.link("nowhere", "killswitch") }, false, ""},
-		"long":          {func(b base) { b.write("killswitch", long) }, true, long[:64<<10]},
+		"empty":         {func(b tagtest.Base) { b.Write("killswitch", "") }, true, ""},
+		"by hand":       {func(b tagtest.Base) { b.Write("killswitch", "a\nb\n\n") }, true, "a\nb\n"},
+		"directory":     {func(b tagtest.Base) { b.Mkdir("killswitch") }, true, ""},
+		"fifo":          {func(b tagtest.Base) { b.Must(syscall.Mkfifo(b.Killswitch(), 0o644)) }, true, ""},
+		"link":          {func(b tagtest.Base) { b.Write("message", "m"); b.Link("message", "killswitch") }, true, "m"},
+		"dangling link": {func(b tagtest.Base) { b.Link("nowhere", "killswitch") }, false, ""},
+		"long":          {func(b tagtest.Base) { b.Write("killswitch", long) }, true, long[:64<<10]},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newBase(t)
+			b := tagtest.New(t)
 			c.make(b)
-			b.killswitch(c.on, c.message)
+			wantKillswitch(b, c.on, c.message)
 		})
 	}
 }
 
 func TestKillswitchSince(t *testing.T) {
-	b := newBase(t)
-	b.write("killswitch", "")
+	b := tagtest.New(t)
+	b.Write("killswitch", "")
 	at := time.Date(2026, 11, 22, 12, 10, 0, 0, time.UTC)
-	b.must(os.Chtimes(b.Killswitch(), at, at))
+	b.Must(os.Chtimes(b.Killswitch(), at, at))
 	if s, err := (tagging.Killswitch{Path: b.Killswitch()}).Status(); err != nil || !s.Since.Equal(at) {
 		t.Errorf("%+v, %v", s, err)
 	}
 }
 
 func TestAnUnreadableKillswitchIsOn(t *testing.T) {
-	b := newBase(t)
-	b.write("killswitch", "")
-	b.close("killswitch")
-	b.asNobody(func() {
+	b := tagtest.New(t)
+	b.Write("killswitch", "")
+	b.Close("killswitch")
+	b.AsNobody(func() {
 		if s, err := (tagging.Killswitch{Path: b.Killswitch()}).Status(); !s.On || !errors.Is(err, fs.ErrPermission) {
 			t.Errorf("%+v, %v", s, err)
 		}
@@ -311,36 +312,36 @@ func TestAnUnreadableKillswitchIsOn(t *testing.T) {
 }
 
 func TestADirectoryInThePlaceOfTheKillswitch(t *testing.T) {
-	b := newBase(t)
-	b.mkdir("killswitch")
+	b := tagtest.New(t)
+	b.Mkdir("killswitch")
 	k := tagging.Killswitch{Path: b.Killswitch()}
-	b.turnOn(k, "")
+	turnOn(b, k, "")
 	if _, err := k.On("message"); !errors.Is(err, tagging.ErrKillswitchMessage) {
 		t.Errorf("on with a message: %v", err)
 	}
 	if err := k.Off(); err == nil || !strings.Contains(err.Error(), "is a directory") {
 		t.Errorf("off: %v", err)
 	}
-	b.only("killswitch")
-	b.killswitch(true, "")
+	wantOnly(b, "killswitch")
+	wantKillswitch(b, true, "")
 }
 
 func TestOffRemovesALinkAndNotWhatItPointsTo(t *testing.T) {
 	for _, target := range []string{"trunk/motd", "trunk", "nowhere"} {
-		b := newBase(t)
-		b.write("trunk/motd", "m")
-		b.link(target, "killswitch")
-		b.must(tagging.Killswitch{Path: b.Killswitch()}.Off())
-		b.only()
-		if _, err := os.Stat(b.path("trunk/motd")); err != nil {
+		b := tagtest.New(t)
+		b.Write("trunk/motd", "m")
+		b.Link(target, "killswitch")
+		b.Must(tagging.Killswitch{Path: b.Killswitch()}.Off())
+		wantOnly(b)
+		if _, err := os.Stat(b.Join("trunk/motd")); err != nil {
 			t.Error(err)
 		}
 	}
 }
 
 func TestOffSweepsCopiesOfDeadRuns(t *testing.T) {
-	b := newBase(t)
-	b.write(".killswitch-123", "half a mess")
-	b.must(tagging.Killswitch{Path: b.Killswitch()}.Off())
-	b.only()
+	b := tagtest.New(t)
+	b.Write(".killswitch-123", "half a mess")
+	b.Must(tagging.Killswitch{Path: b.Killswitch()}.Off())
+	wantOnly(b)
 }

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
+	"github.com/etch/etchtag/tagging/tag/tagtest"
 	"github.com/etch/etchtag/tagstate"
 	"pgregory.net/rapid"
 )
@@ -25,21 +27,21 @@ type worldTag struct {
 	marked    bool // says the manifest
 }
 
-func (wt worldTag) header() *tagging.Header {
-	return &tagging.Header{Name: wt.name, Tree: wt.tree, Published: wt.published, Marked: wt.marked}
+func (wt worldTag) header() *tag.Header {
+	return &tag.Header{Name: wt.name, Tree: wt.tree, Published: wt.published, Marked: wt.marked}
 }
 
 type worldMark struct{ tag, word string }
 
 // resolver is the real thing for the world.
-func (w world) resolver(t fataler) *tagging.Resolver {
-	cadence, err := tagging.NewCadence(w.every)
+func (w world) resolver(t tagtest.Fataler) *tagging.Resolver {
+	cadence, err := tag.NewCadence(w.every)
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
-	var tags []*tagging.Tag
+	var tags []*tag.Tag
 	for _, wt := range w.tags {
-		tag, err := tagging.NewTag(wt.name, false, func() (*tagging.Header, bool, error) {
+		tag, err := tag.New(wt.name, false, func() (*tag.Header, bool, error) {
 			return wt.header(), wt.tree != "", nil
 		})
 		if err != nil {
@@ -55,7 +57,7 @@ func (w world) resolver(t fataler) *tagging.Resolver {
 		}
 		files = append(files, tagstate.Parse(fmt.Sprintf("file%d", i), []byte(text.String()), cadence.Valid))
 	}
-	return &tagging.Resolver{Cadence: cadence, States: tagstate.Merge(files...), Index: tagging.NewIndex(tags...)}
+	return &tagging.Resolver{Cadence: cadence, States: tagstate.Merge(files...), Index: tag.NewIndex(tags...)}
 }
 
 // An answer is the part of a decision on which the naive resolver has an opinion.
@@ -258,11 +260,11 @@ func drawWorld(t *rapid.T) world {
 	}).Draw(t, "every")}
 	var names []string
 	for at := worldStart; at.Before(worldStart.Add(worldHours * time.Hour)); at = at.Add(w.every) {
-		names = append(names, tagging.Name(at))
+		names = append(names, tag.Name(at))
 	}
 	for range rapid.IntRange(0, 2).Draw(t, "unaligned") {
 		odd := rapid.IntRange(0, worldHours*60-1).Draw(t, "minute")
-		names = append(names, tagging.Name(worldStart.Add(time.Duration(odd)*time.Minute)))
+		names = append(names, tag.Name(worldStart.Add(time.Duration(odd)*time.Minute)))
 	}
 	seen := map[string]bool{}
 	for i, name := range names {
@@ -281,7 +283,7 @@ func drawWorld(t *rapid.T) world {
 }
 
 func drawTag(t *rapid.T, name string) worldTag {
-	at, err := tagging.ParseName(name)
+	at, err := tag.ParseName(name)
 	if err != nil {
 		t.Fatalf("%v", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/etch/etchtag/tagging/tag"
 	"github.com/etch/etchtag/tagstate"
 )
 
@@ -117,13 +118,13 @@ func (r *Resolver) addMarked(n *Needs, now time.Time) {
 
 // addTrees adds the tags to go back to: for anybody, and for each ring.
 func (r *Resolver) addTrees(n *Needs, now time.Time) {
-	notBad := func(_ *Tag, s tagstate.State) bool { return s == tagstate.Good || s == tagstate.None }
+	notBad := func(_ *tag.Tag, s tagstate.State) bool { return s == tagstate.Good || s == tagstate.None }
 	for _, t := range r.newestOfTrees(now, notBad) {
 		n.add(t.Name, "the newest of one of the last %d different trees that are not bad", lastTrees)
 	}
 	rings := map[string][]string{}
 	for _, ring := range r.Rings {
-		accepted := func(t *Tag, s tagstate.State) bool {
+		accepted := func(t *tag.Tag, s tagstate.State) bool {
 			return r.Cadence.Aligned(t.Time) && notBad(t, s) && (s == tagstate.Good || !ring.RequireGood)
 		}
 		for _, t := range r.newestOfTrees(r.nominal(ring, now), accepted) {
@@ -137,7 +138,7 @@ func (r *Resolver) addTrees(n *Needs, now time.Time) {
 
 // newestOfTrees returns the newest tags, up to a time, of the last distinct trees that are acceptable. A tag without a
 // manifest is unlike any other; of one whose manifest cannot be used it is not known whether it is acceptable.
-func (r *Resolver) newestOfTrees(upTo time.Time, acceptable func(*Tag, tagstate.State) bool) (newest []*Tag) {
+func (r *Resolver) newestOfTrees(upTo time.Time, acceptable func(*tag.Tag, tagstate.State) bool) (newest []*tag.Tag) {
 	seen := map[string]bool{}
 	for _, t := range slices.Backward(r.Index.Tags) {
 		header, ok, err := t.Header()

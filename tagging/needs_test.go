@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
+	"github.com/etch/etchtag/tagging/tag/tagtest"
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 )
@@ -162,14 +164,14 @@ func TestWithoutWhatIsNotNeededNothingIsDifferent(t *testing.T) {
 func TestPinnedAndKeptTagsAreNeeded(t *testing.T) {
 	t.Parallel()
 	const one, two, three = "etchautotag-20261122-0100", "etchautotag-20261122-0200", "etchautotag-20261122-0300"
-	b := newBase(t)
-	b.link(two, "tags/release-7")
-	b.write("kept", "tags/"+three+" ticket 4711\n"+one+"\n")
+	b := tagtest.New(t)
+	b.Link(two, "tags/release-7")
+	b.Write("kept", "tags/"+three+" ticket 4711\n"+one+"\n")
 	kept, err := tagging.LoadKept(b.Kept())
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := tagging.Resolver{Layout: b.Layout, Index: tagging.NewIndex(), Pins: b.pins("a tags/" + one + "\nb trunk-20261122-0900\n")}
+	r := tagging.Resolver{Base: b.Base, Index: tag.NewIndex(), Pins: pinsOf(b, "a tags/"+one+"\nb trunk-20261122-0900\n")}
 	listed := map[string][]string{"tags/release-7": {"y", "z"}, "trunk": {"c"}}
 	want := tagging.Needs{By: map[string][]string{
 		one:   {"1 host is pinned to it: a", "kept: no reason given"},
@@ -179,7 +181,7 @@ func TestPinnedAndKeptTagsAreNeeded(t *testing.T) {
 	if diff := cmp.Diff(want, r.Needs(worldStart, listed, kept)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	b.write("kept", "etchautotag-1 ticket 4711\n")
+	b.Write("kept", "etchautotag-1 ticket 4711\n")
 	if kept, err = tagging.LoadKept(b.Kept()); err != nil {
 		t.Fatal(err)
 	}
@@ -198,7 +200,7 @@ func BenchmarkNeeds(b *testing.B) {
 			w := world{every: time.Hour}
 			for i := range c.tags {
 				at := worldStart.Add(time.Duration(i) * time.Hour)
-				w.tags = append(w.tags, worldTag{name: tagging.Name(at), tree: fmt.Sprint("tree", i/3), published: at.Add(5 * time.Second)})
+				w.tags = append(w.tags, worldTag{name: tag.Name(at), tree: fmt.Sprint("tree", i/3), published: at.Add(5 * time.Second)})
 			}
 			r := w.resolver(b)
 			for i := range c.rings {

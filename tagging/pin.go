@@ -9,7 +9,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/etch/etchtag/tagging/tag"
 	"github.com/etch/etchtag/tagstate"
+	"github.com/etch/etchtag/tagstate/lines"
 )
 
 // Pin is a path fixed for one host.
@@ -30,7 +32,7 @@ type Pins struct {
 // host counts. A line without a path is a pin that fails, since somebody meant to pin that host. A file that
 // is absent has no pins; one that cannot be read is an error.
 func LoadPins(path string) (*Pins, error) {
-	data, err := tagstate.Read(path)
+	data, err := lines.Read(path)
 	if err != nil {
 		return nil, err
 	}
@@ -39,7 +41,7 @@ func LoadPins(path string) (*Pins, error) {
 
 func parsePins(path string, data []byte) *Pins {
 	p := &Pins{byHost: make(map[string]Pin)}
-	for line := range tagstate.Lines(data) {
+	for line := range lines.Lines(data) {
 		at := tagstate.Position{File: filepath.Base(path), Line: line.Number}
 		if err := ValidateHost(line.Key); err != nil {
 			p.Warnings = append(p.Warnings, tagstate.Warning{Position: at, Message: err.Error()})
@@ -75,12 +77,12 @@ const bumpPrefix = "trunk-"
 // ends by itself.
 func (p Pin) IsBump() bool {
 	stamp, ok := strings.CutPrefix(p.Path, bumpPrefix)
-	if !ok || len(stamp) != len(stampFormat) {
+	if !ok || len(stamp) != len(tag.StampFormat) {
 		return false
 	}
 	for i := range len(stamp) {
 		digit := '0' <= stamp[i] && stamp[i] <= '9'
-		if dash := stampFormat[i] == '-'; dash != (stamp[i] == '-') || !dash && !digit {
+		if dash := tag.StampFormat[i] == '-'; dash != (stamp[i] == '-') || !dash && !digit {
 			return false
 		}
 	}
@@ -90,7 +92,7 @@ func (p Pin) IsBump() bool {
 // bumped reports whether a bump holds at now for a host whose ring has that delay: while now - delay <
 // stamp <= now. If it does not, why says so.
 func (p Pin) bumped(now time.Time, delay time.Duration) (holds bool, why string, err error) {
-	stamp, ok := parseStamp(strings.TrimPrefix(p.Path, bumpPrefix))
+	stamp, ok := tag.ParseStamp(strings.TrimPrefix(p.Path, bumpPrefix))
 	switch {
 	case !ok:
 		return false, "", errors.New("there is no such date and time")

@@ -11,22 +11,24 @@ import (
 
 	"github.com/etch/etchtag/tagging"
 	"github.com/etch/etchtag/tagging/inventory"
+	"github.com/etch/etchtag/tagging/tag"
+	"github.com/etch/etchtag/tagging/tag/tagtest"
 	"github.com/etch/etchtag/tagstate"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-func (b base) pins(text string) *tagging.Pins {
+func pinsOf(b tagtest.Base, text string) *tagging.Pins {
 	b.Helper()
-	b.write("pins", text)
+	b.Write("pins", text)
 	p, err := tagging.LoadPins(b.Pins())
-	b.must(err)
+	b.Must(err)
 	return p
 }
 
 func TestLoadPins(t *testing.T) {
-	b := newBase(t)
-	p := b.pins("# a comment\n\nWeb1 tags/old\n web2\ttrunk  until tuesday\r\n-x trunk\n" +
+	b := tagtest.New(t)
+	p := pinsOf(b, "# a comment\n\nWeb1 tags/old\n web2\ttrunk  until tuesday\r\n-x trunk\n"+
 		"WEB1 tags/release-7\nweb3\na;b trunk\n")
 	from := func(line int) string { return fmt.Sprintf("pins:%d", line) }
 	want := []tagging.Pin{
@@ -53,12 +55,12 @@ func TestLoadPins(t *testing.T) {
 }
 
 func TestLoadPinsOfAFileThatIsAbsentOrCannotBeRead(t *testing.T) {
-	b := newBase(t)
+	b := tagtest.New(t)
 	p, err := tagging.LoadPins(b.Pins())
 	if err != nil || len(p.All()) > 0 {
 		t.Errorf("absent: %v, %v", p.All(), err)
 	}
-	b.mkdir("pins")
+	b.Mkdir("pins")
 	if _, err := tagging.LoadPins(b.Pins()); err == nil {
 		t.Error("a directory is read as pins")
 	}
@@ -71,10 +73,10 @@ func TestLoadPinsOfAFileThatIsAbsentOrCannotBeRead(t *testing.T) {
 func FuzzPins(f *testing.F) {
 	f.Add([]byte("web1 trunk\nWEB1 tags/a b c\n# c\n-x y\n\xff\xfe \x00\r\nweb2"))
 	f.Add([]byte("\ufeffa\u00a0b"))
-	b := newBase(f)
+	b := tagtest.New(f)
 	f.Fuzz(func(t *testing.T, data []byte) {
-		b := base{t, b.Layout}
-		p := b.pins(string(data))
+		b := tagtest.Base{TB: t, Base: b.Base}
+		p := pinsOf(b, string(data))
 		for _, pin := range p.All() {
 			if err := tagging.ValidateHost(pin.Host); err != nil || pin.Host != strings.ToLower(pin.Host) {
 				t.Errorf("a pin of %q", pin.Host)
@@ -97,29 +99,29 @@ func FuzzPins(f *testing.F) {
 }
 
 // manyPaths makes a base with all kinds of things that a pin can lead to.
-func manyPaths(t testing.TB) base {
-	b := newBase(t)
+func manyPaths(t testing.TB) tagtest.Base {
+	b := tagtest.New(t)
 	outside := t.TempDir()
-	b.mkdir("tags/etchautotag-20261122-0900/source")
-	b.mkdir("tags/release-7")
-	b.mkdir("tags/two words")
-	b.mkdir("tags/.etchtag/stage/x")
-	b.mkdir("orig")
-	b.write("tags/file", "")
-	b.mkdir(outside + "/dir")
-	b.link(outside, "tags/out")
-	b.link("../../..", "tags/release-7/up")
-	b.link(outside, "trunk/out")
-	b.link(".etchtag/stage", "tags/peek")
-	b.link("release-7", "tags/current")
-	b.link("../trunk", "tags/head")
-	b.link("nowhere", "tags/dangling")
-	b.link("loop", "tags/loop")
-	b.link("../file", "tags/release-7/file")
+	b.Mkdir("tags/etchautotag-20261122-0900/source")
+	b.Mkdir("tags/release-7")
+	b.Mkdir("tags/two words")
+	b.Mkdir("tags/.etchtag/stage/x")
+	b.Mkdir("orig")
+	b.Write("tags/file", "")
+	b.Mkdir(outside + "/dir")
+	b.Link(outside, "tags/out")
+	b.Link("../../..", "tags/release-7/up")
+	b.Link(outside, "trunk/out")
+	b.Link(".etchtag/stage", "tags/peek")
+	b.Link("release-7", "tags/current")
+	b.Link("../trunk", "tags/head")
+	b.Link("nowhere", "tags/dangling")
+	b.Link("loop", "tags/loop")
+	b.Link("../file", "tags/release-7/file")
 	return b
 }
 
-func checkPaths(t *testing.T, b base, reasons map[string]string) {
+func checkPaths(t *testing.T, b tagtest.Base, reasons map[string]string) {
 	t.Helper()
 	for path, reason := range reasons {
 		err := b.CheckPath(path)
@@ -180,13 +182,13 @@ func TestCheckPath(t *testing.T) {
 func TestCheckPathWhereTagsAndWorkingCopyAreLinksOutOfTheBase(t *testing.T) {
 	b := manyPaths(t)
 	elsewhere := t.TempDir()
-	b.must(os.Rename(b.Tags(), elsewhere+"/tags"))
-	b.must(os.Rename(b.path("trunk"), elsewhere+"/checkout"))
-	b.link(elsewhere+"/tags", "tags")
-	b.link(elsewhere+"/checkout", "wc")
+	b.Must(os.Rename(b.Tags(), elsewhere+"/tags"))
+	b.Must(os.Rename(b.Join("trunk"), elsewhere+"/checkout"))
+	b.Link(elsewhere+"/tags", "tags")
+	b.Link(elsewhere+"/checkout", "wc")
 	b.WorkingCopy = "wc"
-	b.mkdir(elsewhere + "/tags-old")
-	b.link("../tags-old", "tags/neighbour")
+	b.Mkdir(elsewhere + "/tags-old")
+	b.Link("../tags-old", "tags/neighbour")
 	checkPaths(t, b, map[string]string{
 		"wc":                    "",
 		"tags/release-7":        "",
@@ -205,12 +207,12 @@ func TestCheckPathWhereTagsAndWorkingCopyAreLinksOutOfTheBase(t *testing.T) {
 func TestTagOf(t *testing.T) {
 	const tag = "etchautotag-20261122-0900"
 	b := manyPaths(t)
-	b.link(tag, "tags/latest")
-	b.link("tags/"+tag+"/source", "shortcut")
+	b.Link(tag, "tags/latest")
+	b.Link("tags/"+tag+"/source", "shortcut")
 	const gone = "etchautotag-20261122-1100"
-	b.link(gone, "tags/gone")
-	b.link("../tags/gone/source", "trunk/gone")
-	b.link(b.Tags()+"/"+gone, "absolute")
+	b.Link(gone, "tags/gone")
+	b.Link("../tags/gone/source", "trunk/gone")
+	b.Link(b.Tags()+"/"+gone, "absolute")
 	for path, want := range map[string]string{
 		"tags/" + tag:                    tag,
 		"tags/" + tag + "/source":        tag,
@@ -269,15 +271,15 @@ func inventoryPin(path string) *fakeInventory {
 }
 
 // decideAt is what host h gets, whose ring has a delay of 4 hours.
-func decideAt(b base, now time.Time, inventories []inventory.Inventory, pins string) *tagging.Decision {
-	r := tagging.Resolver{Layout: b.Layout, Rings: tagging.Rings{{Name: "rest", Delay: 4 * time.Hour}}, Index: b.index(),
-		Pins: b.pins(pins), Inventories: inventories}
+func decideAt(b tagtest.Base, now time.Time, inventories []inventory.Inventory, pins string) *tagging.Decision {
+	r := tagging.Resolver{Base: b.Base, Rings: tagging.Rings{{Name: "rest", Delay: 4 * time.Hour}}, Index: b.Index(),
+		Pins: pinsOf(b, pins), Inventories: inventories}
 	return r.Decide(context.Background(), "H", now)
 }
 
 func TestBumps(t *testing.T) {
-	b := newBase(t)
-	b.mkdir("tags/etchautotag-20261121-0000")
+	b := tagtest.New(t)
+	b.Mkdir("tags/etchautotag-20261121-0000")
 	now := time.Date(2026, 11, 22, 13, 0, 30, 0, time.UTC)
 	for _, c := range []struct{ pin, path, why string }{
 		{"trunk-20261122-1300", "trunk", ""},
@@ -305,7 +307,7 @@ func TestBumps(t *testing.T) {
 }
 
 func TestABumpEndsExactlyWhenItIsAsOldAsTheDelay(t *testing.T) {
-	b := newBase(t)
+	b := tagtest.New(t)
 	stamp := time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)
 	for _, c := range []struct {
 		now   time.Time
@@ -320,13 +322,13 @@ func TestABumpEndsExactlyWhenItIsAsOldAsTheDelay(t *testing.T) {
 }
 
 func TestABumpIsToTheWorkingCopyWhateverItsName(t *testing.T) {
-	b := newBase(t)
+	b := tagtest.New(t)
 	b.WorkingCopy = "checkout"
 	now := time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)
 	if d := decideAt(b, now, nil, "h trunk-20261122-0900"); d.Err == nil {
 		t.Errorf("without a working copy: %q", d.Path)
 	}
-	b.mkdir("checkout")
+	b.Mkdir("checkout")
 	if d := decideAt(b, now, nil, "h trunk-20261122-0900"); d.Path != "checkout" || d.Direction != tagging.Bumped {
 		t.Errorf("%q (%s) %s", d.Path, d.Direction, d.Failure)
 	}
@@ -334,10 +336,10 @@ func TestABumpIsToTheWorkingCopyWhateverItsName(t *testing.T) {
 
 func TestPinsInOrder(t *testing.T) {
 	const over, future = "trunk-20261120-0900", "trunk-20261130-0900"
-	b := newBase(t)
-	b.mkdir("tags/etchautotag-20261121-0000")
-	b.mkdir("tags/a")
-	b.mkdir("tags/b")
+	b := tagtest.New(t)
+	b.Mkdir("tags/etchautotag-20261121-0000")
+	b.Mkdir("tags/a")
+	b.Mkdir("tags/b")
 	now := time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)
 	for _, c := range []struct {
 		file        string
@@ -371,7 +373,7 @@ func TestPinsInOrder(t *testing.T) {
 }
 
 func TestAPinThatFailsNamesItselfAndWhereItIsWritten(t *testing.T) {
-	b := newBase(t)
+	b := tagtest.New(t)
 	d := decideAt(b, time.Now(), []inventory.Inventory{inventoryPin("../x")}, "")
 	for _, part := range []string{`"../x"`, "fake:1", "climbs"} {
 		if !strings.Contains(d.Failure, part) {
@@ -381,11 +383,11 @@ func TestAPinThatFailsNamesItselfAndWhereItIsWritten(t *testing.T) {
 }
 
 func TestAPinToATagThatIsBadHoldsAndSaysSo(t *testing.T) {
-	b := newBase(t)
-	b.mkdir("tags/" + name("09:00"))
-	r := tagging.Resolver{Layout: b.Layout, Rings: tagging.Rings{{Name: "rest"}}, Index: b.index(),
-		Pins:   b.pins("h tags/" + name("09:00")),
-		States: tagstate.Merge(tagstate.Parse("f", []byte(name("09:00")+" bad"), tagging.Cadence{}.Valid))}
+	b := tagtest.New(t)
+	b.Mkdir("tags/" + name("09:00"))
+	r := tagging.Resolver{Base: b.Base, Rings: tagging.Rings{{Name: "rest"}}, Index: b.Index(),
+		Pins:   pinsOf(b, "h tags/"+name("09:00")),
+		States: tagstate.Merge(tagstate.Parse("f", []byte(name("09:00")+" bad"), tag.Cadence{}.Valid))}
 	d := r.Decide(context.Background(), "h", at("10:00"))
 	if d.Tag() != name("09:00") || !strings.Contains(strings.Join(d.Notes, " "), "is bad (f:1)") {
 		t.Errorf("%q, %q, %s", d.Path, d.Notes, d.Failure)
@@ -394,16 +396,16 @@ func TestAPinToATagThatIsBadHoldsAndSaysSo(t *testing.T) {
 
 func TestPinnedTags(t *testing.T) {
 	const one, two = "etchautotag-20261122-0100", "etchautotag-20261122-0200"
-	b := newBase(t)
-	b.mkdir("tags/" + one)
-	b.mkdir("tags/" + two)
-	b.link(two, "tags/release-7")
+	b := tagtest.New(t)
+	b.Mkdir("tags/" + one)
+	b.Mkdir("tags/" + two)
+	b.Link(two, "tags/release-7")
 	inv := &fakeInventory{answers: map[string]inventory.Answer{
 		"a": {Pin: "tags/" + one}, "b": {Pin: "tags/release-7"}, "c": {Pin: "trunk"}, "d": {Known: true},
 		"z": {Pin: "tags/" + two},
 	}}
-	r := tagging.Resolver{Layout: b.Layout,
-		Pins:        b.pins("z tags/" + two + "\na tags/" + two + "\nx trunk-20261122-0900\ny\n"),
+	r := tagging.Resolver{Base: b.Base,
+		Pins:        pinsOf(b, "z tags/"+two+"\na tags/"+two+"\nx trunk-20261122-0900\ny\n"),
 		Inventories: []inventory.Inventory{struct{ inventory.Inventory }{}, inv}}
 	got, err := r.PinnedTags(context.Background())
 	want := map[string][]string{one: {"a"}, two: {"a", "b", "z"}}

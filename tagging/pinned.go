@@ -51,7 +51,7 @@ func (r *Resolver) pinnedTags(listed map[string][]string) map[string][]string {
 	}
 	pinned := map[string][]string{}
 	for path, hosts := range byPath {
-		if tag := r.Layout.TagOf(path); tag != "" {
+		if tag := r.Base.TagOf(path); tag != "" {
 			pinned[tag] = append(pinned[tag], hosts...)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
 	"github.com/etch/etchtag/tagstate"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -215,7 +216,7 @@ func TestAnUnrelatedTagChangesNothing(t *testing.T) {
 		if rapid.Bool().Draw(t, "on the hour") {
 			at = at.Truncate(6 * time.Hour)
 		}
-		extra := drawTag(t, tagging.Name(at))
+		extra := drawTag(t, tag.Name(at))
 		extra.tree += "unlike any other"
 		n := newNaive(w)
 		related := n.aligned(extra.name) && !at.After(d.At) &&

@@ -1,3 +1,12 @@
+// Package tagging says which hosts get which tag.
+//
+// Rings divide the fleet by how old a tag must be before a host gets it. The resolver joins them and the index of
+// the tags that exist (package tag) with what people said of the tags (package tagstate) and what is known of the hosts
+// (package inventory) to a decision that carries its reasons.
+//
+// Decisions are pure: they depend on what was read and on the time that the caller gives, never on the
+// clock. Reading needs no lock and no write access. A tag that is marked bad, or that shares its content
+// with one that is, is never handed out, nor is a tag of the future; if no tag is left, the decision fails.
 package tagging
 
 import (
@@ -9,17 +18,18 @@ import (
 	"time"
 
 	"github.com/etch/etchtag/tagging/inventory"
+	"github.com/etch/etchtag/tagging/tag"
 	"github.com/etch/etchtag/tagstate"
 )
 
 // Resolver decides. It is made from what was read at one moment, and then answers for any host and time. Its
 // fields must not change once it was asked; then it may be asked from several goroutines.
 type Resolver struct {
-	Layout      Layout
-	Cadence     Cadence
+	Base        tag.Base
+	Cadence     tag.Cadence
 	Rings       Rings
 	States      *tagstate.Set // read with Cadence.Valid, so that only aligned tags have states
-	Index       *Index
+	Index       *tag.Index
 	Pins        *Pins
 	Inventories []inventory.Inventory // in order: groups are united, the first pin wins
 
@@ -88,7 +98,7 @@ func (r *Resolver) RingTag(ring Ring, now time.Time) *Decision {
 // State returns a tag's state, its own or the one that it inherits, and where it comes from: the line that
 // says so, or the tag that it is inherited from. If the tag's manifest cannot be read, what it inherits is
 // not known, and the state is None.
-func (r *Resolver) State(t *Tag) (state tagstate.State, from string) {
+func (r *Resolver) State(t *tag.Tag) (state tagstate.State, from string) {
 	j := r.judge(t)
 	return j.state, j.from
 }
@@ -96,7 +106,7 @@ func (r *Resolver) State(t *Tag) (state tagstate.State, from string) {
 // enter puts a decision's ring down.
 func (r *Resolver) enter(d *Decision, ring Ring) {
 	d.Ring, d.Delay = ring.Name, ring.Delay
-	d.Nominal = Name(r.nominal(ring, d.At))
+	d.Nominal = tag.Name(r.nominal(ring, d.At))
 }
 
 func (r *Resolver) nominal(ring Ring, now time.Time) time.Time {
@@ -128,7 +138,7 @@ func (r *decider) pinned(d *Decision, more []inventory.Pin) bool {
 		if err != nil {
 			d.fail(fmt.Errorf("the pin %q of %s (%s) cannot be followed: %w", pin.Path, pin.Host, pin.From, err))
 		} else {
-			r.follow(d, pin, r.Layout.workingCopy())
+			r.follow(d, pin, r.Base.TrunkPath())
 		}
 		return true
 	}
@@ -151,10 +161,10 @@ func (r *decider) follow(d *Decision, pin Pin, path string) {
 
 // inspect returns an error if no host can be pinned to path, and a note if the tag there is a bad one.
 func (r *Resolver) inspect(path string) (note string, err error) {
-	if err := r.Layout.CheckPath(path); err != nil {
+	if err := r.Base.CheckPath(path); err != nil {
 		return "", err
 	}
-	if t := r.Index.Find(r.Layout.TagOf(path)); t != nil {
+	if t := r.Index.Find(r.Base.TagOf(path)); t != nil {
 		if state, from := r.State(t); state != tagstate.None && state != tagstate.Good {
 			note = fmt.Sprintf("%s is %s (%s): a pin holds all the same", t.Name, state, from)
 		}

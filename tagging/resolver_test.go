@@ -10,6 +10,8 @@ import (
 
 	"github.com/etch/etchtag/tagging"
 	"github.com/etch/etchtag/tagging/inventory"
+	"github.com/etch/etchtag/tagging/tag"
+	"github.com/etch/etchtag/tagging/tag/tagtest"
 	"github.com/etch/etchtag/tagstate"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -24,7 +26,7 @@ func at(clock string) time.Time {
 	return t
 }
 
-func name(clock string) string { return tagging.Name(at(clock)) }
+func name(clock string) string { return tag.Name(at(clock)) }
 
 // hourly is a world of tags written as "0900", "0930=tree" or "0900=tree@09:20", the time of publication, with an
 // exclamation mark if they were marked by then, and of marks written as "0900 bad".
@@ -344,9 +346,9 @@ func TestFailuresSayWhatWasLookedFor(t *testing.T) {
 // they are asked for.
 func withHeaders(t *testing.T, w world, reads map[string]int, broken ...string) *tagging.Resolver {
 	r := w.resolver(t)
-	var tags []*tagging.Tag
+	var tags []*tag.Tag
 	for _, wt := range w.tags {
-		tag, err := tagging.NewTag(wt.name, false, func() (*tagging.Header, bool, error) {
+		tag, err := tag.New(wt.name, false, func() (*tag.Header, bool, error) {
 			reads[wt.name]++
 			for _, clock := range broken {
 				if name(clock) == wt.name {
@@ -360,7 +362,7 @@ func withHeaders(t *testing.T, w world, reads map[string]int, broken ...string) 
 		}
 		tags = append(tags, tag)
 	}
-	r.Index = tagging.NewIndex(tags...)
+	r.Index = tag.NewIndex(tags...)
 	return r
 }
 
@@ -493,17 +495,17 @@ func TestDecisionTag(t *testing.T) {
 }
 
 func TestDecidingNeedsNoPrivileges(t *testing.T) {
-	b := newBase(t)
-	b.tag("etchautotag-20261122-0900", at("09:00"), "a")
-	b.tag("etchautotag-20261122-1000", at("10:00"), "b")
-	b.write("pins", "pinned trunk\n")
-	b.mkdir("tags/.etchtag/stage")
-	b.close("tags/.etchtag/stage")
-	states := tagstate.Merge(tagstate.Parse("f", []byte("etchautotag-20261122-1000 bad"), tagging.Cadence{}.Valid))
-	b.asNobody(func() {
+	b := tagtest.New(t)
+	b.Tag("etchautotag-20261122-0900", at("09:00"), "a")
+	b.Tag("etchautotag-20261122-1000", at("10:00"), "b")
+	b.Write("pins", "pinned trunk\n")
+	b.Mkdir("tags/.etchtag/stage")
+	b.Close("tags/.etchtag/stage")
+	states := tagstate.Merge(tagstate.Parse("f", []byte("etchautotag-20261122-1000 bad"), tag.Cadence{}.Valid))
+	b.AsNobody(func() {
 		pins, err := tagging.LoadPins(b.Pins())
-		b.must(err)
-		r := tagging.Resolver{Layout: b.Layout, Rings: tagging.DefaultRings(), Index: b.index(), Pins: pins, States: states}
+		b.Must(err)
+		r := tagging.Resolver{Base: b.Base, Rings: tagging.DefaultRings(), Index: b.Index(), Pins: pins, States: states}
 		for host, want := range map[string]string{"pinned": "trunk", "other": "tags/etchautotag-20261122-0900"} {
 			if d := r.Decide(context.Background(), host, at("14:00")); d.Path != want {
 				t.Errorf("%s gets %q: %s", host, d.Path, d.Failure)

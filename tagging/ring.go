@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/etch/etchtag/tagging/tag"
 )
 
 // Ring is a part of the fleet, and how old a tag must be before that part gets it.
@@ -161,17 +163,17 @@ func ValidateHost(s string) error {
 	const most = 253
 	if s == "" || len(s) > most {
 		return fmt.Errorf("%s is not the name of a host: it must have 1 to %d characters, not %d",
-			quote(s), most, len(s))
+			tag.Quote(s), most, len(s))
 	}
 	if s[0] == '-' || s[0] == '.' {
-		return fmt.Errorf("%s is not the name of a host: it begins with %q", quote(s), s[0])
+		return fmt.Errorf("%s is not the name of a host: it begins with %q", tag.Quote(s), s[0])
 	}
 	for i := range len(s) {
 		switch c := s[i]; {
 		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '.', c == '-', c == '_':
 		default:
 			return fmt.Errorf(
-				"%s is not the name of a host: it may have letters, digits, dots, dashes and underscores only", quote(s))
+				"%s is not the name of a host: it may have letters, digits, dots, dashes and underscores only", tag.Quote(s))
 		}
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/etch/etchtag/tagging/inventory"
+	"github.com/etch/etchtag/tagging/tag"
 )
 
 // SettledTrees returns the trees from which the fleet's groups are read at now, in order: a tree that cannot
@@ -20,27 +21,27 @@ func (r *Resolver) SettledTrees(now time.Time) iter.Seq[inventory.Tree] {
 		found := false
 		for t := range r.settled(now) {
 			found = true
-			if !yield(treeOf(r.Layout, t)) {
+			if !yield(treeOf(r.Base, t)) {
 				return
 			}
 		}
 		if !found {
-			WorkingTrees(r.Layout)(yield)
+			WorkingTrees(r.Base)(yield)
 		}
 	}
 }
 
 // WorkingTrees returns the working copy as the only tree, for sites that want changes of groups at once.
-func WorkingTrees(l Layout) iter.Seq[inventory.Tree] {
-	return slices.Values([]inventory.Tree{{Label: l.workingCopy(), Dir: l.Trunk()}})
+func WorkingTrees(l tag.Base) iter.Seq[inventory.Tree] {
+	return slices.Values([]inventory.Tree{{Label: l.TrunkPath(), Dir: l.Trunk()}})
 }
 
-func treeOf(l Layout, t *Tag) inventory.Tree {
+func treeOf(l tag.Base, t *tag.Tag) inventory.Tree {
 	return inventory.Tree{Label: t.Name, Dir: l.Dir(t.Name), Table: l.Table(t.Name)}
 }
 
-func (r *Resolver) settled(now time.Time) iter.Seq[*Tag] {
-	return func(yield func(*Tag) bool) {
+func (r *Resolver) settled(now time.Time) iter.Seq[*tag.Tag] {
+	return func(yield func(*tag.Tag) bool) {
 		// Any ring, going forward: the tag's state alone decides.
 		q, direction, newest := question{r, Ring{}, now}, Forward, now
 		if len(r.Rings) > 0 {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/etch/etchtag/tagging"
 	"github.com/etch/etchtag/tagging/inventory"
+	"github.com/etch/etchtag/tagging/tag"
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 )
@@ -50,7 +51,7 @@ func TestSettledTrees(t *testing.T) {
 func TestTreesSayWhereTheyAre(t *testing.T) {
 	r := hourly("0900").resolver(t)
 	r.Rings = tagging.DefaultRings()
-	r.Layout = tagging.Layout{Base: "/base", WorkingCopy: "wc"}
+	r.Base = tag.Base{Path: "/base", WorkingCopy: "wc"}
 	for tree := range r.SettledTrees(at("14:00")) {
 		want := inventory.Tree{Label: name("09:00"), Dir: "/base/tags/" + name("09:00"),
 			Table: "/base/tags/.etchtag/tables/" + name("09:00")}
@@ -58,7 +59,7 @@ func TestTreesSayWhereTheyAre(t *testing.T) {
 			t.Errorf("tag (-want +got):\n%s", diff)
 		}
 	}
-	for tree := range tagging.WorkingTrees(r.Layout) {
+	for tree := range tagging.WorkingTrees(r.Base) {
 		if diff := cmp.Diff(inventory.Tree{Label: "wc", Dir: "/base/wc"}, tree); diff != "" {
 			t.Errorf("working copy (-want +got):\n%s", diff)
 		}

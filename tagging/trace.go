@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/etch/etchtag/tagging/tag"
 	"github.com/etch/etchtag/tagstate"
 )
 
@@ -56,7 +57,7 @@ type Step struct {
 // Tag returns the name of the tag that was decided on, or "" if the answer is not a tag.
 func (d *Decision) Tag() string {
 	dir, name := path.Split(path.Clean(d.Path))
-	if dir != "tags/" || !strings.HasPrefix(name, Prefix) {
+	if dir != "tags/" || !strings.HasPrefix(name, tag.Prefix) {
 		return ""
 	}
 	return name

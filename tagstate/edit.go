@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+
+	"github.com/etch/etchtag/tagstate/lines"
 )
 
 // Change is what to say of a tag.
@@ -35,9 +37,9 @@ func Apply(data []byte, changes []Change, valid func(name string) error) ([]byte
 	}
 
 	last := make(map[string]int) // the line that counts, by tag
-	for l := range spans(data) {
-		if c, concerned := todo[l.tag(data)]; concerned {
-			last[c.Tag] = l.number
+	for l := range lines.Spans(data) {
+		if c, concerned := todo[tagOf(l, data)]; concerned {
+			last[c.Tag] = l.Number
 		}
 	}
 	out := rewrite(data, todo, last)
@@ -62,28 +64,28 @@ func (c Change) check(valid func(name string) error) error {
 
 // tag is the tag that a line says something about, if it is one. Whether the name is valid does not
 // matter here, because only valid ones are ever looked for.
-func (l lineSpan) tag(data []byte) string {
-	if !l.says() {
+func tagOf(l lines.LineSpan, data []byte) string {
+	if !l.Says() {
 		return ""
 	}
-	return tagName(string(l.key.of(data)))
+	return tagName(string(l.Key.Of(data)))
 }
 
 // rewrite makes those changes that concern lines of data.
 func rewrite(data []byte, todo map[string]Change, last map[string]int) []byte {
 	out := make([]byte, 0, len(data)+len(data)/8)
 	kept := 0 // data up to here is in out, or meant not to be
-	for l := range spans(data) {
-		c, concerned := todo[l.tag(data)]
+	for l := range lines.Spans(data) {
+		c, concerned := todo[tagOf(l, data)]
 		switch {
 		case !concerned:
 		case c.State == None:
-			out = append(out, data[kept:l.all.start]...)
-			kept = l.all.end
-		case last[c.Tag] == l.number:
-			out = append(out, data[kept:l.all.start]...)
+			out = append(out, data[kept:l.All.Start]...)
+			kept = l.All.End
+		case last[c.Tag] == l.Number:
+			out = append(out, data[kept:l.All.Start]...)
 			out = appendChanged(out, data, l, c)
-			kept = l.all.end
+			kept = l.All.End
 		}
 	}
 	return append(out, data[kept:]...)
@@ -91,33 +93,33 @@ func rewrite(data []byte, todo map[string]Change, last map[string]int) []byte {
 
 // appendChanged adds line l to out with another state, another comment, or both. The old comment says why the old
 // state was set, so it does not outlive that.
-func appendChanged(out, data []byte, l lineSpan, c Change) []byte {
-	between := func(blank span, word string) {
-		if blank.empty() {
+func appendChanged(out, data []byte, l lines.LineSpan, c Change) []byte {
+	between := func(blank lines.Span, word string) {
+		if blank.Empty() {
 			out = append(out, ' ')
 		}
-		out = append(append(out, blank.of(data)...), word...)
+		out = append(append(out, blank.Of(data)...), word...)
 	}
-	comment, end := clean(c.Comment), l.rest.end
-	if comment == "" && state(string(l.value.of(data))) == c.State {
-		comment = string(l.rest.of(data))
+	comment, end := lines.Clean(c.Comment), l.Rest.End
+	if comment == "" && state(string(l.Value.Of(data))) == c.State {
+		comment = string(l.Rest.Of(data))
 	}
-	out = append(out, data[l.all.start:l.key.end]...)
-	between(span{l.key.end, l.value.start}, string(c.State))
+	out = append(out, data[l.All.Start:l.Key.End]...)
+	between(lines.Span{Start: l.Key.End, End: l.Value.Start}, string(c.State))
 	if comment != "" {
-		between(span{l.value.end, l.rest.start}, comment)
+		between(lines.Span{Start: l.Value.End, End: l.Rest.Start}, comment)
 	}
-	return append(out, data[end:l.all.end]...)
+	return append(out, data[end:l.All.End]...)
 }
 
 // appendLine adds an entry for a tag that has none, after finishing a last line that is cut short.
 func appendLine(out []byte, c Change, newline string) []byte {
-	text := bytes.TrimPrefix(out, []byte(string(byteOrderMark)))
+	text := bytes.TrimPrefix(out, []byte(string(lines.ByteOrderMark)))
 	if n := len(text); n > 0 && text[n-1] != '\n' && text[n-1] != '\r' {
 		out = append(out, newline...)
 	}
 	out = fmt.Appendf(out, "%s %s", c.Tag, c.State)
-	if text := clean(c.Comment); text != "" {
+	if text := lines.Clean(c.Comment); text != "" {
 		out = append(append(out, ' '), text...)
 	}
 	return append(out, newline...)

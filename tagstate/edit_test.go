@@ -8,6 +8,7 @@ import (
 	"testing"
 	"unicode"
 
+	"github.com/etch/etchtag/tagstate/lines/linestest"
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
@@ -16,7 +17,7 @@ import (
 
 func TestApply(t *testing.T) {
 	type change = tagstate.Change
-	a, b := tag(1), tag(2)
+	a, b := linestest.Tag(1), linestest.Tag(2)
 	tests := map[string]struct {
 		old     string
 		changes []change
@@ -86,7 +87,7 @@ func TestApply(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			old := []byte(test.old)
-			got, err := tagstate.Apply(old, test.changes, valid)
+			got, err := tagstate.Apply(old, test.changes, linestest.Valid)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -103,13 +104,13 @@ func TestApply(t *testing.T) {
 func TestApplyRefuses(t *testing.T) {
 	for name, c := range map[string]tagstate.Change{
 		"a name that is no tag":   {Tag: "trunk", State: bad},
-		"a name with a prefix":    {Tag: "tags/" + tag(1), State: bad},
-		"a name with a newline":   {Tag: tag(1) + "\n", State: bad},
-		"a state of ours":         {Tag: tag(1), State: unrecognised},
-		"a state that is not one": {Tag: tag(1), State: "BAD"},
+		"a name with a prefix":    {Tag: "tags/" + linestest.Tag(1), State: bad},
+		"a name with a newline":   {Tag: linestest.Tag(1) + "\n", State: bad},
+		"a state of ours":         {Tag: linestest.Tag(1), State: unrecognised},
+		"a state that is not one": {Tag: linestest.Tag(1), State: "BAD"},
 		"clearing what is no tag": {Tag: "trunk", State: none},
 	} {
-		got, err := tagstate.Apply(nil, []tagstate.Change{{Tag: tag(2), State: bad}, c}, valid)
+		got, err := tagstate.Apply(nil, []tagstate.Change{{Tag: linestest.Tag(2), State: bad}, c}, linestest.Valid)
 		if err == nil || got != nil {
 			t.Errorf("%s: got %q, %v", name, got, err)
 		}
@@ -119,7 +120,7 @@ func TestApplyRefuses(t *testing.T) {
 func drawChanges(t *rapid.T) []tagstate.Change {
 	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) tagstate.Change {
 		return tagstate.Change{
-			Tag:     tag(rapid.IntRange(0, 7).Draw(t, "hour")),
+			Tag:     linestest.Tag(rapid.IntRange(0, 7).Draw(t, "hour")),
 			State:   rapid.SampledFrom([]tagstate.State{none, good, bad, badfwd}).Draw(t, "state"),
 			Comment: rapid.OneOf(rapid.Just(""), rapid.String(), rapid.Just("a\nb\xff")).Draw(t, "comment"),
 		}
@@ -128,12 +129,12 @@ func drawChanges(t *rapid.T) []tagstate.Change {
 
 // checkApply holds the promises of Apply for any file and any changes.
 func checkApply(t interface{ Fatalf(string, ...any) }, old []byte, changes []tagstate.Change) {
-	got, err := tagstate.Apply(old, changes, valid)
+	got, err := tagstate.Apply(old, changes, linestest.Valid)
 	if err != nil {
 		t.Fatalf("Apply: %v", err)
 	}
 
-	was, is := tagstate.Parse("", old, valid), tagstate.Parse("", got, valid)
+	was, is := tagstate.Parse("", old, linestest.Valid), tagstate.Parse("", got, linestest.Valid)
 	for tag, e := range is.Entries {
 		given := slices.ContainsFunc(changes, func(c tagstate.Change) bool { return c.Tag == tag && c.Comment != "" })
 		if before := was.Entries[tag]; !given && e.State != before.State && e.Comment != "" {
@@ -160,7 +161,7 @@ func checkApply(t interface{ Fatalf(string, ...any) }, old []byte, changes []tag
 	if rest, ok := strings.CutPrefix(after, before); !ok || !slices.Contains(newlines, rest) {
 		t.Fatalf("%q became %q: lines of others were\n%q, are\n%q", old, got, before, after)
 	}
-	again, err := tagstate.Apply(got, changes, valid)
+	again, err := tagstate.Apply(got, changes, linestest.Valid)
 	if err != nil || !bytes.Equal(again, got) {
 		t.Fatalf("%q became %q, and the same again %q, %v", old, got, again, err)
 	}
@@ -184,19 +185,19 @@ func others(data []byte, changed map[string]bool) (out string) {
 }
 
 func TestApplyChangesWhatItMeansToAndNothingElse(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) { checkApply(t, drawFile(t, "file"), drawChanges(t)) })
+	rapid.Check(t, func(t *rapid.T) { checkApply(t, linestest.DrawFile(t, "file"), drawChanges(t)) })
 }
 
 func TestClearAfterSetOfANewTagGivesTheOldBytes(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		old := drawFile(t, "file")
-		name := tag(rapid.IntRange(8, 12).Draw(t, "hour")) // drawFile has no such tags
+		old := linestest.DrawFile(t, "file")
+		name := linestest.Tag(rapid.IntRange(8, 12).Draw(t, "hour")) // drawFile has no such tags
 		comment := rapid.String().Draw(t, "comment")
-		set, err := tagstate.Apply(old, []tagstate.Change{{Tag: name, State: bad, Comment: comment}}, valid)
+		set, err := tagstate.Apply(old, []tagstate.Change{{Tag: name, State: bad, Comment: comment}}, linestest.Valid)
 		if err != nil {
 			t.Fatal(err)
 		}
-		cleared, err := tagstate.Apply(set, []tagstate.Change{{Tag: name}}, valid)
+		cleared, err := tagstate.Apply(set, []tagstate.Change{{Tag: name}}, linestest.Valid)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -210,11 +211,11 @@ func TestClearAfterSetOfANewTagGivesTheOldBytes(t *testing.T) {
 func TestACommentIsReadAsItWasSet(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		comment := rapid.String().Draw(t, "comment")
-		data, err := tagstate.Apply(nil, []tagstate.Change{{Tag: tag(1), State: bad, Comment: comment}}, valid)
+		data, err := tagstate.Apply(nil, []tagstate.Change{{Tag: linestest.Tag(1), State: bad, Comment: comment}}, linestest.Valid)
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := tagstate.Parse("", data, valid).Entries[tag(1)].Comment
+		got := tagstate.Parse("", data, linestest.Valid).Entries[linestest.Tag(1)].Comment
 		keep := func(s string) string { // all but white space and control characters
 			return strings.Map(func(r rune) rune {
 				if unicode.IsSpace(r) || unicode.IsControl(r) || r == '\uFEFF' {
@@ -230,11 +231,11 @@ func TestACommentIsReadAsItWasSet(t *testing.T) {
 }
 
 func FuzzApply(f *testing.F) {
-	for _, seed := range seeds() {
+	for _, seed := range linestest.Seeds() {
 		f.Add(seed, uint8(9), uint8(1), "why")
 	}
 	f.Fuzz(func(t *testing.T, data []byte, hour, state uint8, comment string) {
 		s := []tagstate.State{none, good, bad, badfwd}[state%4]
-		checkApply(t, data, []tagstate.Change{{Tag: tag(int(hour % 24)), State: s, Comment: comment}})
+		checkApply(t, data, []tagstate.Change{{Tag: linestest.Tag(int(hour % 24)), State: s, Comment: comment}})
 	})
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/etch/etchtag/tagstate/lines"
 )
 
 const (
@@ -30,14 +32,14 @@ type File struct {
 // that begins with anything but a tag's name is a warning with the error of valid.
 func Parse(path string, data []byte, valid func(name string) error) *File {
 	f := &File{Path: path, Entries: make(map[string]Entry)}
-	for line := range Lines(data) {
+	for line := range lines.Lines(data) {
 		at := Position{File: path, Line: line.Number}
 		tag := tagName(line.Key)
 		if err := check(tag, valid); err != nil {
 			f.warn(at, err.Error())
 			continue
 		}
-		e := Entry{Tag: tag, State: state(line.Value), Word: line.Value, Comment: clean(line.Rest), Position: at}
+		e := Entry{Tag: tag, State: state(line.Value), Word: line.Value, Comment: lines.Clean(line.Rest), Position: at}
 		if e.State == Unrecognised {
 			f.warn(at, unrecognised(e))
 		}
@@ -57,7 +59,7 @@ func (f *File) warn(at Position, message string) {
 
 // Load reads and parses the file at path. display is what positions show for it.
 func Load(path, display string, valid func(name string) error) (*File, error) {
-	data, err := Read(path)
+	data, err := lines.Read(path)
 	if err != nil {
 		return nil, err
 	}

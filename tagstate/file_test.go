@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/etch/etchtag/tagstate/lines"
+	"github.com/etch/etchtag/tagstate/lines/linestest"
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
@@ -23,14 +25,14 @@ const (
 func TestParse(t *testing.T) {
 	at := func(line int) tagstate.Position { return tagstate.Position{File: "tagstate", Line: line} }
 	entry := func(hour int, s tagstate.State, word, comment string, line int) tagstate.Entry {
-		return tagstate.Entry{Tag: tag(hour), State: s, Word: word, Comment: comment, Position: at(line)}
+		return tagstate.Entry{Tag: linestest.Tag(hour), State: s, Word: word, Comment: comment, Position: at(line)}
 	}
 	one := func(s tagstate.State, word, comment string, line int) []tagstate.Entry {
 		return []tagstate.Entry{entry(1, s, word, comment, line)}
 	}
 	noState := func(word string) []string {
 		return []string{fmt.Sprintf("tagstate:1: %q is not a state (good, bad or badfwd, in lower case), "+
-			"so %s is not acceptable", word, tag(1))}
+			"so %s is not acceptable", word, linestest.Tag(1))}
 	}
 	noTag := func(name string) []string {
 		return []string{fmt.Sprintf("tagstate:1: %q is not the name of an hourly tag", name)}
@@ -42,28 +44,28 @@ func TestParse(t *testing.T) {
 	}{
 		"nothing": {"", nil, nil},
 		"the three states": {
-			tag(1) + " good\n" + tag(2) + " bad\n" + tag(3) + " badfwd\n",
+			linestest.Tag(1) + " good\n" + linestest.Tag(2) + " bad\n" + linestest.Tag(3) + " badfwd\n",
 			append(one(good, "good", "", 1), entry(2, bad, "bad", "", 2), entry(3, badfwd, "badfwd", "", 3)),
 			nil,
 		},
-		"below tags":        {"tags/" + tag(1) + " bad", one(bad, "bad", "", 1), nil},
-		"comment":           {tag(1) + "\tbad  ticket 7,  see log\r\n", one(bad, "bad", "ticket 7,  see log", 1), nil},
-		"comment of bytes":  {tag(1) + " bad caf\xe9\x1b[2J\tx", one(bad, "bad", "caf\uFFFD [2J x", 1), nil},
-		"the last one wins": {tag(1) + " bad\n\n" + tag(1) + " good why\n", one(good, "good", "why", 3), nil},
-		"after a lone CR":   {"# comment\r" + tag(1) + " bad\n", one(bad, "bad", "", 2), nil},
-		"upper case":        {tag(1) + " BAD\n", one(unrecognised, "BAD", "", 1), noState("BAD")},
-		"word of ours":      {tag(1) + " unrecognised\n", one(unrecognised, "unrecognised", "", 1), noState("unrecognised")},
-		"no state": {"\n" + tag(1) + "\n", one(unrecognised, "", "", 2), []string{
-			"tagstate:2: " + tag(1) + " has no state (good, bad or badfwd), so it is not acceptable"}},
-		"a word, taken back": {tag(1) + " oops\n" + tag(1) + " good\n", one(good, "good", "", 2), noState("oops")},
+		"below tags":        {"tags/" + linestest.Tag(1) + " bad", one(bad, "bad", "", 1), nil},
+		"comment":           {linestest.Tag(1) + "\tbad  ticket 7,  see log\r\n", one(bad, "bad", "ticket 7,  see log", 1), nil},
+		"comment of bytes":  {linestest.Tag(1) + " bad caf\xe9\x1b[2J\tx", one(bad, "bad", "caf\uFFFD [2J x", 1), nil},
+		"the last one wins": {linestest.Tag(1) + " bad\n\n" + linestest.Tag(1) + " good why\n", one(good, "good", "why", 3), nil},
+		"after a lone CR":   {"# comment\r" + linestest.Tag(1) + " bad\n", one(bad, "bad", "", 2), nil},
+		"upper case":        {linestest.Tag(1) + " BAD\n", one(unrecognised, "BAD", "", 1), noState("BAD")},
+		"word of ours":      {linestest.Tag(1) + " unrecognised\n", one(unrecognised, "unrecognised", "", 1), noState("unrecognised")},
+		"no state": {"\n" + linestest.Tag(1) + "\n", one(unrecognised, "", "", 2), []string{
+			"tagstate:2: " + linestest.Tag(1) + " has no state (good, bad or badfwd), so it is not acceptable"}},
+		"a word, taken back": {linestest.Tag(1) + " oops\n" + linestest.Tag(1) + " good\n", one(good, "good", "", 2), noState("oops")},
 		"not a tag":          {"all bad\n", nil, noTag("all")},
 		"not aligned":        {"etchautotag-20261122-0930 bad\n", nil, noTag("etchautotag-20261122-0930")},
-		"tags twice":         {"tags/tags/" + tag(1) + " bad\n", nil, noTag("tags/" + tag(1))},
-		"Latin-1 blank":      {tag(1) + "\xa0bad\n", nil, noTag(tag(1) + "\xa0bad")},
+		"tags twice":         {"tags/tags/" + linestest.Tag(1) + " bad\n", nil, noTag("tags/" + linestest.Tag(1))},
+		"Latin-1 blank":      {linestest.Tag(1) + "\xa0bad\n", nil, noTag(linestest.Tag(1) + "\xa0bad")},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			f := tagstate.Parse("tagstate", []byte(test.data), valid)
+			f := tagstate.Parse("tagstate", []byte(test.data), linestest.Valid)
 			want := make(map[string]tagstate.Entry)
 			for _, e := range test.want {
 				want[e.Tag] = e
@@ -84,21 +86,21 @@ func TestParse(t *testing.T) {
 
 func TestAFileInUTF16IsWarnedOfAndNotSilent(t *testing.T) {
 	for name, data := range map[string][]byte{
-		"little-endian":        utf16(tag(1) + " bad\r\n"),
-		"without mark":         utf16(tag(1) + " bad\n")[2:],
-		"comment, then a mark": utf16("# comment\n" + tag(1) + " bad\n")[2:],
+		"little-endian":        linestest.Utf16(linestest.Tag(1) + " bad\r\n"),
+		"without mark":         linestest.Utf16(linestest.Tag(1) + " bad\n")[2:],
+		"comment, then a mark": linestest.Utf16("# comment\n" + linestest.Tag(1) + " bad\n")[2:],
 	} {
-		if f := tagstate.Parse("tagstate", data, valid); len(f.Warnings) == 0 || len(f.Entries) != 0 {
+		if f := tagstate.Parse("tagstate", data, linestest.Valid); len(f.Warnings) == 0 || len(f.Entries) != 0 {
 			t.Errorf("%s: warnings %v, entries %v", name, f.Warnings, f.Entries)
 		}
 	}
 }
 
 func TestATruncatedEntryIsNeverGood(t *testing.T) {
-	whole := tag(1) + " badfwd"
+	whole := linestest.Tag(1) + " badfwd"
 	for n := range len(whole) {
-		f := tagstate.Parse("tagstate", []byte(whole[:n]), valid)
-		if e := f.Entries[tag(1)]; e.State == good || e.State == none && n > 0 && len(f.Warnings) == 0 {
+		f := tagstate.Parse("tagstate", []byte(whole[:n]), linestest.Valid)
+		if e := f.Entries[linestest.Tag(1)]; e.State == good || e.State == none && n > 0 && len(f.Warnings) == 0 {
 			t.Errorf("%q: state %q, warnings %v", whole[:n], e.State, f.Warnings)
 		}
 	}
@@ -110,10 +112,10 @@ func TestTenMegabytes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			data := bytes.Repeat([]byte(line), 10<<20/len(line))
-			data = append(data, "\n"+tag(1)+" bad the last line counts\n"...)
-			f := tagstate.Parse("tagstate", data, valid)
-			if f.Entries[tag(1)].State != bad {
-				t.Errorf("the mark at the end is %q", f.Entries[tag(1)].State)
+			data = append(data, "\n"+linestest.Tag(1)+" bad the last line counts\n"...)
+			f := tagstate.Parse("tagstate", data, linestest.Valid)
+			if f.Entries[linestest.Tag(1)].State != bad {
+				t.Errorf("the mark at the end is %q", f.Entries[linestest.Tag(1)].State)
 			}
 			if n := len(f.Warnings); n > 101 {
 				t.Errorf("%d warnings", n)
@@ -128,7 +130,7 @@ func TestTenMegabytes(t *testing.T) {
 }
 
 func TestTheFirstWarningsAreGivenAndThatThereAreMore(t *testing.T) {
-	f := tagstate.Parse("tagstate", []byte(strings.Repeat("x\n", 150)), valid)
+	f := tagstate.Parse("tagstate", []byte(strings.Repeat("x\n", 150)), linestest.Valid)
 	if len(f.Warnings) != 101 {
 		t.Fatalf("%d warnings", len(f.Warnings))
 	}
@@ -141,10 +143,10 @@ func TestTheFirstWarningsAreGivenAndThatThereAreMore(t *testing.T) {
 // words, and every line is either an entry or a warning.
 func checkParse(t interface{ Fatalf(string, ...any) }, data []byte) {
 	want, wrong := make(map[string]tagstate.State), 0
-	for line := range tagstate.Lines(data) {
+	for line := range lines.Lines(data) {
 		name, _ := strings.CutPrefix(line.Key, "tags/")
 		switch {
-		case valid(name) != nil:
+		case linestest.Valid(name) != nil:
 			wrong++
 		case line.Value == "good" || line.Value == "bad" || line.Value == "badfwd":
 			want[name] = tagstate.State(line.Value)
@@ -153,7 +155,7 @@ func checkParse(t interface{ Fatalf(string, ...any) }, data []byte) {
 			want[name] = unrecognised
 		}
 	}
-	f := tagstate.Parse("tagstate", data, valid)
+	f := tagstate.Parse("tagstate", data, linestest.Valid)
 	if diff := cmp.Diff(want, states(f)); diff != "" {
 		t.Fatalf("%q (-want +got):\n%s", data, diff)
 	}
@@ -171,18 +173,18 @@ func states(f *tagstate.File) map[string]tagstate.State {
 }
 
 func TestEveryLineIsAnEntryOrAWarning(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) { checkParse(t, drawFile(t, "file")) })
+	rapid.Check(t, func(t *rapid.T) { checkParse(t, linestest.DrawFile(t, "file")) })
 }
 
 func FuzzParse(f *testing.F) {
-	for _, seed := range seeds() {
+	for _, seed := range linestest.Seeds() {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) { checkParse(t, data) })
 }
 
 func TestLongNamesAreShortenedInWarnings(t *testing.T) {
-	f := tagstate.Parse("tagstate", []byte(strings.Repeat("é", 200)+" bad"), valid)
+	f := tagstate.Parse("tagstate", []byte(strings.Repeat("é", 200)+" bad"), linestest.Valid)
 	want := fmt.Sprintf("tagstate:1: %q... is too long for the name of a tag", strings.Repeat("é", 30))
 	if len(f.Warnings) != 1 || f.Warnings[0].String() != want {
 		t.Errorf("got %v, want %s", f.Warnings, want)

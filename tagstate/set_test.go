@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/etch/etchtag/tagstate/lines/linestest"
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
@@ -15,9 +16,9 @@ var words = []string{"", "good", "oops", "bad", "badfwd"}
 
 func file(path, word string) *tagstate.File {
 	if word == "" {
-		return tagstate.Parse(path, nil, valid)
+		return tagstate.Parse(path, nil, linestest.Valid)
 	}
-	return tagstate.Parse(path, []byte(tag(1)+" "+word+"\n"), valid)
+	return tagstate.Parse(path, []byte(linestest.Tag(1)+" "+word+"\n"), linestest.Valid)
 }
 
 func TestMergeOfTwoFiles(t *testing.T) {
@@ -33,8 +34,8 @@ func TestMergeOfTwoFiles(t *testing.T) {
 	for i, row := range table {
 		for j, from := range row {
 			a, b := file("a", words[i]), file("b", words[j])
-			want := [...]tagstate.Entry{{}, a.Entries[tag(1)], b.Entries[tag(1)]}[from]
-			if diff := cmp.Diff(want, tagstate.Merge(a, b).Get(tag(1))); diff != "" {
+			want := [...]tagstate.Entry{{}, a.Entries[linestest.Tag(1)], b.Entries[linestest.Tag(1)]}[from]
+			if diff := cmp.Diff(want, tagstate.Merge(a, b).Get(linestest.Tag(1))); diff != "" {
 				t.Errorf("%q then %q (-want +got):\n%s", words[i], words[j], diff)
 			}
 		}
@@ -49,24 +50,24 @@ func TestMergeOfManyFilesIsDecidedByTheStrongestThenTheLatest(t *testing.T) {
 		for i, word := range rapid.SliceOf(rapid.SampledFrom(words)).Draw(t, "words") {
 			f := file(fmt.Sprint(i), word)
 			files = append(files, f, nil)
-			if e := f.Entries[tag(1)]; e.State != none && weight[e.State] >= weight[want.State] {
+			if e := f.Entries[linestest.Tag(1)]; e.State != none && weight[e.State] >= weight[want.State] {
 				want = e
 			}
 		}
-		if got := tagstate.Merge(files...).Get(tag(1)); got != want {
+		if got := tagstate.Merge(files...).Get(linestest.Tag(1)); got != want {
 			t.Fatalf("got %v, want %v", got, want)
 		}
 	})
 }
 
 func TestSetTellsWhichFilesMarkATag(t *testing.T) {
-	a := tagstate.Parse("a", []byte(tag(1)+" bad\n"+tag(3)+" good\nx\n"), valid)
-	b := tagstate.Parse("b", []byte(tag(2)+" good\n"+tag(1)+" good\ny\n"), valid)
+	a := tagstate.Parse("a", []byte(linestest.Tag(1)+" bad\n"+linestest.Tag(3)+" good\nx\n"), linestest.Valid)
+	b := tagstate.Parse("b", []byte(linestest.Tag(2)+" good\n"+linestest.Tag(1)+" good\ny\n"), linestest.Valid)
 	s := tagstate.Merge(a, b)
-	if diff := cmp.Diff([]tagstate.Entry{a.Entries[tag(1)], b.Entries[tag(1)]}, s.From(tag(1))); diff != "" {
+	if diff := cmp.Diff([]tagstate.Entry{a.Entries[linestest.Tag(1)], b.Entries[linestest.Tag(1)]}, s.From(linestest.Tag(1))); diff != "" {
 		t.Errorf("From (-want +got):\n%s", diff)
 	}
-	all := []tagstate.Entry{a.Entries[tag(1)], b.Entries[tag(2)], a.Entries[tag(3)]}
+	all := []tagstate.Entry{a.Entries[linestest.Tag(1)], b.Entries[linestest.Tag(2)], a.Entries[linestest.Tag(3)]}
 	if diff := cmp.Diff(all, s.Entries()); diff != "" {
 		t.Errorf("Entries (-want +got):\n%s", diff)
 	}
@@ -77,7 +78,7 @@ func TestSetTellsWhichFilesMarkATag(t *testing.T) {
 
 func TestANilSetSaysNothing(t *testing.T) {
 	var s *tagstate.Set
-	if s.Get(tag(1)) != (tagstate.Entry{}) || s.Entries() != nil || s.From(tag(1)) != nil || s.Warnings() != nil {
+	if s.Get(linestest.Tag(1)) != (tagstate.Entry{}) || s.Entries() != nil || s.From(linestest.Tag(1)) != nil || s.Warnings() != nil {
 		t.Error("it says something")
 	}
 }

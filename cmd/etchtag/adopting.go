@@ -7,6 +7,7 @@ import (
 
 	"github.com/etch/etchtag/snapshot"
 	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
 	"github.com/urfave/cli/v2"
 )
 
@@ -17,7 +18,7 @@ func (s *site) adopt(c *cli.Context, o snapshot.VerifyOptions, show *progress) (
 	if err != nil {
 		return v, err
 	}
-	marks := s.editor(filepath.Join(s.layout.Base, "tagstate"))
+	marks := s.editor(filepath.Join(s.layout.Path, "tagstate"))
 	err = marks.Hold(c.Context, func() error {
 		show.end()
 		effect, err := s.effectOfAdopting(adoption.Headers())
@@ -42,35 +43,35 @@ func (s *site) adopt(c *cli.Context, o snapshot.VerifyOptions, show *progress) (
 }
 
 // effectOfAdopting says what changes if tags have these manifests.
-func (s *site) effectOfAdopting(headers []*tagging.Header) (tagging.Effect, error) {
+func (s *site) effectOfAdopting(headers []*tag.Header) (tagging.Effect, error) {
 	states, err := s.states()
 	if err != nil {
 		return tagging.Effect{}, err
 	}
-	index, err := tagging.ReadIndex(s.layout)
+	index, err := tag.ReadIndex(s.layout)
 	if err != nil {
 		return tagging.Effect{}, err
 	}
-	adopted := map[string]*tagging.Header{}
+	adopted := map[string]*tag.Header{}
 	for _, h := range headers {
 		adopted[h.Name] = h
 	}
-	tags := make([]*tagging.Tag, len(index.Tags))
+	tags := make([]*tag.Tag, len(index.Tags))
 	for i, t := range index.Tags {
 		tags[i] = t
 		if h := adopted[t.Name]; h != nil {
-			tags[i], err = tagging.NewTag(t.Name, t.Link, func() (*tagging.Header, bool, error) { return h, true, nil })
+			tags[i], err = tag.New(t.Name, t.Link, func() (*tag.Header, bool, error) { return h, true, nil })
 			if err != nil {
 				return tagging.Effect{}, err
 			}
 		}
 	}
-	return tagging.Compare(s.ringResolver(states, index), s.ringResolver(states, tagging.NewIndex(tags...)), s.app.now().UTC()), nil
+	return tagging.Compare(s.ringResolver(states, index), s.ringResolver(states, tag.NewIndex(tags...)), s.app.now().UTC()), nil
 }
 
 // describeAdoption says what an adoption changes, if it changes anything or somebody asks. A program that reads the answer
 // is not told.
-func (s *site) describeAdoption(c *cli.Context, headers []*tagging.Header, e tagging.Effect) {
+func (s *site) describeAdoption(c *cli.Context, headers []*tag.Header, e tagging.Effect) {
 	text := ""
 	if c.Bool("dry-run") && len(headers) > 0 {
 		var names []string

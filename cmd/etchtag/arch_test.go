@@ -35,13 +35,13 @@ var watched = []string{"flag", "log", "log/slog", "net/http", "os/exec"}
 // rooms are all packages of the module. Who moves a wall edits this table.
 var rooms = map[string]room{
 	"cmd/etchtag": {
-		ours:  "cmd/etchtag/manual cmd/internal/config examples schedule snapshot snapshot/source tagging tagging/inventory tagging/inventory/nventory tagging/inventory/parse tagstate",
+		ours:  "cmd/etchtag/manual cmd/internal/config examples schedule snapshot snapshot/source tagging tagging/inventory tagging/inventory/nventory tagging/inventory/parse tagging/tag tagstate tagstate/lines",
 		tests: "snapshot/mounttest",
 		others: "github.com/coreos/go-systemd/v22 github.com/go-git/go-git/v5 github.com/google/renameio/v2 " +
 			"github.com/urfave/cli/v2 golang.org/x/sys golang.org/x/term log/slog os/exec",
 	},
 	"cmd/internal/config": {
-		ours:   "examples schedule tagging tagstate",
+		ours:   "examples schedule tagging tagging/tag tagstate/lines",
 		others: "go.yaml.in/yaml/v3",
 	},
 	"cmd/etchtag/manual": {},
@@ -49,8 +49,8 @@ var rooms = map[string]room{
 	"examples":           {},
 	"schedule":           {others: "github.com/robfig/cron/v3"},
 	"snapshot": {
-		ours:   "snapshot/source tagging tagging/supervise",
-		tests:  "snapshot/mounttest tagstate",
+		ours:   "snapshot/source tagging/supervise tagging/tag",
+		tests:  "snapshot/mounttest tagging tagstate",
 		others: "github.com/gofrs/flock github.com/google/renameio/v2 golang.org/x/sys",
 	},
 	"snapshot/mounttest": {others: "golang.org/x/sys"},
@@ -58,7 +58,11 @@ var rooms = map[string]room{
 		tests:  "snapshot/mounttest",
 		others: "github.com/go-git/go-git/v5 github.com/klauspost/compress github.com/otiai10/copy golang.org/x/sys net/http os/exec",
 	},
-	"tagging": {ours: "tagging/inventory tagstate", others: "golang.org/x/sys"},
+	"tagging": {
+		ours:   "tagging/inventory tagging/tag tagstate tagstate/lines",
+		tests:  "tagging/tag/tagtest",
+		others: "golang.org/x/sys",
+	},
 	"tagging/inventory": {
 		ours:   "tagging/inventory/parse tagging/supervise",
 		tests:  "tagging/inventory/inventorytest tagging/inventory/parse/parsetest",
@@ -73,7 +77,11 @@ var rooms = map[string]room{
 	"tagging/inventory/parse":           {tests: "tagging/inventory/parse/parsetest", others: "go.yaml.in/yaml/v3 golang.org/x/sys"},
 	"tagging/inventory/parse/parsetest": {},
 	"tagging/supervise":                 {others: "golang.org/x/sys os/exec"},
-	"tagstate":                          {others: "github.com/gofrs/flock golang.org/x/sys"},
+	"tagging/tag":                       {tests: "tagging/tag/tagtest", others: "golang.org/x/sys"},
+	"tagging/tag/tagtest":               {ours: "tagging/tag"},
+	"tagstate":                          {ours: "tagstate/lines", tests: "tagstate/lines/linestest"},
+	"tagstate/lines":                    {tests: "tagstate tagstate/lines/linestest", others: "github.com/gofrs/flock golang.org/x/sys"},
+	"tagstate/lines/linestest":          {others: "pgregory.net/rapid"},
 }
 
 // TestImportsFollowTheArrows fails on an import that no arrow allows, and on an arrow that nothing follows.

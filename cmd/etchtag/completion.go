@@ -5,7 +5,7 @@ import (
 	"io"
 	"strings"
 
-	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
 	"github.com/urfave/cli/v2"
 )
 
@@ -100,7 +100,7 @@ func (a *app) completeRings() {
 }
 
 func (a *app) completeTags() {
-	index, err := tagging.ReadIndex(tagging.Layout{Base: a.defaultBase()})
+	index, err := tag.ReadIndex(tag.Base{Path: a.defaultBase()})
 	if err != nil {
 		return // there is nothing to offer, and nobody to tell
 	}

@@ -14,7 +14,7 @@ import (
 
 	"github.com/etch/etchtag/examples"
 	"github.com/etch/etchtag/snapshot/source"
-	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
 	"github.com/urfave/cli/v2"
 )
 
@@ -200,7 +200,7 @@ func (d *demo) printRings(first bool) error {
 	for _, ring := range r.Rings {
 		gets := "-"
 		if decision := r.RingTag(ring, d.now); decision.Failure == "" {
-			t, err := tagging.ParseName(decision.Tag())
+			t, err := tag.ParseName(decision.Tag())
 			if err != nil {
 				return err
 			}

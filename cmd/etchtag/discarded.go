@@ -15,7 +15,7 @@ import (
 
 	"github.com/etch/etchtag/snapshot"
 	"github.com/etch/etchtag/snapshot/source"
-	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
 	"github.com/urfave/cli/v2"
 )
 
@@ -91,7 +91,7 @@ func (a *app) discarded(c *cli.Context) error {
 	rows := []row{{[]string{"NAME", "SET ASIDE", "SIZE", "FILES"}, a.onTerminal(dim)}}
 	for _, d := range all {
 		rows = append(rows, row{cells: []string{d.Name, d.Time.Format("2006-01-02 15:04:05 UTC"),
-			tagging.FormatBytes(uint64(d.Bytes)), firstFiles(d)}})
+			tag.FormatBytes(uint64(d.Bytes)), firstFiles(d)}})
 	}
 	for _, r := range rows {
 		if err := table.add(r); err != nil {
@@ -111,7 +111,7 @@ func (a *app) onTerminal(colour string) string {
 
 // firstFiles says how many files there are, and which are the first.
 func firstFiles(d snapshot.Discarded) string {
-	text := tagging.FormatCount(int64(d.Files))
+	text := tag.FormatCount(int64(d.Files))
 	for i, name := range d.First {
 		text += map[bool]string{true: ": ", false: ", "}[i == 0] + printable(name)
 	}
@@ -209,7 +209,7 @@ func (a *app) discardedShow(c *cli.Context) error {
 		if f.Mode.Type() == fs.ModeSymlink {
 			name += " -> " + printable(f.Target)
 		}
-		if err := table.add(row{cells: []string{f.Mode.String(), tagging.FormatBytes(uint64(f.Size)), name}}); err != nil {
+		if err := table.add(row{cells: []string{f.Mode.String(), tag.FormatBytes(uint64(f.Size)), name}}); err != nil {
 			return err
 		}
 	}
@@ -289,7 +289,7 @@ func (s *site) checkRestoreTo(dir string) (string, error) {
 // refuseMarks refuses to restore a file to where its marks would count at once, without a word of what they do.
 func (s *site) refuseMarks(tree *snapshot.DiscardedTree, to string, paths []string) error {
 	for _, file := range s.config.Tagstate {
-		rel, err := filepath.Rel(realPath(to), realPath(filepath.Join(s.layout.Base, file)))
+		rel, err := filepath.Rel(realPath(to), realPath(filepath.Join(s.layout.Path, file)))
 		if err != nil || !filepath.IsLocal(rel) {
 			continue
 		}

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
 	"github.com/etch/etchtag/tagstate"
 	"github.com/urfave/cli/v2"
 )
@@ -21,8 +22,8 @@ func refusal(why string) error {
 
 // ringResolver decides for rings, and knows no hosts: rings get their tags whatever inventories say, so that none of
 // them, down or slow, is in the way.
-func (s *site) ringResolver(states *tagstate.Set, index *tagging.Index) *tagging.Resolver {
-	return &tagging.Resolver{Layout: s.layout, Cadence: s.config.Cadence(), Rings: s.config.Rings, States: states, Index: index}
+func (s *site) ringResolver(states *tagstate.Set, index *tag.Index) *tagging.Resolver {
+	return &tagging.Resolver{Base: s.layout, Cadence: s.config.Cadence(), Rings: s.config.Rings, States: states, Index: index}
 }
 
 // groups are names by what is to be said of them, in the order in which that came up.
@@ -44,7 +45,7 @@ func (g *groups) add(what, name string) {
 }
 
 // stretches writes sorted names shorter: those between which no hour is missing as the first and the last.
-func stretches(names []string, cadence tagging.Cadence) []string {
+func stretches(names []string, cadence tag.Cadence) []string {
 	var out []string
 	for first := 0; first < len(names); {
 		last := first
@@ -61,14 +62,14 @@ func stretches(names []string, cadence tagging.Cadence) []string {
 }
 
 // follows reports whether the second name is the next one after the first.
-func follows(first, second string, cadence tagging.Cadence) bool {
-	t, err := tagging.ParseName(first)
-	return err == nil && tagging.Name(t.Add(cadence.Every())) == second
+func follows(first, second string, cadence tag.Cadence) bool {
+	t, err := tag.ParseName(first)
+	return err == nil && tag.Name(t.Add(cadence.Every())) == second
 }
 
 // describeTags says what holds of sorted names, some of which may be missing: one in a line, several by their number, and
 // their stretches below.
-func describeTags(what string, names []string, missing int, cadence tagging.Cadence) string {
+func describeTags(what string, names []string, missing int, cadence tag.Cadence) string {
 	if len(names) == 1 {
 		return what + ": " + names[0] + map[int]string{0: "", 1: ", which does not exist"}[missing] + "\n"
 	}
@@ -80,7 +81,7 @@ func describeTags(what string, names []string, missing int, cadence tagging.Cade
 	case 1:
 		text += ", of which 1 does not exist"
 	default:
-		text += fmt.Sprintf(", of which %s do not exist", tagging.FormatCount(int64(missing)))
+		text += fmt.Sprintf(", of which %s do not exist", tag.FormatCount(int64(missing)))
 	}
 	const most = 4
 	lines := stretches(names, cadence)
@@ -91,7 +92,7 @@ func describeTags(what string, names []string, missing int, cadence tagging.Cade
 }
 
 // describeEffect says which tags have another state because of what others are, and what each ring gets before and after.
-func (a *app) describeEffect(e tagging.Effect, cadence tagging.Cadence) string {
+func (a *app) describeEffect(e tagging.Effect, cadence tag.Cadence) string {
 	var by groups
 	for _, s := range e.States {
 		if s.After == tagstate.None {
@@ -126,15 +127,15 @@ func (a *app) describeEffect(e tagging.Effect, cadence tagging.Cadence) string {
 
 // describeMove says how far a ring goes, if it goes from one tag to another.
 func describeMove(before, after *tagging.Decision) string {
-	was, err := tagging.ParseName(before.Tag())
-	is, err2 := tagging.ParseName(after.Tag())
+	was, err := tag.ParseName(before.Tag())
+	is, err2 := tag.ParseName(after.Tag())
 	switch {
 	case err != nil || err2 != nil || is.Equal(was):
 		return ""
 	case is.Before(was):
-		return tagging.FormatDuration(was.Sub(is)) + " back"
+		return tag.FormatDuration(was.Sub(is)) + " back"
 	}
-	return tagging.FormatDuration(is.Sub(was)) + " forward"
+	return tag.FormatDuration(is.Sub(was)) + " forward"
 }
 
 // describeLosers says which rings would get nothing, and why the first would.

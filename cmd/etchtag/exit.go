@@ -5,7 +5,7 @@ import (
 	"fmt"
 
 	"github.com/etch/etchtag/snapshot"
-	"github.com/etch/etchtag/tagstate"
+	"github.com/etch/etchtag/tagstate/lines"
 	"github.com/urfave/cli/v2"
 )
 
@@ -51,7 +51,7 @@ func incomplete(problems ...error) error {
 
 // notDurable makes an edit that is done, but not sure to survive a power cut, an incomplete one.
 func notDurable(err error) error {
-	if errors.Is(err, tagstate.ErrNotDurable) {
+	if errors.Is(err, lines.ErrNotDurable) {
 		return incompleteError{err}
 	}
 	return err
@@ -73,7 +73,7 @@ func exitCode(err error) int {
 		return exitDone
 	case errors.As(err, &usage), library:
 		return exitUsage
-	case errors.Is(err, snapshot.ErrBusy), errors.Is(err, tagstate.ErrBusy):
+	case errors.Is(err, snapshot.ErrBusy), errors.Is(err, lines.ErrBusy):
 		return exitBusy
 	case errors.As(err, &drift):
 		return exitDrift

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
 	"github.com/urfave/cli/v2"
 )
 
@@ -101,7 +102,7 @@ func printDecision(w io.Writer, d *tagging.Decision, colour bool) error {
 	row("host", "%s", d.Host)
 	if d.Ring != "" {
 		row("groups", "%s", orNone(strings.Join(d.Groups, ", ")))
-		row("ring", "%s, delay %s (%s)", d.Ring, tagging.FormatDuration(d.Delay), d.RingWhy)
+		row("ring", "%s, delay %s (%s)", d.Ring, tag.FormatDuration(d.Delay), d.RingWhy)
 	}
 	row("time", "%s", d.At.UTC().Format("2006-01-02 15:04:05 UTC"))
 	if d.Nominal != "" {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/etch/etchtag/snapshot"
 	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
 )
 
 // faultState is what a base is like, as far as commands promise something of it.
@@ -28,7 +29,7 @@ type faultState struct {
 	files      []string          // everything that stands below the base, but for what may differ; see files
 }
 
-func (b *faultBase) layout() tagging.Layout { return tagging.Layout{Base: b.base} }
+func (b *faultBase) layout() tag.Base { return tag.Base{Path: b.base} }
 
 // state reads what the base is like now, and proves that every tag that can be seen is whole.
 func (b *faultBase) state(t *testing.T) faultState {
@@ -39,14 +40,14 @@ func (b *faultBase) state(t *testing.T) faultState {
 		t.Fatal(err)
 	}
 	for _, e := range entries {
-		if _, err := tagging.ParseName(e.Name()); err != nil {
+		if _, err := tag.ParseName(e.Name()); err != nil {
 			continue
 		}
 		if e.Name() == b.lab.scenario.unrecorded {
 			s.tags[e.Name()] = fmt.Sprint(treeFiles(t, b.layout().Dir(e.Name())))
 			continue
 		}
-		m, err := tagging.ReadManifest(b.layout().Manifest(e.Name()))
+		m, err := tag.ReadManifest(b.layout().Manifest(e.Name()))
 		if err != nil {
 			t.Errorf("%s can be seen, but: %v", e.Name(), err)
 			continue
@@ -99,7 +100,7 @@ func (b *faultBase) files(t *testing.T) []string {
 			return nil
 		}
 		found = append(found, rel)
-		if _, err := tagging.ParseName(e.Name()); err == nil && e.IsDir() {
+		if _, err := tag.ParseName(e.Name()); err == nil && e.IsDir() {
 			return fs.SkipDir
 		}
 		return nil

@@ -17,8 +17,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/etch/etchtag/tagging"
 	"github.com/etch/etchtag/tagging/inventory"
+	"github.com/etch/etchtag/tagging/tag"
 )
 
 // fleetSizes are the fleets that are compared. The largest takes some seconds to make.
@@ -47,13 +47,13 @@ func fleetGroups(i int) []string {
 // fleetBase makes a base with eight hourly tags whose hosts stand in an inventory of the kind given, with its
 // table, as etchtag would have made it.
 func fleetBase(b *testing.B, kind string, hosts int) *site {
-	l := tagging.Layout{Base: b.TempDir()}
+	l := tag.Base{Path: b.TempDir()}
 	config, form := "inventory: [{kind: etch}]\n", "%s: [%s]\n"
 	if kind == "file" {
 		config, form = "inventory: [{kind: file, path: hosts.yml}]\n", "%s: {groups: [%s]}\n"
 	}
-	writeFleet(b, filepath.Join(l.Base, "etchtag.yml"), func(w io.Writer) { io.WriteString(w, config) })
-	nodes := filepath.Join(l.Base, "hosts.yml")
+	writeFleet(b, filepath.Join(l.Path, "etchtag.yml"), func(w io.Writer) { io.WriteString(w, config) })
+	nodes := filepath.Join(l.Path, "hosts.yml")
 	writeFleet(b, nodes, func(w io.Writer) {
 		for i := range hosts {
 			fmt.Fprintf(w, form, fleetHost(i), strings.Join(fleetGroups(i), ", "))
@@ -62,9 +62,9 @@ func fleetBase(b *testing.B, kind string, hosts int) *site {
 	var table bytes.Buffer
 	for hour := range 8 {
 		at := fleetTime.Truncate(time.Hour).Add(time.Duration(-hour) * time.Hour)
-		name := tagging.Name(at)
+		name := tag.Name(at)
 		writeFleet(b, l.Manifest(name), func(w io.Writer) {
-			must(b, tagging.WriteManifest(w, &tagging.Manifest{Header: tagging.Header{Name: name, Published: at}}))
+			must(b, tag.WriteManifest(w, &tag.Manifest{Header: tag.Header{Name: name, Published: at}}))
 		})
 		must(b, os.Mkdir(l.Dir(name), 0o755))
 		if kind == "etch" {
@@ -77,7 +77,7 @@ func fleetBase(b *testing.B, kind string, hosts int) *site {
 	}
 	a := &app{stdout: io.Discard, stderr: os.Stderr, getenv: os.Getenv, now: func() time.Time { return fleetTime }}
 	a.log, _ = newLogger(io.Discard, "text", slog.LevelInfo, false)
-	s, err := a.openSite(l.Base, "", configRequired)
+	s, err := a.openSite(l.Path, "", configRequired)
 	must(b, err)
 	must(b, s.refreshTables(nil))
 	r, err := s.resolver(fleetTime)
@@ -121,7 +121,7 @@ func BenchmarkFleetCall(b *testing.B) {
 			bases := make([]string, len(sizes))
 			took := make([][]time.Duration, len(sizes))
 			for i, hosts := range sizes {
-				bases[i] = fleetBase(b, kind, hosts).layout.Base
+				bases[i] = fleetBase(b, kind, hosts).layout.Path
 			}
 			runtime.GC()
 			n := 0
@@ -179,7 +179,7 @@ func BenchmarkFleetHosts(b *testing.B) {
 	eachFleet(b, func(b *testing.B, s *site, hosts int) {
 		b.ReportAllocs()
 		for b.Loop() {
-			code := s.app.run([]string{"etchtag", "--base", s.layout.Base, "hosts", "--json"})
+			code := s.app.run([]string{"etchtag", "--base", s.layout.Path, "hosts", "--json"})
 			if code != exitDone {
 				b.Fatalf("exit code %d", code)
 			}

@@ -15,9 +15,9 @@ import (
 
 	"github.com/etch/etchtag/cmd/internal/config"
 	"github.com/etch/etchtag/snapshot/source"
-	"github.com/etch/etchtag/tagging"
 	"github.com/etch/etchtag/tagging/inventory"
-	"github.com/etch/etchtag/tagstate"
+	"github.com/etch/etchtag/tagging/tag"
+	"github.com/etch/etchtag/tagstate/lines"
 	"github.com/google/renameio/v2"
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
@@ -82,7 +82,7 @@ func (a *app) init(c *cli.Context) error {
 		return err
 	}
 	if ready {
-		a.say(c, "%s is ready; next: etchtag%s snapshot", s.layout.Base, baseFlagText(c))
+		a.say(c, "%s is ready; next: etchtag%s snapshot", s.layout.Path, baseFlagText(c))
 		return nil
 	}
 	how := "set working_copy.url in " + s.configFile + ", or put a checkout into " + s.layout.Trunk()
@@ -192,7 +192,7 @@ func (s *site) makeWorkingCopy(c *cli.Context) (bool, error) {
 
 // linkNodetagger puts this very program where the etch server looks for nodetagger.
 func (s *site) linkNodetagger(c *cli.Context) error {
-	link := filepath.Join(s.layout.Base, "nodetagger")
+	link := filepath.Join(s.layout.Path, "nodetagger")
 	program, err := os.Executable()
 	if err != nil {
 		return err
@@ -206,7 +206,7 @@ func (s *site) linkNodetagger(c *cli.Context) error {
 	if _, err := os.Lstat(link); err == nil && s.baseIsWorkingCopy() {
 		s.app.log.Warn(fmt.Sprintf("%s stays, since the base is a working copy of Subversion, in which it may be versioned: "+
 			"replace it by a commit: cd %s && svn rm --force nodetagger && ln -s %s nodetagger && svn add nodetagger && svn commit",
-			link, s.layout.Base, program))
+			link, s.layout.Path, program))
 		return nil
 	}
 	if info, err := os.Lstat(link); err == nil && info.Mode().Type() != fs.ModeSymlink {
@@ -228,7 +228,7 @@ func (s *site) linkNodetagger(c *cli.Context) error {
 
 // makeOrig makes the directory into which the etch server's user writes clients' original files.
 func (s *site) makeOrig(c *cli.Context) error {
-	return s.makeServersDir(c, filepath.Join(s.layout.Base, "orig"), 0o755)
+	return s.makeServersDir(c, filepath.Join(s.layout.Path, "orig"), 0o755)
 }
 
 // makeCache makes the directory in which the etch server's user keeps the answers of inventories, if any are kept.
@@ -286,8 +286,8 @@ type legacyTag struct {
 // legacyTags finds the tags of repo_update that were named in local time. The script made a tag within the hour
 // of its name. Git's tags keep that hour as the time of their directory's contents, Subversion's,
 // being copies, only as the time of its last change of status; either will do as an alibi.
-func legacyTags(l tagging.Layout) ([]legacyTag, error) {
-	index, err := tagging.ReadIndex(l)
+func legacyTags(l tag.Base) ([]legacyTag, error) {
+	index, err := tag.ReadIndex(l)
 	if err != nil {
 		return nil, err
 	}
@@ -342,9 +342,9 @@ func (s *site) renameLegacyTags(c *cli.Context) error {
 
 func describeShift(d time.Duration) string {
 	if d < 0 {
-		return tagging.FormatDuration(-d) + " behind"
+		return tag.FormatDuration(-d) + " behind"
 	}
-	return tagging.FormatDuration(d) + " ahead of"
+	return tag.FormatDuration(d) + " ahead of"
 }
 
 // renameTags renames tags from the time of a zone to UTC, and their marks with them.
@@ -369,7 +369,7 @@ func (s *site) renameTags(c *cli.Context, legacy []legacyTag, loc *time.Location
 		}
 		// Where zones differ by half hours, the next aligned name keeps the tag from being served early.
 		every := s.config.Tags.Every
-		renamed[t.name] = tagging.Name(local.UTC().Add(every - 1).Truncate(every))
+		renamed[t.name] = tag.Name(local.UTC().Add(every - 1).Truncate(every))
 	}
 	if err := s.renameMarks(c, renamed); err != nil {
 		return err
@@ -402,10 +402,10 @@ func (s *site) renameMarks(c *cli.Context, renamed map[string]string) error {
 	files := []string{s.layout.Kept(), s.layout.Pins()}
 	for _, path := range s.config.Tagstate {
 		if !s.inWorkingCopy(path) {
-			files = append(files, filepath.Join(s.layout.Base, path))
+			files = append(files, filepath.Join(s.layout.Path, path))
 			continue
 		}
-		data, err := tagstate.Read(filepath.Join(s.layout.Base, path))
+		data, err := lines.Read(filepath.Join(s.layout.Path, path))
 		if err != nil {
 			return err
 		}

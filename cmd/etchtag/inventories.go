@@ -18,7 +18,7 @@ func (s *site) inventory(i config.Inventory, r *tagging.Resolver, now time.Time)
 	if i.Stale == 0 {
 		return inv
 	}
-	return inventory.WithStale(inv, inventory.StaleOptions{Age: i.Stale, ID: s.layout.Base + " " + inv.Name(),
+	return inventory.WithStale(inv, inventory.StaleOptions{Age: i.Stale, ID: s.layout.Path + " " + inv.Name(),
 		Dir: s.config.CacheDir, Now: s.app.now})
 }
 

@@ -19,7 +19,7 @@ import (
 	"time"
 
 	"github.com/etch/etchtag/snapshot"
-	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
 	"github.com/etch/etchtag/tagstate"
 )
 
@@ -55,9 +55,9 @@ func TestKillLoop(t *testing.T) {
 	dir := memoryDir(t)
 	upstream, err := newLivelyUpstream(dir)
 	must(t, err)
-	l := &killLoop{t: t, seed: seed, upstream: upstream, layout: tagging.Layout{Base: filepath.Join(dir, "base")}}
-	must(t, os.Mkdir(l.layout.Base, 0o755))
-	must(t, os.WriteFile(filepath.Join(l.layout.Base, "etchtag.yml"), fmt.Appendf(nil,
+	l := &killLoop{t: t, seed: seed, upstream: upstream, layout: tag.Base{Path: filepath.Join(dir, "base")}}
+	must(t, os.Mkdir(l.layout.Path, 0o755))
+	must(t, os.WriteFile(filepath.Join(l.layout.Path, "etchtag.yml"), fmt.Appendf(nil,
 		"working_copy: {kind: git, url: %s}\ntags: {keep: {within: %dh, last: 8}}\n", upstream.dir, killLoopKeep), 0o644))
 	l.run(duration)
 	l.end()
@@ -77,7 +77,7 @@ type killLoop struct {
 	t        *testing.T
 	seed     uint64
 	upstream *livelyUpstream
-	layout   tagging.Layout
+	layout   tag.Base
 	clock    killLoopClock
 	stop     atomic.Bool
 	first    atomic.Bool // a tag was made
@@ -168,7 +168,7 @@ func (l *killLoop) process(random *rand.Rand, words ...string) (code int, stdout
 	}
 	var out, log bytes.Buffer
 	cmd := exec.Command(self)
-	cmd.Args = append([]string{"etchtag", "--base", l.layout.Base}, words...)
+	cmd.Args = append([]string{"etchtag", "--base", l.layout.Path}, words...)
 	cmd.Stdout, cmd.Stderr = &out, &log
 	if err := cmd.Start(); err != nil {
 		l.t.Error(err)
@@ -205,7 +205,7 @@ func (l *killLoop) snapshot(random *rand.Rand) {
 	hour := l.clock.begin()
 	defer l.clock.end(hour)
 	at := killLoopTime(hour)
-	name := tagging.Name(at)
+	name := tag.Name(at)
 	atLeast := l.upstream.newest()
 	code, stdout, stderr := l.process(random, "snapshot", "--json", "--lock-wait", "2s", "--rehearse", at.Format(time.RFC3339))
 	var r snapshotJSON
@@ -266,7 +266,7 @@ func (l *killLoop) prune(random *rand.Rand) {
 
 // mark marks a tag and clears that again. Nobody else marks, so that what a mark says has to be so.
 func (l *killLoop) mark(random *rand.Rand) {
-	name := tagging.Name(l.clock.now().Add(-time.Duration(random.IntN(6)) * time.Hour))
+	name := tag.Name(l.clock.now().Add(-time.Duration(random.IntN(6)) * time.Hour))
 	for _, word := range []string{"bad", "clear"} {
 		for done := false; !done && !l.stop.Load() && !l.t.Failed(); {
 			code, _, stderr := l.process(random, "mark", word, name, "--force", "--rehearse", l.clock.now().Format(time.RFC3339))
@@ -285,7 +285,7 @@ func (l *killLoop) mark(random *rand.Rand) {
 
 // keep keeps a tag that is about to go, and releases it again. Nobody else keeps tags, so one that is kept must stay.
 func (l *killLoop) keep(random *rand.Rand) {
-	name := tagging.Name(l.clock.now().Add(-time.Duration(killLoopKeep+random.IntN(3)) * time.Hour))
+	name := tag.Name(l.clock.now().Add(-time.Duration(killLoopKeep+random.IntN(3)) * time.Hour))
 	switch code, _, stderr := l.process(random, "keep", name, "--reason", "audit"); {
 	case code == exitDone:
 		l.kept.Add(1)
@@ -314,7 +314,7 @@ func (l *killLoop) staysKept(name string) {
 
 // stateOf reads a tag's mark, and proves that the file is whole.
 func (l *killLoop) stateOf(name string) string {
-	f, err := tagstate.Load(filepath.Join(l.layout.Base, "tagstate"), "tagstate", func(string) error { return nil })
+	f, err := tagstate.Load(filepath.Join(l.layout.Path, "tagstate"), "tagstate", func(string) error { return nil })
 	if err != nil || len(f.Warnings) > 0 {
 		l.t.Errorf("tagstate: %v %v", f, err)
 		return ""
@@ -336,7 +336,7 @@ func (l *killLoop) read(*rand.Rand) {
 		l.t.Error(err)
 	}
 	for _, e := range entries {
-		if _, err := tagging.ParseName(e.Name()); err == nil {
+		if _, err := tag.ParseName(e.Name()); err == nil {
 			l.compare(e.Name())
 		}
 	}
@@ -350,7 +350,7 @@ func (l *killLoop) compare(name string) bool {
 		return false
 	}
 	defer root.Close()
-	header, headerErr := tagging.ReadHeader(l.layout.Manifest(name))
+	header, headerErr := tag.ReadHeader(l.layout.Manifest(name))
 	files, err := tagFiles(root)
 	opened, statErr := root.Stat(".")
 	now, goneErr := os.Lstat(l.layout.Dir(name))
@@ -404,7 +404,7 @@ func (l *killLoop) resolve(random *rand.Rand) {
 func (l *killLoop) ask(host string) (code int, stdout, stderr string) {
 	var out, log bytes.Buffer
 	a := app{stdout: &out, stderr: &log, getenv: os.Getenv, now: l.clock.now}
-	code = a.run([]string{"etchtag", "--base", l.layout.Base, "nodetagger", host, "--at", l.clock.now().Format(time.RFC3339)})
+	code = a.run([]string{"etchtag", "--base", l.layout.Path, "nodetagger", host, "--at", l.clock.now().Format(time.RFC3339)})
 	return code, out.String(), log.String()
 }
 
@@ -415,15 +415,15 @@ func (l *killLoop) end() {
 	at := l.clock.now()
 	var stdout, stderr bytes.Buffer
 	a := app{stdout: &stdout, stderr: &stderr, getenv: os.Getenv, now: l.clock.now}
-	for _, words := range [][]string{{"snapshot", "--rehearse", at.Format(time.RFC3339)}, {"mark", "good", tagging.Name(at)}} {
-		if code := a.run(append([]string{"etchtag", "--base", l.layout.Base}, words...)); code != exitDone {
+	for _, words := range [][]string{{"snapshot", "--rehearse", at.Format(time.RFC3339)}, {"mark", "good", tag.Name(at)}} {
+		if code := a.run(append([]string{"etchtag", "--base", l.layout.Path}, words...)); code != exitDone {
 			t.Errorf("the normal run %q: exit status %d: %s", words, code, &stderr)
 		}
 	}
-	if !l.compare(tagging.Name(at)) {
+	if !l.compare(tag.Name(at)) {
 		t.Errorf("the normal run made no tag")
 	}
-	if header, err := tagging.ReadHeader(l.layout.Manifest(tagging.Name(at))); err != nil {
+	if header, err := tag.ReadHeader(l.layout.Manifest(tag.Name(at))); err != nil {
 		t.Errorf("the normal run made a tag whose manifest is damaged: %v", err)
 	} else if header.Revision != l.upstream.head {
 		t.Errorf("the normal run made a tag of %s, not of %s", header.Revision, l.upstream.head)
@@ -436,7 +436,7 @@ func (l *killLoop) end() {
 	for _, pattern := range []string{".*", "trunk/.git/tmp_*", "trunk/.git/objects/tmp_*", "trunk/.git/objects/pack/tmp_*",
 		"trunk/.git/etchtag-tmp", "trunk/.git/etchtag-journal", "trunk/.git/*.lock", "trunk/.git.*",
 		"tags/.etchtag/discarded/*"} { // nobody edited the working copy, so nothing of it may have been taken for edits
-		left, err := filepath.Glob(filepath.Join(l.layout.Base, pattern))
+		left, err := filepath.Glob(filepath.Join(l.layout.Path, pattern))
 		if err != nil || len(left) > 0 {
 			t.Errorf("left behind: %q %v", left, err)
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
 	"github.com/urfave/cli/v2"
 )
 
@@ -32,7 +33,7 @@ func (a *app) killswitchCommand() *cli.Command {
 
 func (a *app) killswitch(c *cli.Context) (tagging.Killswitch, error) {
 	base, err := checkBase(orElse(c.String("base"), a.defaultBase()))
-	return tagging.Killswitch{Path: tagging.Layout{Base: base}.Killswitch(), Step: a.step}, err
+	return tagging.Killswitch{Path: tag.Base{Path: base}.Killswitch(), Step: a.step}, err
 }
 
 func (a *app) killswitchOn(c *cli.Context) error {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
 	"github.com/urfave/cli/v2"
 )
 
@@ -99,7 +100,7 @@ func (t tagRecord) notes(s *site, now time.Time) string {
 		{t.note != "", t.note},
 		{t.Stale, "stale"},
 		{t.marked, "published marked"},
-		{t.Source == tagging.Adopted, "adopted"},
+		{t.Source == tag.Adopted, "adopted"},
 		{t.Time.After(now), "in the future"},
 		{!s.config.Cadence().Aligned(t.Time), "unaligned: no ring gets it"},
 		{t.Kept != "", "kept: " + t.Kept},
@@ -168,7 +169,7 @@ func (s *site) printTags(to io.Writer, records []tagRecord, now time.Time) error
 	for _, r := range records {
 		files, size := "-", "-"
 		if r.Manifest {
-			files, size = tagging.FormatCount(int64(r.Files)), tagging.FormatBytes(uint64(r.Bytes))
+			files, size = tag.FormatCount(int64(r.Files)), tag.FormatBytes(uint64(r.Bytes))
 		}
 		line := row{cells: []string{r.Name, age(now.Sub(r.Time)), orDash(r.State), orDash(shortID(r.Revision)), files, size,
 			orDash(strings.Join(r.Rings, ",")), r.notes(s, now)}}
@@ -234,7 +235,7 @@ func (s *site) printTag(w io.Writer, r tagRecord, now time.Time) error {
 		row("revision", orElse(r.Revision, "not known")+" ("+r.Source+")")
 		row("tree", r.Tree)
 		row("published", r.Published.UTC().Format("2006-01-02 15:04:05 UTC"))
-		row("contents", count(r.Files, "file")+", "+tagging.FormatBytes(uint64(r.Bytes)))
+		row("contents", count(r.Files, "file")+", "+tag.FormatBytes(uint64(r.Bytes)))
 	}
 	row("note", r.notes(s, now))
 	return t.Flush()
@@ -244,7 +245,7 @@ func (s *site) printTag(w io.Writer, r tagRecord, now time.Time) error {
 func tagArgument(arg string) (string, error) {
 	name := strings.TrimSuffix(arg, "/")
 	name = name[strings.LastIndexByte(name, '/')+1:]
-	if _, err := tagging.ParseName(name); err != nil {
+	if _, err := tag.ParseName(name); err != nil {
 		return "", usageError{err}
 	}
 	return name, nil

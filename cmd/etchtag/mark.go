@@ -11,8 +11,9 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
 	"github.com/etch/etchtag/tagstate"
+	"github.com/etch/etchtag/tagstate/lines"
 	"github.com/urfave/cli/v2"
 )
 
@@ -67,7 +68,7 @@ func (a *app) mark(c *cli.Context) error {
 	switch {
 	case m.refused != nil:
 		return m.refused
-	case err != nil && !errors.Is(err, tagstate.ErrNotDurable):
+	case err != nil && !errors.Is(err, lines.ErrNotDurable):
 		return err
 	}
 	a.say(c, "written to %s", m.file)
@@ -135,7 +136,7 @@ func (m *marking) tagRange(from, to string) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		ends[i], _ = tagging.ParseName(name)
+		ends[i], _ = tag.ParseName(name)
 	}
 	if ends[0].After(ends[1]) {
 		return nil, usagef("--from %s comes after --to %s", from, to)
@@ -146,7 +147,7 @@ func (m *marking) tagRange(from, to string) ([]string, error) {
 	}
 	var names []string
 	for t := ends[0]; !t.After(ends[1]); t = t.Add(every) {
-		names = append(names, tagging.Name(t))
+		names = append(names, tag.Name(t))
 	}
 	return append(names, m.unaligned(ends)...), nil
 }
@@ -155,7 +156,7 @@ func (m *marking) tagRange(from, to string) ([]string, error) {
 func (s *site) ownTagstate() (string, error) {
 	for _, path := range slices.Backward(s.config.Tagstate) {
 		if !s.inWorkingCopy(path) {
-			return filepath.Join(s.layout.Base, path), nil
+			return filepath.Join(s.layout.Path, path), nil
 		}
 	}
 	return "", errors.New("every file that tagstate names in the configuration lies in the working copy, where a mark " +
@@ -179,8 +180,8 @@ func (s *site) edit(ctx context.Context, file string, change func([]byte) ([]byt
 	return s.editor(file).Edit(ctx, change)
 }
 
-func (s *site) editor(file string) tagstate.Editor {
-	return tagstate.Editor{Path: file, Lock: s.layout.TagstateLock(), Wait: editWait, Step: s.app.step}
+func (s *site) editor(file string) lines.Editor {
+	return lines.Editor{Path: file, Lock: s.layout.TagstateLock(), Wait: editWait, Step: s.app.step}
 }
 
 // refuseUpstreamsLink refuses to edit what a link leads to whose end, or which itself, is upstream's to choose: it could

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
 	"github.com/etch/etchtag/tagstate"
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -57,7 +57,7 @@ type markLab struct {
 
 func drawMarkLab(t *rapid.T, base string) *markLab {
 	l := &markLab{base: base, now: statusNow}
-	layout := tagging.Layout{Base: base}
+	layout := tag.Base{Path: base}
 	write := func(path string, data []byte) {
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
@@ -68,10 +68,10 @@ func drawMarkLab(t *rapid.T, base string) *markLab {
 	}
 	write(filepath.Join(base, "etchtag.yml"), []byte("inventory: [{kind: file, path: hosts.yml}]\n"))
 	write(filepath.Join(base, "hosts.yml"), []byte("web1.example.com: {groups: [dev]}\n"))
-	present := tagging.Cadence{}.Floor(l.now)
+	present := tag.Cadence{}.Floor(l.now)
 	for hour := -7; hour <= 3; hour++ {
 		at := present.Add(time.Duration(hour) * time.Hour)
-		name := tagging.Name(at)
+		name := tag.Name(at)
 		l.names = append(l.names, name)
 		kind := rapid.SampledFrom([]string{"a", "a", "b", "c", "no manifest", "none"}).Draw(t, "tag")
 		if kind == "none" || hour > 0 {
@@ -82,10 +82,10 @@ func drawMarkLab(t *rapid.T, base string) *markLab {
 			continue
 		}
 		late := rapid.SampledFrom([]time.Duration{time.Second, time.Second, 90 * time.Minute}).Draw(t, "late")
-		m := &tagging.Manifest{Header: tagging.Header{Name: name, Source: "git", Layout: "auto", Published: at.Add(late)},
-			Entries: []tagging.ManifestEntry{{Path: kind, Mode: tagging.ModeFile}}}
+		m := &tag.Manifest{Header: tag.Header{Name: name, Source: "git", Layout: "auto", Published: at.Add(late)},
+			Entries: []tag.Entry{{Path: kind, Mode: tag.ModeFile}}}
 		var text bytes.Buffer
-		if err := tagging.WriteManifest(&text, m); err != nil {
+		if err := tag.WriteManifest(&text, m); err != nil {
 			t.Fatal(err)
 		}
 		write(layout.Manifest(name), text.Bytes())
@@ -196,7 +196,7 @@ func (l *markLab) check(t *rapid.T, line, named []string) {
 	force := slices.Contains(line, "--force")
 	if code == exitFailed {
 		now, _ := os.ReadFile(file)
-		far := line[1] != "clear" && slices.ContainsFunc(named, func(name string) bool { return name > tagging.Name(l.now.Add(time.Hour)) })
+		far := line[1] != "clear" && slices.ContainsFunc(named, func(name string) bool { return name > tag.Name(l.now.Add(time.Hour)) })
 		if !bytes.Equal(now, old) || force || !far && !starving(shownAfter) {
 			t.Fatalf("%q is refused, and %q became %q: %s%s", line, old, now, stdout, stderr)
 		}

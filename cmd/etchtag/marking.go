@@ -11,7 +11,9 @@ import (
 
 	"github.com/etch/etchtag/cmd/internal/config"
 	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
 	"github.com/etch/etchtag/tagstate"
+	"github.com/etch/etchtag/tagstate/lines"
 	"github.com/urfave/cli/v2"
 )
 
@@ -80,7 +82,7 @@ func (a *app) siteToMark(c *cli.Context) (s *site, wrong, err error) {
 // made, any can.
 func (m *marking) valid(name string) error {
 	if m.wrongConfig != nil {
-		_, err := tagging.ParseName(name)
+		_, err := tag.ParseName(name)
 		return err
 	}
 	return m.site.config.Cadence().Valid(name)
@@ -91,7 +93,7 @@ func (m *marking) unaligned(ends [2]time.Time) (names []string) {
 	if m.wrongConfig == nil {
 		return nil
 	}
-	index, err := tagging.ReadIndex(m.site.layout)
+	index, err := tag.ReadIndex(m.site.layout)
 	if err != nil {
 		return nil
 	}
@@ -105,7 +107,7 @@ func (m *marking) unaligned(ends [2]time.Time) (names []string) {
 
 // rehearse says what the edit does, and does not make it.
 func (m *marking) rehearse() error {
-	old, err := tagstate.Read(m.file)
+	old, err := lines.Read(m.file)
 	if err == nil {
 		_, err = m.change(old)
 	}
@@ -150,7 +152,7 @@ func (m *marking) resolvers(old, fresh []byte) (before, after *tagging.Resolver,
 	if m.wrongConfig != nil {
 		return nil, nil, m.wrongConfig
 	}
-	index, err := tagging.ReadIndex(m.site.layout)
+	index, err := tag.ReadIndex(m.site.layout)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -175,7 +177,7 @@ func (m *marking) refuse(losers []tagging.RingEffect) error {
 		why = append(why, describeLosers(losers))
 	}
 	cadence := m.site.config.Cadence()
-	next := tagging.Name(cadence.Floor(m.now).Add(cadence.Every()))
+	next := tag.Name(cadence.Floor(m.now).Add(cadence.Every()))
 	far := slices.DeleteFunc(slices.Clone(m.names), func(name string) bool { return name <= next })
 	if len(far) > 0 && m.state != tagstate.None {
 		why = append(why, fmt.Sprintf("it names %s of hours to come beyond the next one: %s", count(len(far), "tag"),

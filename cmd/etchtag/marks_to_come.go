@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
 	"github.com/etch/etchtag/tagstate"
 )
 
@@ -19,7 +19,7 @@ type marksToCome struct {
 func (s *site) marksToCome(states *tagstate.Set, now time.Time) []marksToCome {
 	var by groups
 	files := map[string]string{}
-	present := tagging.Name(now)
+	present := tag.Name(now)
 	for _, e := range states.Entries() {
 		if e.Tag > present {
 			how := fmt.Sprintf("marked %s by %s", printable(orElse(e.Word, "nothing")), e.File)

@@ -9,6 +9,7 @@ import (
 	"github.com/etch/etchtag/snapshot"
 	"github.com/etch/etchtag/tagging"
 	"github.com/etch/etchtag/tagging/inventory"
+	"github.com/etch/etchtag/tagging/tag"
 )
 
 // needs knows who needs which tags, for those who remove some.
@@ -33,10 +34,10 @@ func (s *site) needs(ctx context.Context, now time.Time) snapshot.Needs {
 }
 
 // Read implements snapshot.Needs.
-func (n *needs) Read(tags *tagging.Index, now time.Time) (by map[string][]string, unknown []string, err error) {
+func (n *needs) Read(tags *tag.Index, now time.Time) (by map[string][]string, unknown []string, err error) {
 	written := []string{n.layout.Pins(), n.layout.Kept()}
 	for _, path := range n.config.Tagstate {
-		written = append(written, filepath.Join(n.layout.Base, path))
+		written = append(written, filepath.Join(n.layout.Path, path))
 	}
 	n.read = inventory.WatchFiles(n.app.now(), written...)
 	states, err := n.states()
@@ -45,7 +46,7 @@ func (n *needs) Read(tags *tagging.Index, now time.Time) (by map[string][]string
 	}
 	pins, pinsErr := tagging.LoadPins(n.layout.Pins())
 	kept, keptErr := tagging.LoadKept(n.layout.Kept())
-	r := &tagging.Resolver{Layout: n.layout, Cadence: n.config.Cadence(), Rings: n.config.Rings, States: states,
+	r := &tagging.Resolver{Base: n.layout, Cadence: n.config.Cadence(), Rings: n.config.Rings, States: states,
 		Index: tags, Pins: pins}
 	found := r.Needs(now, n.listed, kept)
 	for _, lack := range []struct {

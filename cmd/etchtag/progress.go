@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
 	"github.com/urfave/cli/v2"
 )
 
@@ -61,9 +61,9 @@ func (p *progress) report(phase string, done, total int64) {
 }
 
 func progressLine(phase string, done, total int64) string {
-	format := tagging.FormatCount
+	format := tag.FormatCount
 	if phases[phase].bytes {
-		format = func(n int64) string { return tagging.FormatBytes(uint64(n)) }
+		format = func(n int64) string { return tag.FormatBytes(uint64(n)) }
 	}
 	line := phases[phase].text + " " + format(done)
 	if total > 0 {

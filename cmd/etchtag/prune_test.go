@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
 )
 
 // pruned prunes a base of twelve tags, of which the nine oldest are to go, and calls write right before the first goes. It
@@ -21,7 +21,7 @@ func pruned(t *testing.T, write func(t *testing.T, base, first string)) (code in
 	must(t, os.MkdirAll(filepath.Join(base, "real"), 0o755))
 	must(t, os.Symlink("real", filepath.Join(base, "trunk")))
 	must(t, os.WriteFile(filepath.Join(base, "pins"), []byte("web2 trunk\n"), 0o644))
-	l := tagging.Layout{Base: base}
+	l := tag.Base{Path: base}
 	for h := range 12 {
 		must(t, os.MkdirAll(l.Dir(hourTag(h)), 0o755))
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/etch/etchtag/schedule"
 	"github.com/etch/etchtag/snapshot"
-	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
 	"github.com/urfave/cli/v2"
 )
 
@@ -66,7 +66,7 @@ func (a *app) runDaemon(c *cli.Context) error {
 	}
 	stopping := make(chan struct{})
 	go s.watchSignals(c.Context, scheduler, abort, stopping)
-	a.log.Info(fmt.Sprintf("serving %s: update %q, snapshot %q, in UTC", first.layout.Base,
+	a.log.Info(fmt.Sprintf("serving %s: update %q, snapshot %q, in UTC", first.layout.Path,
 		first.config.Schedule.Update, first.config.Schedule.Snapshot))
 	s.notify(daemon.SdNotifyReady)
 	err = scheduler.Run(c.Context)
@@ -106,7 +106,7 @@ func (s *service) snapshot(ctx context.Context) error {
 // missing reports whether the tag of the hour of now is still to be made.
 func (s *service) missing(now time.Time) bool {
 	site := s.site.Load()
-	name := tagging.Name(site.config.Cadence().Floor(now))
+	name := tag.Name(site.config.Cadence().Floor(now))
 	_, err := os.Lstat(site.layout.Dir(name))
 	return errors.Is(err, fs.ErrNotExist)
 }

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
 )
 
 // TestScenario01KilledAtAnyStep kills, by SIGKILL, a process before the first and the last operation of each label of an
@@ -64,7 +64,7 @@ func TestScenario02PowerCut(t *testing.T) {
 			rel, err := filepath.Rel(dir, s.dir)
 			must(t, err)
 			s.dir = filepath.Join(after, rel)
-			s.layout = tagging.Layout{Base: filepath.Join(s.dir, "base")}
+			s.layout = tag.Base{Path: filepath.Join(s.dir, "base")}
 			s.upstream = filepath.Join(s.dir, "up")
 			if data, err := os.ReadFile(s.path("control")); string(data) == "never synced\n" {
 				t.Errorf("the power was not cut: %s is there (%v)", s.path("control"), err)

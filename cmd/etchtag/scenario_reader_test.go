@@ -118,8 +118,8 @@ func TestScenario24UnprivilegedAndReadOnly(t *testing.T) {
 	s.write("pins", "pinned.example.com trunk\n")
 	before := s.tags()
 	writable := s.layout
-	s.layout.Base = mount(t, "--bind", writable.Base)
-	s.sh("mount -o remount,bind,ro " + s.layout.Base)
+	s.layout.Path = mount(t, "--bind", writable.Path)
+	s.sh("mount -o remount,bind,ro " + s.layout.Path)
 	all := func() string { return s.sh("find base -printf '%p %M %s %T@ %l\n' | sort") }
 	was := all()
 	s.sh("cd up && echo three >source/etc/motd && git commit -qam three")

@@ -18,7 +18,7 @@ import (
 	"time"
 
 	"github.com/etch/etchtag/snapshot"
-	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
 )
 
 // nobody is a user to whom nothing belongs.
@@ -29,7 +29,7 @@ const nobody = 65534
 type scenario struct {
 	t        *testing.T
 	dir      string // holds the upstream repository up, the base, and a home directory
-	layout   tagging.Layout
+	layout   tag.Base
 	upstream string // the URL of the upstream
 	env      []string
 	as       *syscall.Credential // who runs the program; nil for who runs the test
@@ -49,11 +49,11 @@ func newScenario(t *testing.T, parent string, lines ...string) *scenario {
 	dir, err := os.MkdirTemp(parent, "")
 	must(t, err)
 	must(t, os.Chmod(dir, 0o755))
-	s := &scenario{t: t, dir: dir, layout: tagging.Layout{Base: filepath.Join(dir, "base")}}
+	s := &scenario{t: t, dir: dir, layout: tag.Base{Path: filepath.Join(dir, "base")}}
 	s.upstream = filepath.Join(dir, "up")
 	home := filepath.Join(dir, "home")
 	must(t, os.Mkdir(home, 0o755))
-	must(t, os.Mkdir(s.layout.Base, 0o755))
+	must(t, os.Mkdir(s.layout.Path, 0o755))
 	s.env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "TMPDIR=" + dir,
 		"GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1",
 		"GIT_AUTHOR_NAME=A", "GIT_AUTHOR_EMAIL=a@example.com", "GIT_AUTHOR_DATE=2026-11-20T12:00:00Z",
@@ -72,7 +72,7 @@ func (s *scenario) configure(lines ...string) {
 	s.write("etchtag.yml", strings.Join(lines, "\n")+"\n")
 }
 
-func (s *scenario) path(name string) string { return filepath.Join(s.layout.Base, name) }
+func (s *scenario) path(name string) string { return filepath.Join(s.layout.Path, name) }
 
 // write writes a file below the base.
 func (s *scenario) write(name, text string) {
@@ -116,7 +116,7 @@ func (s *scenario) command(words ...string) *process {
 	cmd := exec.Command("/proc/self/exe") // which another user can execute, too, wherever it stands
 	cmd.Args = words
 	cmd.Dir = s.dir
-	cmd.Env = append(slices.Clone(s.env), "ETCHTAG_BASE="+s.layout.Base)
+	cmd.Env = append(slices.Clone(s.env), "ETCHTAG_BASE="+s.layout.Path)
 	if s.as != nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.as}
 	}
@@ -181,7 +181,7 @@ func (s *scenario) inProcessAt(now func() time.Time, r *recorder, words ...strin
 	a := app{stdout: &stdout, stderr: &stderr, getenv: os.Getenv, now: now, step: r.step}
 	oneCommand.Lock()
 	defer oneCommand.Unlock()
-	code := a.run(append([]string{"etchtag", "--base", s.layout.Base}, words...))
+	code := a.run(append([]string{"etchtag", "--base", s.layout.Path}, words...))
 	return outcome{s.t, words, code, stdout.String(), stderr.String()}
 }
 
@@ -219,7 +219,7 @@ func hourTime(hour int) time.Time {
 
 func hourAt(hour int) string { return hourTime(hour).Format(time.RFC3339) }
 
-func hourTag(hour int) string { return tagging.Name(hourTime(hour)) }
+func hourTag(hour int) string { return tag.Name(hourTime(hour)) }
 
 // tags reads every tag that can be seen: all that stands in it, by its name.
 func (s *scenario) tags() map[string]map[string]string {
@@ -230,7 +230,7 @@ func (s *scenario) tags() map[string]map[string]string {
 	}
 	tags := map[string]map[string]string{}
 	for _, e := range entries {
-		if _, err := tagging.ParseName(e.Name()); err == nil && e.IsDir() {
+		if _, err := tag.ParseName(e.Name()); err == nil && e.IsDir() {
 			tags[e.Name()] = treeFiles(s.t, s.layout.Dir(e.Name()))
 		}
 	}

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
 )
 
 // oneRing is a configuration in which every host gets the newest tag.
@@ -90,7 +90,7 @@ func TestScenario08DaylightSaving(t *testing.T) {
 			var want []string
 			for hour := range 24 {
 				at := midnight.Add(time.Duration(hour) * time.Hour)
-				want = append(want, tagging.Name(at))
+				want = append(want, tag.Name(at))
 				there, here := zones[hour%len(zones)], zones[(hour+1)%len(zones)]
 				zone, err := time.LoadLocation(there)
 				if err != nil {
@@ -119,9 +119,9 @@ func TestScenario08DaylightSaving(t *testing.T) {
 		for _, zone := range zones {
 			p := s.command("etchtag", "snapshot")
 			p.cmd.Env = append(p.cmd.Env, "TZ="+zone)
-			first := tagging.Name(time.Now().Truncate(time.Hour))
+			first := tag.Name(time.Now().Truncate(time.Hour))
 			o := p.start().end()
-			last := tagging.Name(time.Now().Truncate(time.Hour))
+			last := tag.Name(time.Now().Truncate(time.Hour))
 			if o.code != exitDone || !strings.Contains(o.stdout, first) && !strings.Contains(o.stdout, last) {
 				t.Errorf("in %s: exit status %d: %s", zone, o.code, o.stdout)
 			}

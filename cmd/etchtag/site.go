@@ -11,6 +11,7 @@ import (
 	"github.com/etch/etchtag/cmd/internal/config"
 	"github.com/etch/etchtag/snapshot"
 	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
 	"github.com/etch/etchtag/tagstate"
 	"github.com/urfave/cli/v2"
 )
@@ -21,7 +22,7 @@ const defaultBase = "/etc/etchserver"
 type site struct {
 	app    *app
 	config *config.Config
-	layout tagging.Layout
+	layout tag.Base
 
 	configFile string // which need not exist
 }
@@ -99,7 +100,7 @@ func configPath(base, named string) string { return orElse(named, filepath.Join(
 
 func (a *app) newSite(base, configFile string, cfg *config.Config) *site {
 	return &site{app: a, config: cfg, configFile: configFile,
-		layout: tagging.Layout{Base: base, WorkingCopy: cfg.WorkingCopy.Path}}
+		layout: tag.Base{Path: base, WorkingCopy: cfg.WorkingCopy.Path}}
 }
 
 // states reads the tagstate files and merges them.
@@ -110,7 +111,7 @@ func (s *site) statesWith(file string, contents []byte) (*tagstate.Set, error) {
 	files := make([]*tagstate.File, len(s.config.Tagstate))
 	for i, path := range s.config.Tagstate {
 		var err error
-		if full := filepath.Join(s.layout.Base, path); full == file {
+		if full := filepath.Join(s.layout.Path, path); full == file {
 			files[i] = tagstate.Parse(path, contents, s.config.Cadence().Valid)
 		} else if files[i], err = tagstate.Load(full, path, s.config.Cadence().Valid); err != nil {
 			return nil, err
@@ -142,7 +143,7 @@ func (s *site) resolver(now time.Time) (*tagging.Resolver, error) {
 	if err != nil {
 		return nil, err
 	}
-	index, err := tagging.ReadIndex(s.layout)
+	index, err := tag.ReadIndex(s.layout)
 	if err != nil {
 		return nil, err
 	}
@@ -150,7 +151,7 @@ func (s *site) resolver(now time.Time) (*tagging.Resolver, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &tagging.Resolver{Layout: s.layout, Cadence: s.config.Cadence(), Rings: s.config.Rings,
+	r := &tagging.Resolver{Base: s.layout, Cadence: s.config.Cadence(), Rings: s.config.Rings,
 		States: states, Index: index, Pins: pins}
 	for _, i := range s.config.Inventory {
 		r.Inventories = append(r.Inventories, s.inventory(i, r, now))
@@ -163,18 +164,18 @@ func (s *site) path(p string) string {
 	if p == "" || filepath.IsAbs(p) {
 		return p
 	}
-	return filepath.Join(s.layout.Base, p)
+	return filepath.Join(s.layout.Path, p)
 }
 
 // bareManager is for what needs neither upstream nor the tags.
 func (s *site) bareManager() *snapshot.Manager {
-	return &snapshot.Manager{Layout: s.layout, Step: s.app.step}
+	return &snapshot.Manager{Base: s.layout, Step: s.app.step}
 }
 
 // manager builds what updates the working copy and makes and removes tags. show is told of progress.
 func (s *site) manager(clock func() time.Time, show *progress) *snapshot.Manager {
 	m := &snapshot.Manager{
-		Layout:   s.layout,
+		Base:     s.layout,
 		Cadence:  s.config.Cadence(),
 		Source:   s.source(clock, show),
 		Files:    snapshot.FileMode(s.config.Tags.Files),

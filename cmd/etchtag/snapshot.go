@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/etch/etchtag/snapshot"
-	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
 	"github.com/urfave/cli/v2"
 )
 
@@ -117,7 +117,7 @@ func (s *site) takeOptions(c *cli.Context, now time.Time) (snapshot.TakeOptions,
 	if given {
 		if !s.config.Cadence().Aligned(hour) {
 			return o, usagef("--hour %s is not a time of a tag: they are made every %s",
-				c.String("hour"), tagging.FormatDuration(s.config.Tags.Every))
+				c.String("hour"), tag.FormatDuration(s.config.Tags.Every))
 		}
 		if hour.After(now) {
 			return o, usagef("--hour %s is in the future", c.String("hour"))
@@ -149,7 +149,7 @@ func describeSnapshot(r snapshot.Result, took time.Duration) string {
 		return r.Name + " is there already"
 	}
 	text := fmt.Sprintf("made %s from %s: %s, %s, in %s", r.Name, shortID(r.Revision),
-		count(r.Files, "file"), tagging.FormatBytes(uint64(r.Bytes)), took.Round(time.Millisecond))
+		count(r.Files, "file"), tag.FormatBytes(uint64(r.Bytes)), took.Round(time.Millisecond))
 	if r.Stale {
 		text += ", stale"
 	}
@@ -172,5 +172,5 @@ func count(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}
-	return tagging.FormatCount(int64(n)) + " " + noun + "s"
+	return tag.FormatCount(int64(n)) + " " + noun + "s"
 }

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/etch/etchtag/snapshot/source"
-	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
 	"github.com/etch/etchtag/tagstate"
 )
 
@@ -26,7 +26,7 @@ func (s *site) source(clock func() time.Time, show *progress) source.Source {
 	switch s.sourceKind() {
 	case "svn":
 		return source.NewSVN(source.SVNOptions{
-			Dir: s.layout.Trunk(), Base: s.layout.Base, URL: w.URL, Timeout: w.Timeout, Auth: auth,
+			Dir: s.layout.Trunk(), Base: s.layout.Path, URL: w.URL, Timeout: w.Timeout, Auth: auth,
 			IsTagstate: func(path string) bool { return slices.Contains(s.config.Tagstate, path) },
 			Discard:    s.layout.Discarded(), Progress: show.report, BeforeReplace: s.rescueMarks, Now: clock, Step: s.app.step,
 		})
@@ -55,7 +55,7 @@ func (s *site) sourceKind() string {
 		{filepath.Join(trunk, ".git"), "git"},
 		{filepath.Join(trunk, ".svn"), "svn"},
 		{filepath.Join(trunk, "CVS", "Root"), "cvs"},
-		{filepath.Join(s.layout.Base, ".svn"), "svn"},
+		{filepath.Join(s.layout.Path, ".svn"), "svn"},
 	} {
 		if _, err := os.Lstat(sign.path); err == nil {
 			return sign.kind
@@ -70,18 +70,18 @@ func (s *site) sourceKind() string {
 // baseIsWorkingCopy reports whether the base itself is the working copy, as it may be with Subversion.
 func (s *site) baseIsWorkingCopy() bool {
 	_, own := os.Lstat(filepath.Join(s.layout.Trunk(), ".svn"))
-	_, base := os.Lstat(filepath.Join(s.layout.Base, ".svn"))
+	_, base := os.Lstat(filepath.Join(s.layout.Path, ".svn"))
 	return s.sourceKind() == "svn" && own != nil && base == nil
 }
 
 // treeHash names a plain tree by the hash that its manifest will have. One that can have no manifest, since a path
 // is impossible, has no name either; to write the manifest will say why.
 func treeHash(exported []source.ExportedEntry) string {
-	entries := make([]tagging.ManifestEntry, len(exported))
+	entries := make([]tag.Entry, len(exported))
 	for i, e := range exported {
-		entries[i] = tagging.ManifestEntry{Path: e.Path, Mode: byte(e.Mode), Size: e.Size, Hash: e.Hash}
+		entries[i] = tag.Entry{Path: e.Path, Mode: byte(e.Mode), Size: e.Size, Hash: e.Hash}
 	}
-	tree, err := tagging.TreeHash(entries)
+	tree, err := tag.TreeHash(entries)
 	if err != nil {
 		return ""
 	}

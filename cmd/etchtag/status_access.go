@@ -23,7 +23,7 @@ const (
 // may do is a choice that somebody has made; what everybody may do, none that somebody should have made.
 func (s *site) accessFindings() []finding {
 	const what = "access"
-	base := s.layout.Base
+	base := s.layout.Path
 	all, group, open := &writable{base: base}, &writable{base: base}, &writable{base: base}
 	var out []finding
 	for _, path := range s.decisiveFiles() {
@@ -72,7 +72,7 @@ func (s *site) accessFindings() []finding {
 // link: what counts is who can write what it leads to.
 func (s *site) decisiveFiles() []string {
 	l := s.layout
-	files := []string{l.Base, s.configFile, filepath.Join(l.Base, "nodetagger"), l.Pins(), l.Kept(), l.Killswitch(),
+	files := []string{l.Path, s.configFile, filepath.Join(l.Path, "nodetagger"), l.Pins(), l.Kept(), l.Killswitch(),
 		l.Tags(), l.Work(), l.Trunk()}
 	for _, path := range s.config.Tagstate {
 		files = append(files, s.path(path))
@@ -81,11 +81,11 @@ func (s *site) decisiveFiles() []string {
 	for _, name := range []string{".git", ".svn", "CVS"} {
 		files = append(files, filepath.Join(l.Trunk(), name))
 	}
-	for _, dir := range []string{l.Base, l.Tags(), l.Work(), filepath.Dir(l.Manifest("x")), filepath.Dir(l.Table("x"))} {
+	for _, dir := range []string{l.Path, l.Tags(), l.Work(), filepath.Dir(l.Manifest("x")), filepath.Dir(l.Table("x"))} {
 		files = append(files, pathsIn(dir)...)
 	}
 	seen := map[string]bool{
-		filepath.Join(l.Base, "orig"): true, // the etch server's user writes there, and nobody reads
+		filepath.Join(l.Path, "orig"): true, // the etch server's user writes there, and nobody reads
 		l.SnapshotLock():              true, // those are another matter
 		l.TagstateLock():              true,
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/etch/etchtag/tagging"
 	"github.com/etch/etchtag/tagging/inventory"
+	"github.com/etch/etchtag/tagging/tag"
 	"github.com/etch/etchtag/tagstate"
 )
 
@@ -59,7 +60,7 @@ func ringFindings(r *tagging.Resolver, now time.Time) []finding {
 			f.Do = "etchtag list shows the marks; etchtag mark good or mark clear of a tag that is right, or commit a fix and etchtag snapshot"
 			if len(d.Steps) == 0 && d.Direction == tagging.Back {
 				f.Do = fmt.Sprintf("it gets the first tag that is %s old; until then its hosts keep what they have",
-					tagging.FormatDuration(ring.Delay))
+					tag.FormatDuration(ring.Delay))
 			}
 		case d.BaseWhy != "":
 			f.Level, f.Says = levelNote, fmt.Sprintf("gets %s rather than %s: %s", d.Tag(), d.BaseTag, d.BaseWhy)
@@ -82,7 +83,7 @@ func (s *site) inventoryFindings(ctx context.Context, r *tagging.Resolver) []fin
 		switch stale := s.config.Inventory[i].Stale; {
 		case err != nil && stale > 0:
 			out = append(out, finding{levelProblem, "inventory", err.Error(), "only hosts that were served within " +
-				tagging.FormatDuration(stale) + " are served until this is mended"})
+				tag.FormatDuration(stale) + " are served until this is mended"})
 		case err != nil:
 			out = append(out, finding{levelProblem, "inventory", err.Error(), "until this is mended no host is served"})
 		case len(answer.Notes) > 0:
@@ -137,7 +138,7 @@ func (s *site) checkPin(pin tagging.Pin) error {
 		return s.layout.CheckPath(pin.Path)
 	}
 	_, stamp, _ := strings.Cut(pin.Path, "-")
-	_, err := tagging.ParseName(tagging.Prefix + stamp)
+	_, err := tag.ParseName(tag.Prefix + stamp)
 	if err != nil {
 		return fmt.Errorf("%s is no date and time", stamp)
 	}

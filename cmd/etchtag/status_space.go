@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/etch/etchtag/snapshot"
-	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
 )
 
 const (
@@ -20,7 +20,7 @@ const (
 )
 
 // spaceFindings says for how many more tags there is room.
-func (s *site) spaceFindings(index *tagging.Index) []finding {
+func (s *site) spaceFindings(index *tag.Index) []finding {
 	const what = "space"
 	c, err := snapshot.EstimateCapacity(s.layout, index.Tags, snapshot.FileMode(s.config.Tags.Files))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -34,10 +34,10 @@ func (s *site) spaceFindings(index *tagging.Index) []finding {
 
 // judgeSpace judges the room for more tags than those that there are.
 func (s *site) judgeSpace(c snapshot.Capacity, tags int) []finding {
-	f := finding{levelOK, "space", fmt.Sprintf("%s of %s free", tagging.FormatBytes(c.FreeBytes),
-		tagging.FormatBytes(c.TotalBytes)), ""}
+	f := finding{levelOK, "space", fmt.Sprintf("%s of %s free", tag.FormatBytes(c.FreeBytes),
+		tag.FormatBytes(c.TotalBytes)), ""}
 	if c.Known {
-		f.Says += fmt.Sprintf(", room for %s, each %s", moreTags(c), tagging.FormatBytes(c.Bytes))
+		f.Says += fmt.Sprintf(", room for %s, each %s", moreTags(c), tag.FormatBytes(c.Bytes))
 	}
 	toCome := max(0, s.mostTags()-tags)
 	switch {
@@ -56,7 +56,7 @@ func (s *site) judgeSpace(c snapshot.Capacity, tags int) []finding {
 	if c.TotalInodes == 0 { // the file system has as many as it needs
 		return []finding{f}
 	}
-	inodes := fmt.Sprintf("%s of %s free", tagging.FormatCount(int64(c.FreeInodes)), tagging.FormatCount(int64(c.TotalInodes)))
+	inodes := fmt.Sprintf("%s of %s free", tag.FormatCount(int64(c.FreeInodes)), tag.FormatCount(int64(c.TotalInodes)))
 	if c.FreeInodes < c.TotalInodes/scarce {
 		return []finding{f, {levelWarning, "inodes", inodes, makeRoom}}
 	}

@@ -7,21 +7,22 @@ import (
 
 	"github.com/etch/etchtag/schedule"
 	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
 	"github.com/etch/etchtag/tagstate"
 )
 
 // tagSequence is the tags as a sequence in time, each oldest first.
 type tagSequence struct {
-	past       []*tagging.Tag // aligned, not in the future
+	past       []*tag.Tag // aligned, not in the future
 	future     []string
 	damaged    []error  // manifests that cannot be used
 	unverified []string // without a manifest
 	late       []string // of those, the ones that came after tags with one
-	stale      []*tagging.Tag
-	marked     []*tagging.Tag // already when they were published
+	stale      []*tag.Tag
+	marked     []*tag.Tag // already when they were published
 }
 
-func (s *site) tagSequence(index *tagging.Index, now time.Time) tagSequence {
+func (s *site) tagSequence(index *tag.Index, now time.Time) tagSequence {
 	var q tagSequence
 	recorded := false // a tag with a manifest came before
 	for _, t := range index.Tags {
@@ -79,7 +80,7 @@ func (s *site) tagFindings(r *tagging.Resolver, now time.Time) []finding {
 }
 
 // newestFinding compares the newest tag with the schedule: one snapshot may be at work, or wait for another run.
-func (s *site) newestFinding(past []*tagging.Tag, now time.Time) finding {
+func (s *site) newestFinding(past []*tag.Tag, now time.Time) finding {
 	if len(past) == 0 {
 		return finding{levelProblem, "tags", "there are none", "etchtag snapshot"}
 	}
@@ -115,7 +116,7 @@ func (s *site) due(from, to time.Time) []time.Time {
 
 // gapFindings looks for tags that are missing between others, as far back as tags are kept in any case. A gap matters
 // while a ring is to get that very tag; then it is history.
-func (s *site) gapFindings(past []*tagging.Tag, now time.Time) []finding {
+func (s *site) gapFindings(past []*tag.Tag, now time.Time) []finding {
 	if len(past) == 0 {
 		return nil
 	}
@@ -130,7 +131,7 @@ func (s *site) gapFindings(past []*tagging.Tag, now time.Time) []finding {
 	}
 	var missing []string
 	for _, t := range s.due(first, past[len(past)-1].Time) {
-		if name := tagging.Name(cadence.Floor(t)); !have[name] {
+		if name := tag.Name(cadence.Floor(t)); !have[name] {
 			missing = append(missing, name)
 		}
 	}
@@ -139,9 +140,9 @@ func (s *site) gapFindings(past []*tagging.Tag, now time.Time) []finding {
 	}
 	slices.Reverse(missing)
 	f := finding{levelNote, "gaps", fmt.Sprintf("%s missing between others in the last %s: %s", count(len(missing), "tag"),
-		tagging.FormatDuration(s.config.Tags.Keep.Within), some(missing)),
+		tag.FormatDuration(s.config.Tags.Keep.Within), some(missing)),
 		"who counts on one makes it by etchtag snapshot --hour TIME --revision REV"}
-	if missing[0] >= tagging.Name(cadence.Floor(now.Add(-s.longestDelay()))) {
+	if missing[0] >= tag.Name(cadence.Floor(now.Add(-s.longestDelay()))) {
 		f.Level, f.Says = levelWarning, f.Says+"; rings get older ones instead"
 	}
 	return []finding{f}
@@ -228,5 +229,5 @@ func (s *site) keepFindings() []finding {
 		return nil
 	}
 	return []finding{{levelWarning, "keep", "tags may be pruned before all rings have come to them",
-		"set tags.keep.within or tags.keep.last to more than the longest delay, " + tagging.FormatDuration(delay)}}
+		"set tags.keep.within or tags.keep.last to more than the longest delay, " + tag.FormatDuration(delay)}}
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/etch/etchtag/cmd/internal/config"
 	"github.com/etch/etchtag/snapshot"
 	"github.com/etch/etchtag/snapshot/mounttest"
-	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
 	"github.com/gofrs/flock"
 )
 
@@ -27,17 +27,17 @@ var statusNow = time.Date(2026, 11, 22, 9, 20, 0, 0, time.UTC)
 // statusBase is a base that a test can break.
 type statusBase struct {
 	t *testing.T
-	l tagging.Layout
+	l tag.Base
 }
 
 // newStatusBase makes a base with which all is well: tags of the hours from 03:00 to 09:00, with records, and an update
 // of 09:15.
 func newStatusBase(t *testing.T) *statusBase {
 	t.Helper()
-	b := &statusBase{t, tagging.Layout{Base: t.TempDir()}}
+	b := &statusBase{t, tag.Base{Path: t.TempDir()}}
 	for _, dir := range []string{"trunk", "tags/.etchtag/manifests", "tags/.etchtag/tables", "tags/.etchtag/stage",
 		"tags/.etchtag/trash", "tags/.etchtag/discarded"} {
-		b.must(os.MkdirAll(filepath.Join(b.l.Base, dir), 0o755))
+		b.must(os.MkdirAll(filepath.Join(b.l.Path, dir), 0o755))
 	}
 	for hour := 3; hour <= 9; hour++ {
 		b.tag(fmt.Sprintf("etchautotag-20261122-%02d00", hour), nil)
@@ -55,7 +55,7 @@ func (b *statusBase) must(errs ...error) {
 	}
 }
 
-func (b *statusBase) path(name string) string { return filepath.Join(b.l.Base, name) }
+func (b *statusBase) path(name string) string { return filepath.Join(b.l.Path, name) }
 
 func (b *statusBase) write(name, content string) {
 	b.t.Helper()
@@ -73,18 +73,18 @@ func (b *statusBase) remove(name string) {
 }
 
 // tag makes a tag with its records. change may change what its manifest says.
-func (b *statusBase) tag(name string, change func(*tagging.Manifest)) {
+func (b *statusBase) tag(name string, change func(*tag.Manifest)) {
 	b.t.Helper()
-	at, err := tagging.ParseName(name)
+	at, err := tag.ParseName(name)
 	b.must(err, os.MkdirAll(b.l.Dir(name), 0o755))
-	m := &tagging.Manifest{Header: tagging.Header{Name: name, Revision: "r", Source: "git", Layout: "auto", Published: at},
-		Entries: []tagging.ManifestEntry{{Path: "a", Mode: tagging.ModeFile, Size: 1}}}
+	m := &tag.Manifest{Header: tag.Header{Name: name, Revision: "r", Source: "git", Layout: "auto", Published: at},
+		Entries: []tag.Entry{{Path: "a", Mode: tag.ModeFile, Size: 1}}}
 	if change != nil {
 		change(m)
 	}
 	var manifest, table bytes.Buffer
 	_, err = compileTable(&table, b.l.Dir(name))
-	b.must(err, tagging.WriteManifest(&manifest, m),
+	b.must(err, tag.WriteManifest(&manifest, m),
 		os.WriteFile(b.l.Manifest(name), manifest.Bytes(), 0o644), os.WriteFile(b.l.Table(name), table.Bytes(), 0o644))
 }
 
@@ -100,7 +100,7 @@ func (b *statusBase) findings(now time.Time) []finding {
 	b.t.Helper()
 	a := &app{stdout: io.Discard, stderr: io.Discard, getenv: func(string) string { return "" },
 		now: func() time.Time { return now }, log: slog.New(slog.DiscardHandler)}
-	s, err := a.openSite(b.l.Base, "", configOptional)
+	s, err := a.openSite(b.l.Path, "", configOptional)
 	b.must(err)
 	return s.findings(context.Background(), now)
 }
@@ -173,10 +173,10 @@ var statusTests = []struct {
 	{name: "a manifest is damaged", spoil: func(b *statusBase) { b.write("tags/.etchtag/manifests/etchautotag-20261122-0400", "x") },
 		level: levelProblem, what: "manifest", says: "etchautotag-20261122-0400", do: "etchtag verify"},
 	{name: "the newest tag is stale", spoil: func(b *statusBase) {
-		b.tag("etchautotag-20261122-0900", func(m *tagging.Manifest) { m.Stale = true })
+		b.tag("etchautotag-20261122-0900", func(m *tag.Manifest) { m.Stale = true })
 	}, level: levelWarning, what: "stale", says: "etchautotag-20261122-0900", do: "mend"},
 	{name: "an old tag is stale", spoil: func(b *statusBase) {
-		b.tag("etchautotag-20261122-0600", func(m *tagging.Manifest) { m.Stale = true })
+		b.tag("etchautotag-20261122-0600", func(m *tag.Manifest) { m.Stale = true })
 	}, level: levelNote, what: "stale", says: "1 tag made of an older revision"},
 	{name: "an hour is missing that a ring gets", spoil: func(b *statusBase) { b.remove("tags/etchautotag-20261122-0700") },
 		level: levelWarning, what: "gaps", says: "1 tag missing between others in the last 72h: etchautotag-20261122-0700", do: "etchtag snapshot --hour"},
@@ -252,7 +252,7 @@ var statusTests = []struct {
 		}
 	}, level: levelProblem, what: "ring staging", says: "gets nothing", do: "2h old"},
 	{name: "a ring is rolled back", spoil: func(b *statusBase) {
-		b.tag("etchautotag-20261122-0900", func(m *tagging.Manifest) { m.Entries[0].Size = 2 })
+		b.tag("etchautotag-20261122-0900", func(m *tag.Manifest) { m.Entries[0].Size = 2 })
 		b.write("tagstate", "etchautotag-20261122-0900 bad\n")
 	}, level: levelNote, what: "ring dev", says: "gets etchautotag-20261122-0800 rather than etchautotag-20261122-0900: it is marked bad"},
 	{name: "a pin leads nowhere", spoil: func(b *statusBase) {
@@ -342,15 +342,15 @@ var statusTests = []struct {
 	}, level: levelOK, what: "tags"},
 	{name: "the newest tag was published marked", spoil: func(b *statusBase) {
 		b.write("tagstate", "etchautotag-20261122-0900 bad\n")
-		b.tag("etchautotag-20261122-0900", func(m *tagging.Manifest) { m.Marked, m.Entries[0].Size = true, 2 })
+		b.tag("etchautotag-20261122-0900", func(m *tag.Manifest) { m.Marked, m.Entries[0].Size = true, 2 })
 	}, level: levelWarning, what: "marked", says: "etchautotag-20261122-0900 was marked before it was published, so no ring gets it",
 		do: "etchtag mark clear etchautotag-20261122-0900"},
 	{name: "a tag was published marked, and there is a newer one", spoil: func(b *statusBase) {
 		b.write("tagstate", "etchautotag-20261122-0800 bad\n")
-		b.tag("etchautotag-20261122-0800", func(m *tagging.Manifest) { m.Marked, m.Entries[0].Size = true, 2 })
+		b.tag("etchautotag-20261122-0800", func(m *tag.Manifest) { m.Marked, m.Entries[0].Size = true, 2 })
 	}, level: levelNote, what: "marked", says: "1 tag published although marked before, the last of them etchautotag-20261122-0800"},
 	{name: "a tag was published marked, and is not marked any more", spoil: func(b *statusBase) {
-		b.tag("etchautotag-20261122-0900", func(m *tagging.Manifest) { m.Marked = true })
+		b.tag("etchautotag-20261122-0900", func(m *tag.Manifest) { m.Marked = true })
 	}, level: levelOK, what: "tags"},
 	{name: "others can open the lock", spoil: func(b *statusBase) { b.chmod("tags/.etchtag/snapshot.lock", 0o644) },
 		level: levelWarning, what: "access", says: "hold it for ever", do: "chmod 600"},

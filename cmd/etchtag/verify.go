@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/etch/etchtag/snapshot"
-	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
 	"github.com/urfave/cli/v2"
 )
 
@@ -53,7 +53,7 @@ func (a *app) verify(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	index, err := tagging.ReadIndex(site.layout)
+	index, err := tag.ReadIndex(site.layout)
 	if err != nil {
 		return err
 	}
@@ -103,7 +103,7 @@ func (s *site) runVerify(c *cli.Context, o snapshot.VerifyOptions, show *progres
 }
 
 // tagArguments reads the names of tags that exist; nil if there are none on the command line.
-func (s *site) tagArguments(c *cli.Context, index *tagging.Index) ([]string, error) {
+func (s *site) tagArguments(c *cli.Context, index *tag.Index) ([]string, error) {
 	var names []string
 	for _, arg := range c.Args().Slice() {
 		name, err := tagArgument(arg)
@@ -119,7 +119,7 @@ func (s *site) tagArguments(c *cli.Context, index *tagging.Index) ([]string, err
 }
 
 // unrecorded counts the tags without a manifest.
-func unrecorded(index *tagging.Index) int {
+func unrecorded(index *tag.Index) int {
 	n := 0
 	for _, t := range index.Tags {
 		if _, ok, err := t.Header(); !ok && err == nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/etch/etchtag/examples"
 	"github.com/etch/etchtag/schedule"
 	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -72,8 +73,8 @@ func Default() Config {
 }
 
 // Cadence is how often a tag is made.
-func (c *Config) Cadence() tagging.Cadence {
-	cadence, err := tagging.NewCadence(c.Tags.Every)
+func (c *Config) Cadence() tag.Cadence {
+	cadence, err := tag.NewCadence(c.Tags.Every)
 	if err != nil {
 		panic(err) // it was checked when the configuration was read
 	}
@@ -228,7 +229,7 @@ func oneOf(words []string) string {
 }
 
 func checkCadence(d time.Duration) error {
-	_, err := tagging.NewCadence(d)
+	_, err := tag.NewCadence(d)
 	return err
 }
 

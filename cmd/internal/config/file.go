@@ -14,7 +14,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/etch/etchtag/tagstate"
+	"github.com/etch/etchtag/tagstate/lines"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -56,7 +56,7 @@ func Salvage(path string) *Config {
 }
 
 func readFile(path string) ([]byte, error) {
-	f, err := tagstate.Open(path)
+	f, err := lines.Open(path)
 	if err != nil {
 		return nil, err
 	}

@@ -1,4 +1,4 @@
-package tagging
+package tag
 
 import (
 	"errors"
@@ -25,9 +25,9 @@ type Tag struct {
 	err    error
 }
 
-// NewTag returns a tag whose manifest's header is what read returns: false if the tag has no manifest. A
+// New returns a tag whose manifest's header is what read returns: false if the tag has no manifest. A
 // nil read means none. Tags on disk come from ReadIndex.
-func NewTag(name string, link bool, read func() (*Header, bool, error)) (*Tag, error) {
+func New(name string, link bool, read func() (*Header, bool, error)) (*Tag, error) {
 	t, err := ParseName(name)
 	if err != nil {
 		return nil, err
@@ -66,7 +66,7 @@ func NewIndex(tags ...*Tag) *Index {
 // ReadIndex reads the directory of the tags. A tag is a directory, or a symbolic link to one, that has a
 // tag's name; since publishing is atomic, every tag that exists is complete. Without a directory of tags the
 // index is empty; one that cannot be read is an error.
-func ReadIndex(l Layout) (*Index, error) {
+func ReadIndex(l Base) (*Index, error) {
 	entries, err := os.ReadDir(l.Tags())
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
@@ -92,7 +92,7 @@ func ReadIndex(l Layout) (*Index, error) {
 }
 
 // isTag reports whether e is a tag, and fills that in if it is.
-func (l Layout) isTag(e fs.DirEntry, tag *Tag) bool {
+func (l Base) isTag(e fs.DirEntry, tag *Tag) bool {
 	link := e.Type() == fs.ModeSymlink
 	if !e.IsDir() && !link {
 		return false

@@ -1,4 +1,4 @@
-package tagging
+package tag
 
 import (
 	"errors"
@@ -16,7 +16,7 @@ import (
 // copy's: it must be a directory, relative to the base, and lie below the base when all symbolic links are
 // followed. The directory of the tags and the working copy may themselves be links to somewhere else: then
 // it may lie below what they point to. Our own directory among the tags is out of bounds.
-func (l Layout) CheckPath(path string) error {
+func (l Base) CheckPath(path string) error {
 	switch {
 	case path == "":
 		return errors.New("it has no path")
@@ -28,10 +28,10 @@ func (l Layout) CheckPath(path string) error {
 	case !filepath.IsLocal(path):
 		return errors.New("it climbs out of the base")
 	}
-	full := l.Base + "/" + path // Join would resolve ".." without regard to links
+	full := l.Path + "/" + path // Join would resolve ".." without regard to links
 	info, err := os.Stat(full)
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("there is no such directory below %s", l.Base)
+		return fmt.Errorf("there is no such directory below %s", l.Path)
 	}
 	if err != nil {
 		return err
@@ -43,7 +43,7 @@ func (l Layout) CheckPath(path string) error {
 }
 
 // checkReal says whether a directory that exists lies where it may.
-func (l Layout) checkReal(dir string) error {
+func (l Base) checkReal(dir string) error {
 	dir, err := filepath.EvalSymlinks(dir)
 	if err != nil {
 		return err
@@ -51,7 +51,7 @@ func (l Layout) checkReal(dir string) error {
 	if work, err := filepath.EvalSymlinks(l.Work()); err == nil && below(dir, work) {
 		return fmt.Errorf("it leads into %s, where unfinished tags are", l.Work())
 	}
-	for _, root := range []string{l.Base, l.Tags(), l.Trunk()} {
+	for _, root := range []string{l.Path, l.Tags(), l.Trunk()} {
 		if root, err := filepath.EvalSymlinks(root); err == nil && below(dir, root) {
 			return nil
 		}
@@ -68,9 +68,9 @@ func below(dir, root string) bool {
 // TagOf returns the name of the tag in which path lies, once symbolic links are followed, or "" if it is
 // none. A path that is not absolute, such as a pin, is taken from the base. Where it leads to nothing that exists, the
 // words from there on decide: a link to a tag that is out of sight leads to that tag all the same.
-func (l Layout) TagOf(path string) string {
+func (l Base) TagOf(path string) string {
 	if !filepath.IsAbs(path) {
-		path = l.Base + "/" + path // Join would resolve ".." without regard to links
+		path = l.Path + "/" + path // Join would resolve ".." without regard to links
 	}
 	rel, err := filepath.Rel(follow(l.Tags()), follow(path))
 	if err != nil {

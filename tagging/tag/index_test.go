@@ -1,4 +1,4 @@
-package tagging_test
+package tag_test
 
 import (
 	"errors"
@@ -8,38 +8,39 @@ import (
 	"testing"
 	"time"
 
-	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
+	"github.com/etch/etchtag/tagging/tag/tagtest"
 	"github.com/google/go-cmp/cmp"
 )
 
 func TestReadIndex(t *testing.T) {
-	b := newBase(t)
+	b := tagtest.New(t)
 	elsewhere := t.TempDir()
-	b.mkdir("tags/etchautotag-20261122-1000")
-	b.mkdir("tags/etchautotag-20261122-0900")
-	b.mkdir("tags/etchautotag-20261122-0930") // unaligned, and a tag all the same
-	b.link("etchautotag-20261122-0900", "tags/etchautotag-20261122-0700")
-	b.link(elsewhere, "tags/etchautotag-20261122-0800")
-	b.write("tags/etchautotag-20261122-1100", "a file")
-	b.link("nowhere", "tags/etchautotag-20261122-1200")
-	b.link("etchautotag-20261122-1100", "tags/etchautotag-20261122-1300")
-	b.link("etchautotag-20261122-1400", "tags/etchautotag-20261122-1400")
-	b.mkdir("tags/etchautotag-20261322-0900")
-	b.mkdir("tags/newtag1234")
-	b.mkdir("tags/release 7")
-	x := b.index()
+	b.Mkdir("tags/etchautotag-20261122-1000")
+	b.Mkdir("tags/etchautotag-20261122-0900")
+	b.Mkdir("tags/etchautotag-20261122-0930") // unaligned, and a tag all the same
+	b.Link("etchautotag-20261122-0900", "tags/etchautotag-20261122-0700")
+	b.Link(elsewhere, "tags/etchautotag-20261122-0800")
+	b.Write("tags/etchautotag-20261122-1100", "a file")
+	b.Link("nowhere", "tags/etchautotag-20261122-1200")
+	b.Link("etchautotag-20261122-1100", "tags/etchautotag-20261122-1300")
+	b.Link("etchautotag-20261122-1400", "tags/etchautotag-20261122-1400")
+	b.Mkdir("tags/etchautotag-20261322-0900")
+	b.Mkdir("tags/newtag1234")
+	b.Mkdir("tags/release 7")
+	x := b.Index()
 	var tags, links []string
-	for _, tag := range x.Tags {
-		name := strings.TrimPrefix(tag.Name, "etchautotag-20261122-")
+	for _, g := range x.Tags {
+		name := strings.TrimPrefix(g.Name, "etchautotag-20261122-")
 		tags = append(tags, name)
-		if tag.Link {
+		if g.Link {
 			links = append(links, name)
 		}
-		if tagging.Name(tag.Time) != tag.Name || x.Find(tag.Name) != tag {
-			t.Errorf("%s has the time %s", tag.Name, tag.Time)
+		if tag.Name(g.Time) != g.Name || x.Find(g.Name) != g {
+			t.Errorf("%s has the time %s", g.Name, g.Time)
 		}
-		if _, ok, err := tag.Header(); ok || err != nil {
-			t.Errorf("%s has a header: %t, %v", tag.Name, ok, err)
+		if _, ok, err := g.Header(); ok || err != nil {
+			t.Errorf("%s has a header: %t, %v", g.Name, ok, err)
 		}
 	}
 	if diff := cmp.Diff([]string{"0700", "0800", "0900", "0930", "1000"}, tags); diff != "" {
@@ -61,11 +62,11 @@ func TestReadIndex(t *testing.T) {
 }
 
 func TestReadIndexOfATagsDirectoryThatIsALink(t *testing.T) {
-	b := newBase(t)
-	b.must(os.Rename(b.Tags(), b.path("elsewhere")))
-	b.link("elsewhere", "tags")
-	b.tag("etchautotag-20261122-0900", time.Now(), "")
-	x := b.index()
+	b := tagtest.New(t)
+	b.Must(os.Rename(b.Tags(), b.Join("elsewhere")))
+	b.Link("elsewhere", "tags")
+	b.Tag("etchautotag-20261122-0900", time.Now(), "")
+	x := b.Index()
 	if len(x.Tags) != 1 {
 		t.Fatalf("%d tags", len(x.Tags))
 	}
@@ -75,34 +76,34 @@ func TestReadIndexOfATagsDirectoryThatIsALink(t *testing.T) {
 }
 
 func TestReadIndexWithoutTags(t *testing.T) {
-	b := newBase(t)
-	b.must(os.RemoveAll(b.Tags()))
-	if x := b.index(); len(x.Tags)+len(x.Foreign) > 0 {
+	b := tagtest.New(t)
+	b.Must(os.RemoveAll(b.Tags()))
+	if x := b.Index(); len(x.Tags)+len(x.Foreign) > 0 {
 		t.Errorf("index is %+v", x)
 	}
 }
 
 func TestReadIndexFailsIfTheTagsCannotBeRead(t *testing.T) {
-	for name, spoil := range map[string]func(base){
-		"file":          func(b base) { b.write("tags", "") },
-		"dangling link": func(b base) { b.link("nowhere", "tags") },
-		"link to file":  func(b base) { b.write("file", ""); b.link("file", "tags") },
-		"loop":          func(b base) { b.link("tags", "tags") },
+	for name, spoil := range map[string]func(tagtest.Base){
+		"file":          func(b tagtest.Base) { b.Write("tags", "") },
+		"dangling link": func(b tagtest.Base) { b.Link("nowhere", "tags") },
+		"link to file":  func(b tagtest.Base) { b.Write("file", ""); b.Link("file", "tags") },
+		"loop":          func(b tagtest.Base) { b.Link("tags", "tags") },
 	} {
-		b := newBase(t)
-		b.must(os.RemoveAll(b.Tags()))
+		b := tagtest.New(t)
+		b.Must(os.RemoveAll(b.Tags()))
 		spoil(b)
-		if x, err := tagging.ReadIndex(b.Layout); err == nil || !strings.Contains(err.Error(), b.Tags()) {
+		if x, err := tag.ReadIndex(b.Base); err == nil || !strings.Contains(err.Error(), b.Tags()) {
 			t.Errorf("%s: %+v, %v", name, x, err)
 		}
 	}
 }
 
 func TestReadIndexFailsWithoutPermission(t *testing.T) {
-	b := newBase(t)
-	b.close("tags")
-	b.asNobody(func() {
-		if x, err := tagging.ReadIndex(b.Layout); !errors.Is(err, fs.ErrPermission) {
+	b := tagtest.New(t)
+	b.Close("tags")
+	b.AsNobody(func() {
+		if x, err := tag.ReadIndex(b.Base); !errors.Is(err, fs.ErrPermission) {
 			t.Errorf("index is %+v, %v", x, err)
 		}
 	})
@@ -110,11 +111,11 @@ func TestReadIndexFailsWithoutPermission(t *testing.T) {
 
 func TestAManifestWithoutPermissionIsAnErrorAndNotAbsent(t *testing.T) {
 	const name = "etchautotag-20261122-0900"
-	b := newBase(t)
-	b.tag(name, time.Now(), "")
-	b.close(b.Manifest(name))
-	b.asNobody(func() {
-		if _, ok, err := b.index().Find(name).Header(); ok || !errors.Is(err, fs.ErrPermission) {
+	b := tagtest.New(t)
+	b.Tag(name, time.Now(), "")
+	b.Close(b.Manifest(name))
+	b.AsNobody(func() {
+		if _, ok, err := b.Index().Find(name).Header(); ok || !errors.Is(err, fs.ErrPermission) {
 			t.Errorf("header: %t, %v", ok, err)
 		}
 	})
@@ -123,19 +124,19 @@ func TestAManifestWithoutPermissionIsAnErrorAndNotAbsent(t *testing.T) {
 func TestHeadersOfAnIndex(t *testing.T) {
 	const good, foreign, damaged, bare = "etchautotag-20261122-0100", "etchautotag-20261122-0200",
 		"etchautotag-20261122-0300", "etchautotag-20261122-0400"
-	b := newBase(t)
+	b := tagtest.New(t)
 	published := time.Date(2026, 11, 22, 1, 0, 5, 0, time.UTC)
-	b.tag(good, published, "a")
-	b.tag(foreign, published, "b")
-	b.tag(damaged, published, "c")
-	b.mkdir("tags/" + bare)
-	b.must(os.Rename(b.Manifest(good), b.Manifest(foreign)))
-	b.tag(good, published, "a")
-	b.must(os.Truncate(b.Manifest(damaged), 100))
+	b.Tag(good, published, "a")
+	b.Tag(foreign, published, "b")
+	b.Tag(damaged, published, "c")
+	b.Mkdir("tags/" + bare)
+	b.Must(os.Rename(b.Manifest(good), b.Manifest(foreign)))
+	b.Tag(good, published, "a")
+	b.Must(os.Truncate(b.Manifest(damaged), 100))
 	for name, want := range map[string]struct{ ok, fails bool }{
 		good: {ok: true}, foreign: {fails: true}, damaged: {fails: true}, bare: {},
 	} {
-		h, ok, err := b.index().Find(name).Header()
+		h, ok, err := b.Index().Find(name).Header()
 		if ok != want.ok || (err != nil) != want.fails {
 			t.Errorf("%s: %t, %v", name, ok, err)
 		}
@@ -150,9 +151,9 @@ func TestHeadersOfAnIndex(t *testing.T) {
 
 func TestAHeaderIsReadOnceAndOnlyWhenAskedFor(t *testing.T) {
 	reads := 0
-	tag, err := tagging.NewTag("etchautotag-20261122-0900", false, func() (*tagging.Header, bool, error) {
+	tag, err := tag.New("etchautotag-20261122-0900", false, func() (*tag.Header, bool, error) {
 		reads++
-		return &tagging.Header{Revision: "r"}, true, nil
+		return &tag.Header{Revision: "r"}, true, nil
 	})
 	if err != nil || reads != 0 {
 		t.Fatal(err, reads)
@@ -168,13 +169,13 @@ func TestAHeaderIsReadOnceAndOnlyWhenAskedFor(t *testing.T) {
 }
 
 func BenchmarkReadIndexWithAllHeaders(b *testing.B) {
-	base := newBase(b)
+	base := tagtest.New(b)
 	at := time.Date(2026, 11, 20, 0, 0, 0, 0, time.UTC)
 	for i := range 72 {
-		base.tag(tagging.Name(at.Add(time.Duration(i)*time.Hour)), at, "")
+		base.Tag(tag.Name(at.Add(time.Duration(i)*time.Hour)), at, "")
 	}
 	for b.Loop() {
-		for _, tag := range base.index().Tags {
+		for _, tag := range base.Index().Tags {
 			if _, ok, err := tag.Header(); !ok || err != nil {
 				b.Fatal(err)
 			}

@@ -1,4 +1,4 @@
-package tagstate_test
+package lines_test
 
 import (
 	"regexp"
@@ -7,14 +7,14 @@ import (
 	"testing"
 	"unicode"
 
+	"github.com/etch/etchtag/tagstate/lines"
+	"github.com/etch/etchtag/tagstate/lines/linestest"
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
-
-	"github.com/etch/etchtag/tagstate"
 )
 
 func TestLines(t *testing.T) {
-	type line = tagstate.Line
+	type line = lines.Line
 	tests := map[string]struct {
 		data string
 		want []line
@@ -43,7 +43,7 @@ func TestLines(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			got := slices.Collect(tagstate.Lines([]byte(test.data)))
+			got := slices.Collect(lines.Lines([]byte(test.data)))
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Errorf("Lines(%q) (-want +got):\n%s", test.data, diff)
 			}
@@ -52,7 +52,7 @@ func TestLines(t *testing.T) {
 }
 
 func TestLinesStopsWhenItsReaderDoes(t *testing.T) {
-	for line := range tagstate.Lines([]byte("a\nb\nc\n")) {
+	for line := range lines.Lines([]byte("a\nb\nc\n")) {
 		if line.Number > 1 {
 			t.Fatalf("went on to %v", line)
 		}
@@ -61,38 +61,38 @@ func TestLinesStopsWhenItsReaderDoes(t *testing.T) {
 }
 
 // naiveLines is the grammar as a regular expression has it.
-func naiveLines(data string) (lines []tagstate.Line) {
+func naiveLines(data string) (all []lines.Line) {
 	for i, text := range regexp.MustCompile("\r\n|\r|\n").Split(data, -1) {
 		isBlank := func(r rune) bool { return unicode.Is(unicode.White_Space, r) || r == '\uFEFF' }
 		words := strings.FieldsFunc(text, isBlank)
 		if len(words) == 0 || strings.HasPrefix(words[0], "#") {
 			continue
 		}
-		line := tagstate.Line{Number: i + 1, Key: words[0]}
+		line := lines.Line{Number: i + 1, Key: words[0]}
 		rest := strings.TrimLeftFunc(text, isBlank)[len(words[0]):]
 		if len(words) > 1 {
 			line.Value = words[1]
 			rest = strings.TrimLeftFunc(rest, isBlank)[len(words[1]):]
 		}
 		line.Rest = strings.TrimFunc(rest, isBlank)
-		lines = append(lines, line)
+		all = append(all, line)
 	}
-	return lines
+	return all
 }
 
 func checkLines(t interface{ Fatalf(string, ...any) }, data []byte) {
-	got := slices.Collect(tagstate.Lines(data))
+	got := slices.Collect(lines.Lines(data))
 	if diff := cmp.Diff(naiveLines(string(data)), got); diff != "" {
 		t.Fatalf("Lines(%q) (-naive +got):\n%s", data, diff)
 	}
 }
 
 func TestLinesAgreesWithANaiveReader(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) { checkLines(t, drawFile(t, "file")) })
+	rapid.Check(t, func(t *rapid.T) { checkLines(t, linestest.DrawFile(t, "file")) })
 }
 
 func FuzzLines(f *testing.F) {
-	for _, seed := range seeds() {
+	for _, seed := range linestest.Seeds() {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) { checkLines(t, data) })

@@ -1,14 +1,11 @@
-// Package tagging says which hosts get which tag.
+// Package tag says what a tag is: its name and the times that can be in it (Cadence), where it and all that belongs to it
+// stand in an etch server's base (Base), the manifest that records its files, and the index of the tags that exist.
 //
-// A tag is a directory below BASE/tags whose name is a UTC time. The index lists the tags that exist, rings
-// divide the fleet by how old a tag must be before a host gets it, and the resolver joins both with what
-// people said of the tags (package tagstate) and what is known of the hosts (package inventory) to a
-// decision that carries its reasons.
+// A tag is a directory below BASE/tags whose name is a UTC time. It may have a manifest, whose header alone is read
+// where nobody asks for the files. Nothing here needs a lock or write access, and nothing asks the clock.
 //
-// Decisions are pure: they depend on what was read and on the time that the caller gives, never on the
-// clock. Reading needs no lock and no write access. A tag that is marked bad, or that shares its content
-// with one that is, is never handed out, nor is a tag of the future; if no tag is left, the decision fails.
-package tagging
+// Package snapshot makes tags; package tagging decides who gets which.
+package tag
 
 import (
 	"fmt"
@@ -18,30 +15,30 @@ import (
 // Prefix is what the name of every tag begins with.
 const Prefix = "etchautotag-"
 
-// stampFormat is the time in a name, in the notation of package time.
-const stampFormat = "20060102-1504"
+// StampFormat is the time in a name, in the notation of package time.
+const StampFormat = "20060102-1504"
 
 // Name returns the name of the tag of time t: its UTC time down to the minute. The year must have four
 // digits.
-func Name(t time.Time) string { return Prefix + t.UTC().Format(stampFormat) }
+func Name(t time.Time) string { return Prefix + t.UTC().Format(StampFormat) }
 
 // ParseName returns the time that a tag's name says, in UTC. The digits must be a real date and time.
 func ParseName(s string) (time.Time, error) {
-	if len(s) != len(Prefix)+len(stampFormat) || s[:len(Prefix)] != Prefix {
-		return time.Time{}, fmt.Errorf("%s is not the name of a tag, %sYYYYMMDD-HHMM", quote(s), Prefix)
+	if len(s) != len(Prefix)+len(StampFormat) || s[:len(Prefix)] != Prefix {
+		return time.Time{}, fmt.Errorf("%s is not the name of a tag, %sYYYYMMDD-HHMM", Quote(s), Prefix)
 	}
-	t, ok := parseStamp(s[len(Prefix):])
+	t, ok := ParseStamp(s[len(Prefix):])
 	if !ok {
-		return time.Time{}, fmt.Errorf("%s is not the name of a tag: %s is no date and time", quote(s),
-			quote(s[len(Prefix):]))
+		return time.Time{}, fmt.Errorf("%s is not the name of a tag: %s is no date and time", Quote(s),
+			Quote(s[len(Prefix):]))
 	}
 	return t, nil
 }
 
-// parseStamp reads YYYYMMDD-HHMM. (time.Parse would have to be checked by writing the time again, since it takes some
+// ParseStamp reads YYYYMMDD-HHMM. (time.Parse would have to be checked by writing the time again, since it takes some
 // digits that are missing for zeros.)
-func parseStamp(s string) (time.Time, bool) {
-	if len(s) != len(stampFormat) || s[8] != '-' {
+func ParseStamp(s string) (time.Time, bool) {
+	if len(s) != len(StampFormat) || s[8] != '-' {
 		return time.Time{}, false
 	}
 	number := func(digits string) (n int) {
@@ -61,8 +58,8 @@ func parseStamp(s string) (time.Time, bool) {
 	return t, day > 0 && t.Day() == day // no 31st of November
 }
 
-// quote is text from outside in quotes, shortened to what fits in a message.
-func quote(s string) string {
+// Quote is text from outside in quotes, shortened to what fits in a message.
+func Quote(s string) string {
 	const most = 80
 	if len(s) <= most {
 		return fmt.Sprintf("%q", s)

@@ -1,4 +1,4 @@
-package tagstate
+package lines
 
 import (
 	"bytes"

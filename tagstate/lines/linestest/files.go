@@ -1,4 +1,5 @@
-package tagstate_test
+// Package linestest draws files of marks, as people and accidents write them.
+package linestest
 
 import (
 	"fmt"
@@ -9,23 +10,23 @@ import (
 
 var hourly = regexp.MustCompile(`^etchautotag-[0-9]{8}-[0-2][0-9]00$`)
 
-// valid stands for what the caller knows of names and cadence.
-func valid(name string) error {
+// Valid stands for what the caller knows of names and cadence.
+func Valid(name string) error {
 	if !hourly.MatchString(name) {
 		return fmt.Errorf("%q is not the name of an hourly tag", name)
 	}
 	return nil
 }
 
-// tag is the tag of an hour of one day.
-func tag(hour int) string { return fmt.Sprintf("etchautotag-20261122-%02d00", hour) }
+// Tag is the tag of an hour of one day.
+func Tag(hour int) string { return fmt.Sprintf("etchautotag-20261122-%02d00", hour) }
 
-// drawFile draws the contents of a file: lines that mean something, broken ones, and plain bytes,
+// DrawFile draws the contents of a file: lines that mean something, broken ones, and plain bytes,
 // with all kinds of white space and line ends between them.
-func drawFile(t *rapid.T, label string) []byte {
+func DrawFile(t *rapid.T, label string) []byte {
 	word := rapid.OneOf(
-		rapid.Map(rapid.IntRange(0, 5), tag),
-		rapid.Map(rapid.IntRange(0, 5), func(h int) string { return "tags/" + tag(h) }),
+		rapid.Map(rapid.IntRange(0, 5), Tag),
+		rapid.Map(rapid.IntRange(0, 5), func(h int) string { return "tags/" + Tag(h) }),
 		rapid.SampledFrom([]string{"good", "bad", "badfwd", "BAD", "#", "#bad", "tags/", "comment", "\xff\xfe", "é"}),
 		rapid.Map(rapid.SliceOfN(rapid.Byte(), 0, 4), func(b []byte) string { return string(b) }),
 	)
@@ -45,20 +46,20 @@ func drawFile(t *rapid.T, label string) []byte {
 	return []byte(data)
 }
 
-// seeds are files such as people really have.
-func seeds() [][]byte {
+// Seeds are files such as people really have.
+func Seeds() [][]byte {
 	return [][]byte{
 		nil,
-		[]byte(tag(9) + " bad\n"),
-		[]byte("# which tags are good\n\n" + tag(9) + " good  checked by me\r\n" + "tags/" + tag(10) + "\tbadfwd"),
-		[]byte("\uFEFF" + tag(9) + "\u00a0BAD \xff\r" + tag(9) + "\r\r\n"),
-		utf16(tag(9) + " bad\r\n"),
+		[]byte(Tag(9) + " bad\n"),
+		[]byte("# which tags are good\n\n" + Tag(9) + " good  checked by me\r\n" + "tags/" + Tag(10) + "\tbadfwd"),
+		[]byte("\uFEFF" + Tag(9) + "\u00a0BAD \xff\r" + Tag(9) + "\r\r\n"),
+		Utf16(Tag(9) + " bad\r\n"),
 		[]byte("\x00\x00\x00"),
 	}
 }
 
-// utf16 is text as some editors on Windows save it.
-func utf16(text string) []byte {
+// Utf16 is text as some editors on Windows save it.
+func Utf16(text string) []byte {
 	data := []byte{0xff, 0xfe}
 	for _, r := range text {
 		data = append(data, byte(r), byte(r>>8))

@@ -1,4 +1,4 @@
-package tagging
+package tag
 
 import (
 	"bytes"
@@ -94,7 +94,7 @@ func cutHeader(data string) (header, entries string, ok bool) {
 func parseHeader(text string) (*Header, error) {
 	first, _, _ := strings.Cut(text, "\n")
 	if first != headerMagic {
-		return nil, fmt.Errorf("it begins with %s, not with %q", quote(first), headerMagic)
+		return nil, fmt.Errorf("it begins with %s, not with %q", Quote(first), headerMagic)
 	}
 	end := strings.LastIndexByte(text, '\n') + 1
 	if text[end:] != checkKey+" "+checksum(text[:end]) {
@@ -106,7 +106,7 @@ func parseHeader(text string) (*Header, error) {
 		key, value, _ := strings.Cut(line, " ")
 		must, err := h.set(key, value)
 		if err != nil {
-			return nil, fmt.Errorf("the header's %s cannot be %s: %w", key, quote(value), err)
+			return nil, fmt.Errorf("the header's %s cannot be %s: %w", key, Quote(value), err)
 		}
 		if must {
 			required++

@@ -1,4 +1,4 @@
-package tagging
+package tag
 
 import (
 	"crypto/sha256"
@@ -24,8 +24,8 @@ const (
 	ModeEmptyDir   byte = 'd' // only directories in which nothing else stands have an entry
 )
 
-// ManifestEntry records one file of a tag.
-type ManifestEntry struct {
+// Entry records one file of a tag.
+type Entry struct {
 	Path string            // relative to the tag, with slashes; any bytes but NUL
 	Mode byte              // ModeFile, ModeExecutable, ModeSymlink or ModeEmptyDir
 	Size int64             // in bytes, of a symbolic link that of its target; 0 for a directory
@@ -43,7 +43,7 @@ type ManifestEntry struct {
 // lines could mistake stands in Go's quotes.
 type Manifest struct {
 	Header
-	Entries []ManifestEntry // sorted by path
+	Entries []Entry // sorted by path
 }
 
 // hashEncoding is how hashes are written.
@@ -74,7 +74,7 @@ func (m *Manifest) text() ([]byte, error) {
 
 // entriesText sorts and counts the entries, and returns them as they are written.
 func (m *Manifest) entriesText() ([]byte, error) {
-	slices.SortFunc(m.Entries, func(a, b ManifestEntry) int { return strings.Compare(a.Path, b.Path) })
+	slices.SortFunc(m.Entries, func(a, b Entry) int { return strings.Compare(a.Path, b.Path) })
 	text := make([]byte, 0, 128*len(m.Entries))
 	m.Files, m.Bytes = 0, 0
 	for i, e := range m.Entries {
@@ -89,7 +89,7 @@ func (m *Manifest) entriesText() ([]byte, error) {
 }
 
 // TreeHash returns what the header of a manifest with these entries, in any order, has as its Tree.
-func TreeHash(entries []ManifestEntry) (string, error) {
+func TreeHash(entries []Entry) (string, error) {
 	m := Manifest{Entries: slices.Clone(entries)}
 	_, err := m.entriesText()
 	return m.Tree, err
@@ -121,7 +121,7 @@ func (m *Manifest) check(i int) error {
 	return nil
 }
 
-func (m *Manifest) count(e ManifestEntry) {
+func (m *Manifest) count(e Entry) {
 	if e.Mode != ModeEmptyDir {
 		m.Files++
 		m.Bytes += e.Size
@@ -129,7 +129,7 @@ func (m *Manifest) count(e ManifestEntry) {
 }
 
 // appendTo appends the entry's line to b.
-func (e ManifestEntry) appendTo(b []byte) []byte {
+func (e Entry) appendTo(b []byte) []byte {
 	b = append(b, e.Mode, ' ')
 	b = strconv.AppendInt(b, e.Size, 10)
 	b = append(b, ' ')
@@ -158,26 +158,26 @@ func needsQuotes(path string) bool {
 }
 
 // parseEntry reads one line without its end.
-func parseEntry(line string) (e ManifestEntry, err error) {
+func parseEntry(line string) (e Entry, err error) {
 	mode, rest, _ := strings.Cut(line, " ")
 	size, rest, _ := strings.Cut(rest, " ")
 	hash, name, _ := strings.Cut(rest, " ")
 	if len(mode) != 1 || name == "" {
-		return e, fmt.Errorf("%s is not an entry", quote(line))
+		return e, fmt.Errorf("%s is not an entry", Quote(line))
 	}
 	e.Mode, e.Path = mode[0], name
 	if e.Size, err = strconv.ParseInt(size, 10, 64); err != nil {
-		return e, fmt.Errorf("%s is not an entry: %w", quote(line), err)
+		return e, fmt.Errorf("%s is not an entry: %w", Quote(line), err)
 	}
 	if e.Mode != ModeEmptyDir {
 		sum, err := hashEncoding.AppendDecode(e.Hash[:0], []byte(hash))
 		if err != nil || len(sum) != len(e.Hash) {
-			return e, fmt.Errorf("%s is not an entry: it has no SHA-256", quote(line))
+			return e, fmt.Errorf("%s is not an entry: it has no SHA-256", Quote(line))
 		}
 	}
 	if name[0] == '"' {
 		if e.Path, err = strconv.Unquote(name); err != nil {
-			return e, fmt.Errorf("%s is not an entry: its path is not well quoted", quote(line))
+			return e, fmt.Errorf("%s is not an entry: its path is not well quoted", Quote(line))
 		}
 	}
 	return e, nil
@@ -208,7 +208,7 @@ func parseManifest(data string) (*Manifest, error) {
 	if tree := hashHex([]byte(entries)); tree != header.Tree {
 		return nil, errors.New("the entries are damaged or not all there: their hash is another one")
 	}
-	m := &Manifest{Entries: make([]ManifestEntry, 0, strings.Count(entries, "\n"))}
+	m := &Manifest{Entries: make([]Entry, 0, strings.Count(entries, "\n"))}
 	var again []byte
 	for i := 0; entries != ""; i++ {
 		line, rest, _ := strings.Cut(entries, "\n")
@@ -222,7 +222,7 @@ func parseManifest(data string) (*Manifest, error) {
 		}
 		// There is one way to write an entry, so that equal trees have equal hashes.
 		if again = e.appendTo(again[:0]); string(again) != entries[:len(entries)-len(rest)] {
-			return nil, fmt.Errorf("%s is not written as entries are", quote(line))
+			return nil, fmt.Errorf("%s is not written as entries are", Quote(line))
 		}
 		m.count(e)
 		entries = rest

@@ -1,4 +1,4 @@
-package tagstate_test
+package lines_test
 
 import (
 	"bytes"
@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/etch/etchtag/tagstate/lines"
+	"github.com/etch/etchtag/tagstate/lines/linestest"
 	"github.com/gofrs/flock"
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -24,10 +26,10 @@ import (
 )
 
 // editor edits the file tagstate in a directory of its own.
-func editor(t *testing.T) tagstate.Editor {
+func editor(t *testing.T) lines.Editor {
 	t.Helper()
 	dir := t.TempDir()
-	return tagstate.Editor{Path: filepath.Join(dir, "tagstate"), Lock: filepath.Join(dir, "lock")}
+	return lines.Editor{Path: filepath.Join(dir, "tagstate"), Lock: filepath.Join(dir, "lock")}
 }
 
 // put returns a change that replaces everything.
@@ -201,20 +203,20 @@ func TestEditSweepsWhatKilledEditorsLeft(t *testing.T) {
 func TestEditFailsWhole(t *testing.T) {
 	broken := errors.New("broken")
 	for name, test := range map[string]struct {
-		prepare func(t *testing.T, e *tagstate.Editor)
+		prepare func(t *testing.T, e *lines.Editor)
 		is      error
 	}{
 		"the change fails": {is: broken},
-		"the file is a directory": {prepare: func(t *testing.T, e *tagstate.Editor) {
+		"the file is a directory": {prepare: func(t *testing.T, e *lines.Editor) {
 			e.Path = t.TempDir()
 		}},
-		"the file is a dangling link": {prepare: func(t *testing.T, e *tagstate.Editor) {
+		"the file is a dangling link": {prepare: func(t *testing.T, e *lines.Editor) {
 			e.Path = filepath.Join(t.TempDir(), "link")
 			if err := os.Symlink("nowhere", e.Path); err != nil {
 				t.Fatal(err)
 			}
 		}},
-		"the lock has no directory": {is: fs.ErrNotExist, prepare: func(t *testing.T, e *tagstate.Editor) {
+		"the lock has no directory": {is: fs.ErrNotExist, prepare: func(t *testing.T, e *lines.Editor) {
 			e.Lock = filepath.Join(filepath.Dir(e.Lock), "none", "lock")
 		}},
 	} {
@@ -238,7 +240,7 @@ func TestEditFailsWhole(t *testing.T) {
 }
 
 func TestAFaultAtAnyStepLeavesTheOldFileOrTheNewOne(t *testing.T) {
-	setUp := func(t *testing.T) tagstate.Editor {
+	setUp := func(t *testing.T) lines.Editor {
 		e := editor(t)
 		write(t, e.Path, "old\n", 0o664)
 		write(t, filepath.Join(filepath.Dir(e.Path), ".tagstate.etchtag-1"), "half", 0o600)
@@ -337,13 +339,13 @@ func TestEditIsBusyWhileAnotherHoldsTheLock(t *testing.T) {
 	}
 	for _, wait := range []time.Duration{0, 30 * time.Millisecond} {
 		e.Wait = wait
-		if err := e.Edit(t.Context(), put("new\n")); !errors.Is(err, tagstate.ErrBusy) {
+		if err := e.Edit(t.Context(), put("new\n")); !errors.Is(err, lines.ErrBusy) {
 			t.Errorf("waiting %v: %v", wait, err)
 		}
 	}
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := e.Edit(cancelled, put("new\n")); !errors.Is(err, context.Canceled) || errors.Is(err, tagstate.ErrBusy) {
+	if err := e.Edit(cancelled, put("new\n")); !errors.Is(err, context.Canceled) || errors.Is(err, lines.ErrBusy) {
 		t.Errorf("cancelled: %v", err)
 	}
 	if _, err := os.Stat(e.Path); !errors.Is(err, fs.ErrNotExist) {
@@ -361,10 +363,10 @@ func TestWhileOneHoldsTheLockNobodyEdits(t *testing.T) {
 	e := editor(t)
 	fault := errors.New("fault")
 	held := func() error {
-		if err := e.Edit(t.Context(), put("new\n")); !errors.Is(err, tagstate.ErrBusy) {
+		if err := e.Edit(t.Context(), put("new\n")); !errors.Is(err, lines.ErrBusy) {
 			t.Errorf("an edit meanwhile: %v", err)
 		}
-		if err := e.Hold(t.Context(), func() error { return nil }); !errors.Is(err, tagstate.ErrBusy) {
+		if err := e.Hold(t.Context(), func() error { return nil }); !errors.Is(err, lines.ErrBusy) {
 			t.Errorf("another one that wants to hold it: %v", err)
 		}
 		return fault
@@ -432,9 +434,9 @@ func TestConcurrentEditorsLoseNoChange(t *testing.T) {
 	var group sync.WaitGroup
 	for hour := range 12 {
 		group.Go(func() {
-			change := tagstate.Change{Tag: tag(hour), State: tagstate.Bad}
+			change := tagstate.Change{Tag: linestest.Tag(hour), State: tagstate.Bad}
 			err := e.Edit(t.Context(), func(old []byte) ([]byte, error) {
-				return tagstate.Apply(old, []tagstate.Change{change}, valid)
+				return tagstate.Apply(old, []tagstate.Change{change}, linestest.Valid)
 			})
 			if err != nil {
 				t.Error(err)
@@ -442,7 +444,7 @@ func TestConcurrentEditorsLoseNoChange(t *testing.T) {
 		})
 	}
 	group.Wait()
-	f, err := tagstate.Load(e.Path, "tagstate", valid)
+	f, err := tagstate.Load(e.Path, "tagstate", linestest.Valid)
 	if err != nil || len(f.Entries) != 12 || len(f.Warnings) != 0 {
 		t.Errorf("got %v, %v", f, err)
 	}
@@ -458,10 +460,10 @@ func TestMain(m *testing.M) {
 	}
 	for _, path := range words[1:] {
 		if words[0] == "edit" {
-			err := tagstate.Editor{Path: path, Lock: path + ".lock"}.Edit(context.Background(), put("new\n"))
+			err := lines.Editor{Path: path, Lock: path + ".lock"}.Edit(context.Background(), put("new\n"))
 			fmt.Printf("permission %v\n", errors.Is(err, fs.ErrPermission))
 		} else {
-			data, err := tagstate.Read(path)
+			data, err := lines.Read(path)
 			fmt.Printf("data %q permission %v\n", data, errors.Is(err, fs.ErrPermission))
 		}
 	}
@@ -586,14 +588,14 @@ func TestRead(t *testing.T) {
 		"file/tagstate":      {err: true},
 		"../../../../../../../../../../../../dev/zero": {err: true},
 	} {
-		data, err := tagstate.Read(at(name))
+		data, err := lines.Read(at(name))
 		if string(data) != want.data || (err != nil) != want.err || (data == nil) != (want.nil || want.err) {
 			t.Errorf("%s: got %q, %v", name, data, err)
 		}
 		if err != nil && !strings.Contains(err.Error(), filepath.Clean(at(name))) {
 			t.Errorf("%s: %q does not name it", name, err)
 		}
-		file, err := tagstate.Load(at(name), "tagstate", valid)
+		file, err := tagstate.Load(at(name), "tagstate", linestest.Valid)
 		if (err != nil) != want.err || (file == nil) != want.err {
 			t.Errorf("Load(%s): got %v, %v", name, file, err)
 		}

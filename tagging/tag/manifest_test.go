@@ -1,4 +1,4 @@
-package tagging_test
+package tag_test
 
 import (
 	"bytes"
@@ -14,22 +14,23 @@ import (
 	"testing"
 	"time"
 
-	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
+	"github.com/etch/etchtag/tagging/tag/tagtest"
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 )
 
-func sample() *tagging.Manifest {
-	return &tagging.Manifest{
-		Header: tagging.Header{Name: "etchautotag-20261122-0900", Revision: "4b825dc642cb6eb9a060e54bf8d69288fbee4904",
+func sample() *tag.Manifest {
+	return &tag.Manifest{
+		Header: tag.Header{Name: "etchautotag-20261122-0900", Revision: "4b825dc642cb6eb9a060e54bf8d69288fbee4904",
 			Source: "git", Layout: "auto", Published: time.Date(2026, 11, 22, 9, 0, 4, 250e6, time.UTC)},
-		Entries: []tagging.ManifestEntry{
-			entry('l', "link", "a b"),
-			entry('f', "new\nline", "hello\n"),
-			entry('f', "a b", "hello\n"),
-			entry('d', "empty", ""),
-			entry('f', "\xff", "hello\n"),
-			entry('x', "bin/run", "hello\n"),
+		Entries: []tag.Entry{
+			tagtest.Entry('l', "link", "a b"),
+			tagtest.Entry('f', "new\nline", "hello\n"),
+			tagtest.Entry('f', "a b", "hello\n"),
+			tagtest.Entry('d', "empty", ""),
+			tagtest.Entry('f', "\xff", "hello\n"),
+			tagtest.Entry('x', "bin/run", "hello\n"),
 		},
 	}
 }
@@ -61,7 +62,7 @@ func newManifestFile(t testing.TB) manifestFile {
 	return manifestFile(filepath.Join(t.TempDir(), "manifest"))
 }
 
-func (f manifestFile) write(t fataler, text string) {
+func (f manifestFile) write(t tagtest.Fataler, text string) {
 	if err := os.WriteFile(string(f), []byte(text), 0o644); err != nil {
 		t.Fatalf("%v", err)
 	}
@@ -69,17 +70,17 @@ func (f manifestFile) write(t fataler, text string) {
 
 func TestManifestText(t *testing.T) {
 	m := sample()
-	text := manifestText(t, m)
+	text := tagtest.Text(t, m)
 	if diff := cmp.Diff(sampleText, text); diff != "" {
 		t.Errorf("manifest (-want +got):\n%s", diff)
 	}
 	f := newManifestFile(t)
 	f.write(t, text)
-	got, err := tagging.ReadManifest(string(f))
+	got, err := tag.ReadManifest(string(f))
 	if diff := cmp.Diff(m, got); err != nil || diff != "" {
 		t.Errorf("read again: %v (-want +got):\n%s", err, diff)
 	}
-	header, err := tagging.ReadHeader(string(f))
+	header, err := tag.ReadHeader(string(f))
 	if diff := cmp.Diff(&m.Header, header); err != nil || diff != "" {
 		t.Errorf("header: %v (-want +got):\n%s", err, diff)
 	}
@@ -94,19 +95,19 @@ var drawnPath = rapid.Custom(func(t *rapid.T) string {
 	return strings.Join(rapid.SliceOfN(part, 1, 4).Draw(t, "parts"), "/")
 })
 
-var drawnEntry = rapid.Custom(func(t *rapid.T) tagging.ManifestEntry {
-	e := entry(rapid.SampledFrom([]byte("fxld")).Draw(t, "mode"), drawnPath.Draw(t, "path"), "")
-	if e.Mode != tagging.ModeEmptyDir {
+var drawnEntry = rapid.Custom(func(t *rapid.T) tag.Entry {
+	e := tagtest.Entry(rapid.SampledFrom([]byte("fxld")).Draw(t, "mode"), drawnPath.Draw(t, "path"), "")
+	if e.Mode != tag.ModeEmptyDir {
 		e.Size = rapid.Int64Range(0, 1<<40).Draw(t, "size")
 		copy(e.Hash[:], rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(t, "hash"))
 	}
 	return e
 })
 
-func drawManifest(t *rapid.T) *tagging.Manifest {
+func drawManifest(t *rapid.T) *tag.Manifest {
 	word := rapid.StringMatching(`[^\n]{0,20}`)
-	return &tagging.Manifest{
-		Header: tagging.Header{
+	return &tag.Manifest{
+		Header: tag.Header{
 			Name:      "etchautotag-20261122-0900",
 			Revision:  word.Draw(t, "revision"),
 			Source:    word.Draw(t, "source"),
@@ -116,7 +117,7 @@ func drawManifest(t *rapid.T) *tagging.Manifest {
 			Marked:    rapid.Bool().Draw(t, "marked"),
 		},
 		Entries: rapid.SliceOfDistinct(drawnEntry,
-			func(e tagging.ManifestEntry) string { return e.Path }).Draw(t, "entries"),
+			func(e tag.Entry) string { return e.Path }).Draw(t, "entries"),
 	}
 }
 
@@ -124,12 +125,12 @@ func TestManifestsAreReadAsTheyWereWritten(t *testing.T) {
 	f := newManifestFile(t)
 	rapid.Check(t, func(t *rapid.T) {
 		m := drawManifest(t)
-		f.write(t, manifestText(t, m))
-		got, err := tagging.ReadManifest(string(f))
+		f.write(t, tagtest.Text(t, m))
+		got, err := tag.ReadManifest(string(f))
 		if diff := cmp.Diff(m, got); err != nil || diff != "" {
 			t.Fatalf("%v (-want +got):\n%s", err, diff)
 		}
-		header, err := tagging.ReadHeader(string(f))
+		header, err := tag.ReadHeader(string(f))
 		if diff := cmp.Diff(&m.Header, header); err != nil || diff != "" {
 			t.Fatalf("header: %v (-want +got):\n%s", err, diff)
 		}
@@ -139,10 +140,10 @@ func TestManifestsAreReadAsTheyWereWritten(t *testing.T) {
 func TestTheTreeDependsOnTheEntriesAlone(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := drawManifest(t), drawManifest(t)
-		same := &tagging.Manifest{Header: b.Header, Entries: rapid.Permutation(a.Entries).Draw(t, "order")}
-		manifestText(t, a)
-		manifestText(t, b)
-		manifestText(t, same)
+		same := &tag.Manifest{Header: b.Header, Entries: rapid.Permutation(a.Entries).Draw(t, "order")}
+		tagtest.Text(t, a)
+		tagtest.Text(t, b)
+		tagtest.Text(t, same)
 		if a.Tree != same.Tree || cmp.Equal(a.Entries, b.Entries) != (a.Tree == b.Tree) {
 			t.Fatalf("trees %s, %s and %s", a.Tree, same.Tree, b.Tree)
 		}
@@ -153,10 +154,10 @@ func TestAManifestThatIsNotWholeIsNoticed(t *testing.T) {
 	f := newManifestFile(t)
 	for n := range len(sampleText) {
 		f.write(t, sampleText[:n])
-		if _, err := tagging.ReadManifest(string(f)); err == nil {
+		if _, err := tag.ReadManifest(string(f)); err == nil {
 			t.Fatalf("the first %d bytes pass for the whole", n)
 		}
-		_, err := tagging.ReadHeader(string(f))
+		_, err := tag.ReadHeader(string(f))
 		if whole := n >= strings.Index(sampleText, "\n\n")+2; (err == nil) != whole {
 			t.Fatalf("the header in the first %d bytes: %v", n, err)
 		}
@@ -169,10 +170,10 @@ func TestAManifestThatIsDamagedIsNoticed(t *testing.T) {
 		damaged := []byte(sampleText)
 		damaged[i] ^= 1 << (i % 8)
 		f.write(t, string(damaged))
-		if _, err := tagging.ReadManifest(string(f)); err == nil {
+		if _, err := tag.ReadManifest(string(f)); err == nil {
 			t.Fatalf("damage at byte %d is not noticed:\n%s", i, damaged)
 		}
-		_, err := tagging.ReadHeader(string(f))
+		_, err := tag.ReadHeader(string(f))
 		if outside := i >= strings.Index(sampleText, "\n\n")+2; (err == nil) != outside {
 			t.Fatalf("with damage at byte %d, the header: %v", i, err)
 		}
@@ -183,10 +184,10 @@ func TestReadHeaderReadsOnlyTheHeader(t *testing.T) {
 	f := newManifestFile(t)
 	header, _, _ := strings.Cut(sampleText, "\n\n")
 	f.write(t, header+"\n\n"+strings.Repeat("no entry at all\n", 1<<16))
-	if h, err := tagging.ReadHeader(string(f)); err != nil || h.Files != 5 {
+	if h, err := tag.ReadHeader(string(f)); err != nil || h.Files != 5 {
 		t.Errorf("%+v, %v", h, err)
 	}
-	if _, err := tagging.ReadManifest(string(f)); err == nil {
+	if _, err := tag.ReadManifest(string(f)); err == nil {
 		t.Error("the whole is read without an error")
 	}
 }
@@ -195,22 +196,22 @@ func TestHeadersHaveRoomForLongRevisionsAndUnknownKeys(t *testing.T) {
 	m := sample()
 	m.Revision = strings.Repeat("r", 10<<10)
 	f := newManifestFile(t)
-	f.write(t, manifestText(t, m))
-	if h, err := tagging.ReadHeader(string(f)); err != nil || *h != m.Header {
+	f.write(t, tagtest.Text(t, m))
+	if h, err := tag.ReadHeader(string(f)); err != nil || *h != m.Header {
 		t.Errorf("%+.200v, %v", h, err)
 	}
 	m.Revision = strings.Repeat("r", 20<<10)
-	if err := tagging.WriteManifest(&bytes.Buffer{}, m); err == nil {
+	if err := tag.WriteManifest(&bytes.Buffer{}, m); err == nil {
 		t.Error("a header that would not be read again is written")
 	}
 	f.write(t, strings.Repeat("a line without end ", 1<<16))
-	if _, err := tagging.ReadHeader(string(f)); err == nil {
+	if _, err := tag.ReadHeader(string(f)); err == nil {
 		t.Error("a header without end is read")
 	}
 	lines, _, _ := strings.Cut(sampleText, "check ")
 	lines += "colour blue\n"
 	f.write(t, fmt.Sprintf("%scheck %08x\n\n", lines, crc32.ChecksumIEEE([]byte(lines))))
-	if _, err := tagging.ReadHeader(string(f)); err != nil {
+	if _, err := tag.ReadHeader(string(f)); err != nil {
 		t.Errorf("with an unknown key: %v", err)
 	}
 }
@@ -221,7 +222,7 @@ func TestThatATagWasPublishedMarkedIsWrittenOnlyIfItWas(t *testing.T) {
 	m.Marked = true
 	want := strings.Replace(sampleText, "stale false\ncheck eb6d9bfe\n", "stale false\nmarked true\ncheck %08x\n", 1)
 	header, _, _ := strings.Cut(want, "check ")
-	if diff := cmp.Diff(fmt.Sprintf(want, crc32.ChecksumIEEE([]byte(header))), manifestText(t, m)); diff != "" {
+	if diff := cmp.Diff(fmt.Sprintf(want, crc32.ChecksumIEEE([]byte(header))), tagtest.Text(t, m)); diff != "" {
 		t.Errorf("manifest (-want +got):\n%s", diff)
 	}
 }
@@ -243,7 +244,7 @@ func TestAHeaderThatCannotBeIsAnError(t *testing.T) {
 	} {
 		lines, _, _ := strings.Cut(strings.Replace(sampleText, change[0], change[1], 1), "check ")
 		f.write(t, fmt.Sprintf("%scheck %08x\n\n", lines, crc32.ChecksumIEEE([]byte(lines))))
-		if h, err := tagging.ReadHeader(string(f)); err == nil || !strings.Contains(err.Error(), string(f)) {
+		if h, err := tag.ReadHeader(string(f)); err == nil || !strings.Contains(err.Error(), string(f)) {
 			t.Errorf("with %q: %+v, %v", change[1], h, err)
 		}
 	}
@@ -273,34 +274,34 @@ func TestAnEntryThatIsWrittenInAnotherWayIsRefused(t *testing.T) {
 		begin, _, _ := strings.Cut(head, "tree ")
 		head = fmt.Sprintf("%stree %x\nsource %s", begin, sha256.Sum256([]byte(entries)), rest)
 		f.write(t, fmt.Sprintf("%scheck %08x\n\n%s", head, crc32.ChecksumIEEE([]byte(head)), entries))
-		if _, err := tagging.ReadManifest(string(f)); (err == nil) != (line == right) {
+		if _, err := tag.ReadManifest(string(f)); (err == nil) != (line == right) {
 			t.Errorf("with the line %q: %v", line, err)
 		}
 	}
 }
 
 func TestWriteManifestRefusesWhatCouldNotBeReadAgain(t *testing.T) {
-	for name, spoil := range map[string]func(*tagging.Manifest){
-		"empty path":     func(m *tagging.Manifest) { m.Entries[0].Path = "" },
-		"dot":            func(m *tagging.Manifest) { m.Entries[0].Path = "." },
-		"absolute":       func(m *tagging.Manifest) { m.Entries[0].Path = "/etc/passwd" },
-		"climbs":         func(m *tagging.Manifest) { m.Entries[0].Path = "../x" },
-		"parent":         func(m *tagging.Manifest) { m.Entries[0].Path = ".." },
-		"not clean":      func(m *tagging.Manifest) { m.Entries[0].Path = "a//b" },
-		"slash at end":   func(m *tagging.Manifest) { m.Entries[0].Path = "a/" },
-		"inner dots":     func(m *tagging.Manifest) { m.Entries[0].Path = "a/../b" },
-		"NUL":            func(m *tagging.Manifest) { m.Entries[0].Path = "a\x00b" },
-		"twice":          func(m *tagging.Manifest) { m.Entries[0].Path = m.Entries[1].Path },
-		"mode":           func(m *tagging.Manifest) { m.Entries[0].Mode = 's' },
-		"no mode":        func(m *tagging.Manifest) { m.Entries[0].Mode = 0 },
-		"negative size":  func(m *tagging.Manifest) { m.Entries[0].Size = -1 },
-		"directory size": func(m *tagging.Manifest) { m.Entries[0].Mode = 'd' },
-		"revision":       func(m *tagging.Manifest) { m.Revision = "1\nstale true" },
+	for name, spoil := range map[string]func(*tag.Manifest){
+		"empty path":     func(m *tag.Manifest) { m.Entries[0].Path = "" },
+		"dot":            func(m *tag.Manifest) { m.Entries[0].Path = "." },
+		"absolute":       func(m *tag.Manifest) { m.Entries[0].Path = "/etc/passwd" },
+		"climbs":         func(m *tag.Manifest) { m.Entries[0].Path = "../x" },
+		"parent":         func(m *tag.Manifest) { m.Entries[0].Path = ".." },
+		"not clean":      func(m *tag.Manifest) { m.Entries[0].Path = "a//b" },
+		"slash at end":   func(m *tag.Manifest) { m.Entries[0].Path = "a/" },
+		"inner dots":     func(m *tag.Manifest) { m.Entries[0].Path = "a/../b" },
+		"NUL":            func(m *tag.Manifest) { m.Entries[0].Path = "a\x00b" },
+		"twice":          func(m *tag.Manifest) { m.Entries[0].Path = m.Entries[1].Path },
+		"mode":           func(m *tag.Manifest) { m.Entries[0].Mode = 's' },
+		"no mode":        func(m *tag.Manifest) { m.Entries[0].Mode = 0 },
+		"negative size":  func(m *tag.Manifest) { m.Entries[0].Size = -1 },
+		"directory size": func(m *tag.Manifest) { m.Entries[0].Mode = 'd' },
+		"revision":       func(m *tag.Manifest) { m.Revision = "1\nstale true" },
 	} {
 		m := sample()
 		spoil(m)
 		var b bytes.Buffer
-		if err := tagging.WriteManifest(&b, m); err == nil || b.Len() > 0 {
+		if err := tag.WriteManifest(&b, m); err == nil || b.Len() > 0 {
 			t.Errorf("%s: error %v, and %d bytes written", name, err, b.Len())
 		}
 	}
@@ -308,28 +309,28 @@ func TestWriteManifestRefusesWhatCouldNotBeReadAgain(t *testing.T) {
 
 func TestAManifestIsSmall(t *testing.T) {
 	m := large(1000)
-	if n := len(manifestText(t, m)); n > 1000*105 {
+	if n := len(tagtest.Text(t, m)); n > 1000*105 {
 		t.Errorf("1000 paths of %d bytes take %d bytes", len(m.Entries[0].Path), n)
 	}
 }
 
 // large is a manifest of n files with paths of 50 bytes.
-func large(n int) *tagging.Manifest {
+func large(n int) *tag.Manifest {
 	m := sample()
 	m.Entries = nil
 	for i := range n {
 		path := fmt.Sprintf("source/etc/some/long/directory/name/config-%06d.yml", i)
-		m.Entries = append(m.Entries, entry('f', path, "contents"))
+		m.Entries = append(m.Entries, tagtest.Entry('f', path, "contents"))
 	}
 	return m
 }
 
 func TestAManifestThatIsAbsent(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "absent")
-	if _, err := tagging.ReadManifest(path); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := tag.ReadManifest(path); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("ReadManifest: %v", err)
 	}
-	if _, err := tagging.ReadHeader(path); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := tag.ReadHeader(path); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("ReadHeader: %v", err)
 	}
 }
@@ -350,17 +351,17 @@ func FuzzReadManifest(f *testing.F) {
 			text = fmt.Sprintf("%scheck %08x\n\n%s", lines, crc32.ChecksumIEEE([]byte(lines)), entries)
 		}
 		file.write(t, text)
-		m, err := tagging.ReadManifest(string(file))
+		m, err := tag.ReadManifest(string(file))
 		if err != nil {
 			return
 		}
-		header, err := tagging.ReadHeader(string(file))
+		header, err := tag.ReadHeader(string(file))
 		if err != nil || *header != m.Header {
 			t.Fatalf("the header alone is %+v, %v", header, err)
 		}
 		again := *m
 		_, entries, _ := strings.Cut(text, "\n\n")
-		_, rewritten, _ := strings.Cut(manifestText(t, &again), "\n\n")
+		_, rewritten, _ := strings.Cut(tagtest.Text(t, &again), "\n\n")
 		if rewritten != entries || again.Header != m.Header {
 			t.Fatalf("read %q, and wrote %q", text, rewritten)
 		}
@@ -370,7 +371,7 @@ func FuzzReadManifest(f *testing.F) {
 func BenchmarkWriteManifest(b *testing.B) {
 	m := large(10000)
 	for b.Loop() {
-		if err := tagging.WriteManifest(io.Discard, m); err != nil {
+		if err := tag.WriteManifest(io.Discard, m); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -378,9 +379,9 @@ func BenchmarkWriteManifest(b *testing.B) {
 
 func BenchmarkReadManifest(b *testing.B) {
 	f := newManifestFile(b)
-	f.write(b, manifestText(b, large(10000)))
+	f.write(b, tagtest.Text(b, large(10000)))
 	for b.Loop() {
-		if _, err := tagging.ReadManifest(string(f)); err != nil {
+		if _, err := tag.ReadManifest(string(f)); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -388,9 +389,9 @@ func BenchmarkReadManifest(b *testing.B) {
 
 func BenchmarkReadHeader(b *testing.B) {
 	f := newManifestFile(b)
-	f.write(b, manifestText(b, large(10000)))
+	f.write(b, tagtest.Text(b, large(10000)))
 	for b.Loop() {
-		if _, err := tagging.ReadHeader(string(f)); err != nil {
+		if _, err := tag.ReadHeader(string(f)); err != nil {
 			b.Fatal(err)
 		}
 	}

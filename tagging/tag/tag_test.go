@@ -1,18 +1,18 @@
-package tagging_test
+package tag_test
 
 import (
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/tag"
 	"pgregory.net/rapid"
 )
 
 func TestNamesAreInUTC(t *testing.T) {
 	pacific := time.FixedZone("PST", -8*3600)
 	at := time.Date(2026, 11, 22, 17, 59, 59, 999, pacific)
-	if got, want := tagging.Name(at), "etchautotag-20261123-0159"; got != want {
+	if got, want := tag.Name(at), "etchautotag-20261123-0159"; got != want {
 		t.Errorf("Name(%s) = %s, want %s", at, got, want)
 	}
 }
@@ -21,8 +21,8 @@ func TestParseName(t *testing.T) {
 	for _, name := range []string{
 		"etchautotag-20261122-0900", "etchautotag-20240229-2359", "etchautotag-00010101-0000", "etchautotag-99991231-2359",
 	} {
-		at, err := tagging.ParseName(name)
-		if err != nil || tagging.Name(at) != name || at.Location() != time.UTC {
+		at, err := tag.ParseName(name)
+		if err != nil || tag.Name(at) != name || at.Location() != time.UTC {
 			t.Errorf("ParseName(%q) = %v, %v", name, at, err)
 		}
 	}
@@ -34,7 +34,7 @@ func TestParseName(t *testing.T) {
 		"etchautotag-20261122-0900 ", "etchautotag-20261122-0900\n", "etchautotag-20261122-09.0", "tags/etchautotag-20261122-0900",
 		"etchautotag-2026112２-090", strings.Repeat("x", 1<<20),
 	} {
-		if at, err := tagging.ParseName(name); err == nil {
+		if at, err := tag.ParseName(name); err == nil {
 			t.Errorf("ParseName(%q) = %v", name, at)
 		} else if len(err.Error()) > 400 {
 			t.Errorf("ParseName of %d bytes has an error of %d bytes", len(name), len(err.Error()))
@@ -48,10 +48,10 @@ func FuzzParseName(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		at, err := tagging.ParseName(s)
+		at, err := tag.ParseName(s)
 		// Package time takes some digits that are missing for zeros.
-		want, wantErr := time.Parse(tagging.Prefix+"20060102-1504", s)
-		if valid := wantErr == nil && tagging.Name(want) == s; valid != (err == nil) || valid && !at.Equal(want) {
+		want, wantErr := time.Parse(tag.Prefix+"20060102-1504", s)
+		if valid := wantErr == nil && tag.Name(want) == s; valid != (err == nil) || valid && !at.Equal(want) {
 			t.Errorf("ParseName(%q) = %v, %v, and package time says %v, %v", s, at, err, want, wantErr)
 		}
 	})
@@ -66,17 +66,17 @@ func TestCadencesDivideAnHourOrADay(t *testing.T) {
 		accepted[time.Duration(hours)*time.Hour] = true
 	}
 	for d := -time.Hour; d <= 49*time.Hour; d += 30 * time.Second {
-		if _, err := tagging.NewCadence(d); (err == nil) != accepted[d] {
+		if _, err := tag.NewCadence(d); (err == nil) != accepted[d] {
 			t.Errorf("NewCadence(%s): %v", d, err)
 		}
 	}
-	if _, err := tagging.NewCadence(time.Hour + 1); err == nil {
+	if _, err := tag.NewCadence(time.Hour + 1); err == nil {
 		t.Error("a cadence of an hour and a nanosecond is accepted")
 	}
 }
 
 func TestTheZeroCadenceIsHourly(t *testing.T) {
-	var c tagging.Cadence
+	var c tag.Cadence
 	if c.Every() != time.Hour || c.Valid("etchautotag-20261122-0900") != nil || c.Valid("etchautotag-20261122-0930") == nil {
 		t.Errorf("the zero cadence is %s", c.Every())
 	}
@@ -86,7 +86,7 @@ func TestFloorCountsFromMidnight(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		every := rapid.SampledFrom([]time.Duration{time.Minute, 5 * time.Minute, 20 * time.Minute, time.Hour, 3 * time.Hour,
 			8 * time.Hour, 24 * time.Hour}).Draw(t, "every")
-		c, err := tagging.NewCadence(every)
+		c, err := tag.NewCadence(every)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -101,7 +101,7 @@ func TestFloorCountsFromMidnight(t *testing.T) {
 		if !got.Equal(want) || got.Location() != time.UTC {
 			t.Fatalf("Floor(%s) = %s, want %s", at, got, want)
 		}
-		if !c.Aligned(got) || c.Valid(tagging.Name(got)) != nil || c.Aligned(at) != at.Equal(got) {
+		if !c.Aligned(got) || c.Valid(tag.Name(got)) != nil || c.Aligned(at) != at.Equal(got) {
 			t.Fatalf("alignment of %s and %s", got, at)
 		}
 	})
