@@ -473,11 +473,11 @@ func (g *Git) revision(ctx context.Context, r *repository, h plumbing.Hash) (Rev
 	if err != nil {
 		return Revision{}, err
 	}
-	k, err := readKnown(r.gitDir)
+	known, err := isKnown(r.gitDir, h)
 	if err != nil {
 		return Revision{}, err
 	}
-	if !k.sound() || k.state.commit != h {
+	if !known {
 		if err := checkConnected(ctx, r.commonDir, h, plumbing.ZeroHash); err != nil {
 			return Revision{}, err
 		}

@@ -111,23 +111,16 @@ func readIndex(path string) (*gitIndex, error) {
 // parseIndex parses an index of version 2, 3 or 4. Entries whose files need not be there lose their stat data, and those
 // of a merge are left out, so that their files are read.
 func parseIndex(data []byte) (*gitIndex, error) {
-	if len(data) < sha1.Size {
-		return nil, fmt.Errorf("%w: it is cut off", errIndexUnusable)
+	sum, ok := indexChecksum(data)
+	if !ok {
+		return nil, fmt.Errorf("%w: it is cut off, or its checksum is wrong", errIndexUnusable)
 	}
-	body, trailer := data[:len(data)-sha1.Size], data[len(data)-sha1.Size:]
-	x := &gitIndex{checksum: sha1.Sum(body)}
-	if bytes.Equal(trailer, plumbing.ZeroHash[:]) { // written without one (index.skipHash)
-		trailer = x.checksum[:]
-	}
-	if !bytes.Equal(trailer, x.checksum[:]) {
-		return nil, fmt.Errorf("%w: its checksum is wrong", errIndexUnusable)
-	}
+	body := bytes.NewReader(data[:len(data)-sha1.Size])
 	var read index.Index
-	err := index.NewDecoder(io.MultiReader(bytes.NewReader(body), bytes.NewReader(trailer))).Decode(&read)
-	if err != nil {
+	if err := index.NewDecoder(io.MultiReader(body, bytes.NewReader(sum[:]))).Decode(&read); err != nil {
 		return nil, fmt.Errorf("%w: %w", errIndexUnusable, err)
 	}
-	x.entries = make([]indexEntry, 0, len(read.Entries))
+	x := &gitIndex{checksum: sum, entries: make([]indexEntry, 0, len(read.Entries))}
 	previous := ""
 	for _, e := range read.Entries {
 		const merged = 0 // index.Merged is 1, which is a stage of a merge
@@ -139,6 +132,17 @@ func parseIndex(data []byte) (*gitIndex, error) {
 		}
 	}
 	return x, nil
+}
+
+// indexChecksum computes the checksum of an index, and reports whether it is what the index ends in.
+func indexChecksum(data []byte) (sum [sha1.Size]byte, ok bool) {
+	if len(data) < sha1.Size {
+		return sum, false
+	}
+	body, trailer := data[:len(data)-sha1.Size], data[len(data)-sha1.Size:]
+	sum = sha1.Sum(body)
+	ok = bytes.Equal(trailer, sum[:]) || bytes.Equal(trailer, plumbing.ZeroHash[:]) // without one (index.skipHash)
+	return sum, ok
 }
 
 func newIndexEntry(e *index.Entry) indexEntry {

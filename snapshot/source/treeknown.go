@@ -3,9 +3,11 @@ package source
 import (
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
 
 	"github.com/go-git/go-git/v5/plumbing"
+	"golang.org/x/sys/unix"
 )
 
 // known is what the last sync left: the index, and which commit it stands for. To list a tree from it costs
@@ -34,6 +36,30 @@ func readKnown(gitDir string) (known, error) {
 		return known{}, err
 	}
 	return known{index, state, storeIsWhole(state, layout.commonDir)}, nil
+}
+
+// isKnown reports whether what is known of a working copy can stand for the objects of a commit. It does not take the
+// index apart for that.
+func isKnown(gitDir string, commit plumbing.Hash) (bool, error) {
+	state, err := readState(filepath.Join(gitDir, stateName))
+	if err != nil || state.commit != commit {
+		return false, err
+	}
+	index, err := os.ReadFile(filepath.Join(gitDir, "index"))
+	switch {
+	case errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.EISDIR):
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	if sum, ok := indexChecksum(index); !ok || sum != state.index {
+		return false, nil
+	}
+	layout, err := layoutOf(gitDir)
+	if err != nil {
+		return false, err
+	}
+	return storeIsWhole(state, layout.commonDir), nil
 }
 
 // described reports whether the index is the one that the state speaks of.
