@@ -40,7 +40,7 @@ var book = []struct {
 	7: {"clock a year ahead, two hours back, stepping at HH:59:59", []string{"schedule.TestAClockAYearAheadAndBackAgain",
 		"schedule.TestAClockSetBackToAnHourThatHasItsTagMakesNone", "schedule.TestAStepAcrossTheFullHourMissesNothing",
 		"snapshot.TestATagGoesOnlyIfEveryReasonLetsItGo", "tagging.TestNoTagOfTheFutureIsServed"}},
-	8: {"daylight saving, any TZ", []string{"tagging.TestNamesAreInUTC", "schedule.TestTimesAreUTCWhateverTheZoneOfTheClock"}},
+	8: {"daylight saving, any TZ", []string{"tagging/tag.TestNamesAreInUTC", "schedule.TestTimesAreUTCWhateverTheZoneOfTheClock"}},
 	9: {"five days without upstream or without a run", []string{"tagging.TestRingTag", "snapshot.TestThePlanIsTheNaiveOne",
 		"tagging.TestWithoutWhatIsNotNeededNothingIsDifferent"}},
 	10: {"upstream unreachable, hung, revoked, wrong URL, emptied, branch deleted", []string{
@@ -68,7 +68,7 @@ var book = []struct {
 	18: {"pin to a missing tag, to /etc, to ../x, through a link out of the base", []string{"tagging.TestCheckPath",
 		"tagging.TestAPinThatFailsNamesItselfAndWhereItIsWritten"}},
 	19: {"tagstate half-written, unreadable, a directory, 10 MB, wrong encoding", []string{"tagstate.TestAFileInUTF16IsWarnedOfAndNotSilent",
-		"tagstate.TestATruncatedEntryIsNeverGood", "tagstate.TestTenMegabytes", "tagstate.TestAFileWithoutPermissionIsAFailureAndNotAnEmptyFile"}},
+		"tagstate.TestATruncatedEntryIsNeverGood", "tagstate.TestTenMegabytes", "tagstate/lines.TestAFileWithoutPermissionIsAFailureAndNotAnEmptyFile"}},
 	20: {"missed hours, a snapshot that takes longer than an hour, a resolver at HH:00:00", []string{
 		"schedule.TestASnapshotLongerThanAnHourIsNotOverlappedAndTheHourItMissedIsMade", "cmd/etchtag.TestEveryFindingSaysWhatIsWrongAndWhatToDo"}},
 	21: {"nVentory down, slow, lying, redirecting in circles, 50 MB of XML, entity bombs", []string{
