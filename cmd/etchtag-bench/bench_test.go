@@ -10,14 +10,14 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/etch/etchtag/snapshot/runtest"
 )
 
 // TestEveryRowHasAFigure runs the whole benchmark once. Whether the contestants of a row made the same tree, the
 // contests check themselves.
 func TestEveryRowHasAFigure(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes some seconds")
-	}
+	runtest.Long(t)
 	dir := t.TempDir()
 	b, err := newBench(t.Context(), options{dir: dir, size: "small", rounds: 1}, t.Output())
 	if err != nil {

@@ -36,7 +36,7 @@ var watched = []string{"flag", "log", "log/slog", "net/http", "os/exec"}
 var rooms = map[string]room{
 	"cmd/etchtag": {
 		ours:  "cmd/etchtag/manual cmd/internal/config examples schedule snapshot snapshot/source tagging tagging/inventory tagging/inventory/nventory tagging/inventory/parse tagging/tag tagstate tagstate/lines",
-		tests: "snapshot/mounttest",
+		tests: "snapshot/mounttest snapshot/runtest",
 		others: "github.com/coreos/go-systemd/v22 github.com/go-git/go-git/v5 github.com/google/renameio/v2 " +
 			"github.com/urfave/cli/v2 golang.org/x/sys golang.org/x/term log/slog os/exec",
 	},
@@ -45,19 +45,20 @@ var rooms = map[string]room{
 		others: "go.yaml.in/yaml/v3",
 	},
 	"cmd/etchtag/manual": {},
-	"cmd/etchtag-bench":  {others: "flag golang.org/x/sys os/exec"},
+	"cmd/etchtag-bench":  {tests: "snapshot/runtest", others: "flag golang.org/x/sys os/exec"},
 	"examples":           {},
 	"schedule":           {others: "github.com/robfig/cron/v3"},
 	"snapshot": {
 		ours:   "snapshot/source tagging/supervise tagging/tag",
-		tests:  "snapshot/mounttest tagging tagstate",
+		tests:  "snapshot/mounttest snapshot/runtest tagging tagstate",
 		others: "github.com/gofrs/flock github.com/google/renameio/v2 golang.org/x/sys",
 	},
 	"snapshot/mounttest": {others: "golang.org/x/sys"},
 	"snapshot/source": {
-		tests:  "snapshot/mounttest",
+		tests:  "snapshot/mounttest snapshot/runtest",
 		others: "github.com/go-git/go-git/v5 github.com/klauspost/compress github.com/otiai10/copy golang.org/x/sys net/http os/exec",
 	},
+	"snapshot/runtest": {others: "flag golang.org/x/sys"},
 	"tagging": {
 		ours:   "tagging/inventory tagging/tag tagstate tagstate/lines",
 		tests:  "tagging/tag/tagtest",

@@ -14,11 +14,12 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/etch/etchtag/snapshot/runtest"
 )
 
 // faultsVariable asks, if it is "all", for every error that can be had at every operation of every scenario, which
-// takes minutes. Else a few operations are taken of each label, among all scenarios, one with -short, and as many
-// errors at each of them as it takes to try every error at each label.
+// takes half an hour. Else the extent says how many are tried of each label, among all scenarios.
 const faultsVariable = "ETCHTAG_FAULTS"
 
 // TestNothingIsLostByAFaultAtAnyOperation lives through each scenario once without a fault. Then it fails the
@@ -28,7 +29,7 @@ const faultsVariable = "ETCHTAG_FAULTS"
 func TestNothingIsLostByAFaultAtAnyOperation(t *testing.T) {
 	u := makeFaultUpstreams(t)
 	var labs []*faultLab
-	for _, s := range faultScenarios {
+	for _, s := range runtest.Pick(faultScenarios, len(faultScenarios), 12) {
 		l := &faultLab{scenario: s, upstreams: u, dir: filepath.Join(u.dir, "lab", s.name)}
 		l.count.labels = map[string]bool{}
 		t.Run("no fault in "+s.name, l.record)
@@ -104,7 +105,7 @@ type plannedFault struct {
 
 const killed = syscall.Errno(0)
 
-// perLabel is how many operations with one label are taken at most, unless all are wanted.
+// perLabel is how many operations with one label a whole run takes at most, unless all are wanted. Others take one.
 const perLabel = 4
 
 // planFaults chooses the experiments, as faultsVariable says.
@@ -130,23 +131,48 @@ func planFaults(labs []*faultLab) map[*faultLab][]plannedFault {
 	for label, operations := range byLabel {
 		n := len(operations)
 		switch {
-		case testing.Short():
-			n = 1
-		case !all:
+		case all:
+		case runtest.Asked() == runtest.Whole:
 			n = min(n, perLabel)
+		default:
+			n = 1
 		}
-		faults := faultsOf(label)
 		for i := range n {
-			o := operations[i*len(operations)/n]
-			plan[o.lab] = append(plan[o.lab], plannedFault{o.step, killed})
-			for j, fault := range faults {
-				if all || j%n == i || i%len(faults) == j {
-					plan[o.lab] = append(plan[o.lab], plannedFault{o.step, fault})
-				}
+			// Labels differ in their length, so that not all are tried in the same scenario.
+			o := operations[(i*len(operations)/n+len(label))%len(operations)]
+			for _, fault := range faultsAt(label, i, n) {
+				plan[o.lab] = append(plan[o.lab], plannedFault{o.step, fault})
 			}
 		}
 	}
 	return plan
+}
+
+// faultsAt are the experiments with the operation number i of n with a label: a whole run tries every error that there
+// can be with each label, a sample one of them, and all of these also the end of the process; a brief run has one
+// experiment for each label.
+func faultsAt(label string, i, n int) []syscall.Errno {
+	faults := faultsOf(label)
+	if len(faults) == 0 || os.Getenv(faultsVariable) == "all" {
+		return append(faults, killed)
+	}
+	one := faults[(len(label)+i)%len(faults)]
+	switch runtest.Asked() {
+	case runtest.Whole:
+		some := []syscall.Errno{killed}
+		for j, fault := range faults {
+			if j%n == i || i%len(faults) == j {
+				some = append(some, fault)
+			}
+		}
+		return some
+	case runtest.Sample:
+		return []syscall.Errno{killed, one}
+	}
+	if len(label)%2 == 0 {
+		return []syscall.Errno{killed}
+	}
+	return []syscall.Errno{one}
 }
 
 // inject makes one experiment in which an operation fails, or the process is killed right before it.

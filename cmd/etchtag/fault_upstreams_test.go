@@ -16,7 +16,7 @@ type faultUpstreams struct {
 	http string // where they can be had over HTTP
 }
 
-// makeFaultUpstreams makes them in memory, if there is a file system for that.
+// makeFaultUpstreams makes them.
 func makeFaultUpstreams(t *testing.T) *faultUpstreams {
 	t.Helper()
 	for _, program := range []string{"git", "svn", "svnadmin", "svnmucc"} {
@@ -24,7 +24,7 @@ func makeFaultUpstreams(t *testing.T) *faultUpstreams {
 			skipUnlessCI(t, program+" is not installed")
 		}
 	}
-	u := &faultUpstreams{dir: memoryDir(t)}
+	u := &faultUpstreams{dir: openDir(t)}
 	cmd := exec.Command("sh", "-ec", faultUpstreamsScript)
 	cmd.Dir = u.dir
 	cmd.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1",
@@ -76,13 +76,11 @@ svnadmin create joined; svnmucc -m 'with an external' -U file://$PWD/joined put 
 	propset svn:externals "file://$PWD/svn/source source" . >/dev/null
 `
 
-// memoryDir is a directory of a file system in memory, where syncs cost nothing, or of any if there is none.
-func memoryDir(t *testing.T) string {
+// openDir is a directory that other users may enter.
+func openDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("/dev/shm", "etchtag-")
-	if err != nil {
-		return t.TempDir()
-	}
+	dir, err := os.MkdirTemp("", "etchtag-")
+	must(t, err)
 	must(t, os.Chmod(dir, 0o755))
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	return dir

@@ -44,7 +44,7 @@ func newScenario(t *testing.T, parent string, lines ...string) *scenario {
 		skipUnlessCI(t, "git is not installed")
 	}
 	if parent == "" {
-		parent = memoryDir(t)
+		parent = openDir(t)
 	}
 	dir, err := os.MkdirTemp(parent, "")
 	must(t, err)
@@ -335,7 +335,7 @@ func needPrograms(t *testing.T, programs ...string) {
 func mount(t *testing.T, args ...string) string {
 	t.Helper()
 	needRoot(t, "mounting")
-	dir := filepath.Join(memoryDir(t), "mount")
+	dir := filepath.Join(openDir(t), "mount")
 	must(t, os.Mkdir(dir, 0o755))
 	if out, err := exec.Command("mount", append(args, dir)...).CombinedOutput(); err != nil {
 		skipUnlessCI(t, fmt.Sprintf("mount %q: %v: %s", args, err, out))
@@ -362,7 +362,7 @@ func diskImage(t *testing.T, kind string, megabytes int64, args ...string) strin
 	t.Helper()
 	needRoot(t, "a file system in a loop device")
 	needPrograms(t, "mkfs."+kind)
-	image := filepath.Join(memoryDir(t), kind+".img")
+	image := filepath.Join(openDir(t), kind+".img")
 	f, err := os.Create(image)
 	must(t, err)
 	must(t, f.Truncate(megabytes<<20))

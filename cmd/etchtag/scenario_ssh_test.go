@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/etch/etchtag/snapshot/runtest"
 )
 
 // sshd is one on a loopback port.
@@ -110,6 +112,7 @@ func (d *sshd) fingerprint(kind string) string {
 
 // TestScenario22SSHHostKeys has a real sshd with keys that are known, unknown, changed, of another type and hashed.
 func TestScenario22SSHHostKeys(t *testing.T) {
+	runtest.Long(t)
 	s := newScenario(t, "")
 	d := s.serveSSH()
 	s.configure(fmt.Sprintf("working_copy: {kind: git, url: %q, auth: {ssh_key: %q, known_hosts: %q}}",

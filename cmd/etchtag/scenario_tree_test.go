@@ -18,6 +18,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/etch/etchtag/snapshot/runtest"
 )
 
 // TestScenario14SomeoneEditsATag edits tags in place, and makes them immutable, on a file system without reflinks and
@@ -208,6 +210,7 @@ var oddNames = []string{"a\nb", "\n", "-rf", "$(touch x)", "`id`", "a;b", "*", "
 // TestScenario15HostileTree gives git and a plain tree everything that a tree can have. What is refused is named, and
 // what is not is written as it is; outside the staging directory and the working copy nothing is ever written.
 func TestScenario15HostileTree(t *testing.T) {
+	runtest.Long(t)
 	t.Run("git refused", hostileGitTrees)
 	t.Run("git taken", oddGitTrees)
 	t.Run("dir refused", hostileDirs)

@@ -16,6 +16,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/etch/etchtag/snapshot/runtest"
 )
 
 // moodyServer serves a scenario's upstream over HTTP, unless its mood is another.
@@ -123,6 +125,7 @@ func (m *moodyServer) withMood(mood http.HandlerFunc) (undo func()) {
 
 // TestScenario10UpstreamInTrouble has each trouble come to a site with tags, and to one that begins.
 func TestScenario10UpstreamInTrouble(t *testing.T) {
+	runtest.Long(t)
 	for _, trouble := range upstreamTroubles {
 		t.Run(trouble.name, func(t *testing.T) {
 			t.Parallel()
@@ -210,6 +213,7 @@ var repositoryDamages = []struct{ name, damage, names string }{
 
 // TestScenario12DamagedRepository damages the working copy's repository, with upstream up and down.
 func TestScenario12DamagedRepository(t *testing.T) {
+	runtest.Long(t)
 	for _, d := range repositoryDamages {
 		t.Run(d.name, func(t *testing.T) {
 			t.Parallel()

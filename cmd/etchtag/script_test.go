@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/etch/etchtag/snapshot/runtest"
 )
 
 // TestMain lets the scripts run the program under each of its names, and the fault tests kill it on its way.
@@ -23,7 +25,7 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(code)
 	}
-	testscript.Main(m, map[string]func(){"etchtag": program, "nodetagger": program, "repo_update": program})
+	testscript.Main(runtest.Runner{M: m}, map[string]func(){"etchtag": program, "nodetagger": program, "repo_update": program})
 }
 
 // TestScripts plays the stories in testdata/script. Each begins in an empty directory with an upstream

@@ -90,6 +90,7 @@ func attributesAgree(t failer, r *objectRig, files map[string]fakeFile, paths []
 }
 
 func TestAttributesAreWhatGitCheckAttrSays(t *testing.T) {
+	t.Parallel()
 	needProgram(t, "git")
 	r := newObjectRig(t, filepath.Join(t.TempDir(), "repo.git"))
 	names := []string{"a", "b", "ab", "a.txt", "a b", "!a", "#a", "\xff", "é", "[a]", "a*", `a\b`, "-", "a\tb"}
@@ -120,6 +121,7 @@ func TestAttributesAreWhatGitCheckAttrSays(t *testing.T) {
 }
 
 func TestAttributesOfEveryByteAndClassAreWhatGitSays(t *testing.T) {
+	t.Parallel()
 	needProgram(t, "git")
 	r := newObjectRig(t, filepath.Join(t.TempDir(), "repo.git"))
 	var paths []string
@@ -142,6 +144,7 @@ func TestAttributesOfEveryByteAndClassAreWhatGitSays(t *testing.T) {
 }
 
 func TestWildmatchMatchesWhatGitMatches(t *testing.T) {
+	t.Parallel()
 	needProgram(t, "git")
 	r := newObjectRig(t, filepath.Join(t.TempDir(), "repo.git"))
 	piece := rapid.SampledFrom([]string{"a", "b", "/", "/", "*", "**", "?", "[ab]", "[!a]", `\a`, `\*`, "[a/]",
@@ -163,6 +166,7 @@ func TestWildmatchMatchesWhatGitMatches(t *testing.T) {
 }
 
 func TestAttributeFilesOfAHundredMegabytesAreIgnored(t *testing.T) {
+	t.Parallel()
 	if rules := parseAttributes(make([]byte, maxAttributesFile), nil); rules != nil {
 		t.Errorf("%d rules", len(rules))
 	}
@@ -208,6 +212,7 @@ func FuzzWildmatch(f *testing.F) {
 }
 
 func TestEOLIsWhatGitArchiveHas(t *testing.T) {
+	t.Parallel()
 	r := newCheckedRig(t)
 	values := map[string][]string{
 		"text": {"", "text", "-text", "!text", "text=auto", "text=input", "text=other"},
@@ -247,6 +252,7 @@ func TestEOLIsWhatGitArchiveHas(t *testing.T) {
 }
 
 func TestEOLConversionDoesNotDependOnHowTheBytesComeIn(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		data := rapid.StringOfN(rapid.SampledFrom([]rune("\r\n\x00\x1aax")), 0, 30, -1).Draw(t, "data")
 		cuts := rapid.SliceOfN(rapid.IntRange(0, len(data)), 0, 5).Draw(t, "cuts")
@@ -271,6 +277,7 @@ func TestEOLConversionDoesNotDependOnHowTheBytesComeIn(t *testing.T) {
 }
 
 func TestEOLConversionStreams(t *testing.T) {
+	t.Parallel()
 	r := newObjectRig(t, t.TempDir())
 	data := strings.Repeat("0123456789\n", streamThreshold/5)
 	h := r.blob(data)
@@ -285,6 +292,7 @@ func TestEOLConversionStreams(t *testing.T) {
 }
 
 func TestEOLConfigurationThatDoesNotParseIsAnError(t *testing.T) {
+	t.Parallel()
 	r := newObjectRig(t, t.TempDir())
 	r.write("config", "[core\n")
 	if _, err := readEOLConfig(r.gitDir); err == nil || !strings.Contains(err.Error(), "config") {

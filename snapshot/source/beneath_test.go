@@ -29,6 +29,7 @@ func beneathTree(t *testing.T) string {
 }
 
 func TestOnTheWayBeneathADirectoryIsNoLink(t *testing.T) {
+	t.Parallel()
 	top := beneathTree(t)
 	for _, c := range []struct {
 		dir, rel string
@@ -57,6 +58,7 @@ func TestOnTheWayBeneathADirectoryIsNoLink(t *testing.T) {
 }
 
 func TestWhatIsOpenBeneathStaysWhereItIs(t *testing.T) {
+	t.Parallel()
 	top := beneathTree(t)
 	root, err := OpenBeneath(filepath.Join(top, "base"), "a")
 	if err != nil {
@@ -74,6 +76,7 @@ func TestWhatIsOpenBeneathStaysWhereItIs(t *testing.T) {
 }
 
 func TestRemovingBeneathFollowsNoLink(t *testing.T) {
+	t.Parallel()
 	top := beneathTree(t)
 	for _, rel := range []string{"outer/b", "inner/b"} {
 		if err := removeBeneath(filepath.Join(top, "base"), rel); !errors.Is(err, ErrReplaced) {
@@ -90,6 +93,7 @@ func TestRemovingBeneathFollowsNoLink(t *testing.T) {
 
 // TestDiscardsGoNowhereElse makes what edits are set aside in a link, and then the directory that it stands in.
 func TestDiscardsGoNowhereElse(t *testing.T) {
+	t.Parallel()
 	for _, link := range []string{"work", "work/discarded"} {
 		top := t.TempDir()
 		outside := filepath.Join(top, "outside")

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/etch/etchtag/snapshot/runtest"
 )
 
 // firstFiles are what most cases begin with.
@@ -22,48 +24,52 @@ var firstFiles = []edit{
 	write("source/usr/x", "x\n"),
 }
 
-// connectionCases are about what passes between the source and its upstream.
+// connectionCases are about what passes between the source and its upstream. The first two say most.
 var connectionCases = []conformanceCase{
-	{"first checkout", nil, testFirstCheckout},
-	{"no change", nil, testNoChange},
-	{"changed", nil, testChanged},
-	{"path deleted", nil, testPathDeleted},
-	{"rewritten", func(can abilities) bool { return can.rewrite != neverRewritten }, testRewritten},
-	{"unreachable", cloning, testUnreachable},
-	{"hung", cloning, testHung},
-	{"cut off", cloning, testCutOff},
+	{name: "first checkout", brief: true, run: testFirstCheckout},
+	{name: "changed", brief: true, run: testChanged},
+	{name: "no change", run: testNoChange},
+	{name: "path deleted", run: testPathDeleted},
+	{name: "rewritten", brief: true, needs: func(can abilities) bool { return can.rewrite != neverRewritten }, run: testRewritten},
+	{name: "unreachable", brief: true, needs: cloning, run: testUnreachable},
+	{name: "hung", needs: cloning, run: testHung},
+	{name: "cut off", needs: cloning, run: testCutOff},
 }
 
 // treeCases are about what is made of it.
 var treeCases = []conformanceCase{
-	{"clone where something stands", cloning, testCloneIsRefused},
-	{"added", nil, testAdded},
-	{"deleted", nil, testDeleted},
-	{"renamed", nil, testRenamed},
-	{"executable", func(can abilities) bool { return can.modes }, testExecutable},
-	{"mode change", func(can abilities) bool { return can.modeChanges }, testModeChange},
-	{"links", func(can abilities) bool { return can.links }, testLinks},
-	{"link to directory", func(can abilities) bool { return can.links && can.replaces }, testLinkToDirectory},
-	{"file to directory", func(can abilities) bool { return can.replaces }, testFileToDirectory},
-	{"empty directory", func(can abilities) bool { return can.emptyDirs }, testEmptyDirectory},
-	{"unusual names", nil, testUnusualNames},
-	{"1 MB", nil, testMegabyte},
-	{"earlier revision", func(can abilities) bool { return can.history }, testEarlierRevision},
-	{"names of revisions", nil, testResolve},
+	{name: "clone where something stands", needs: cloning, run: testCloneIsRefused},
+	{name: "added", run: testAdded},
+	{name: "deleted", run: testDeleted},
+	{name: "renamed", brief: true, run: testRenamed},
+	{name: "executable", needs: func(can abilities) bool { return can.modes }, run: testExecutable},
+	{name: "mode change", needs: func(can abilities) bool { return can.modeChanges }, run: testModeChange},
+	{name: "links", needs: func(can abilities) bool { return can.links }, run: testLinks},
+	{name: "link to directory", needs: func(can abilities) bool { return can.links && can.replaces }, run: testLinkToDirectory},
+	{name: "file to directory", needs: func(can abilities) bool { return can.replaces }, run: testFileToDirectory},
+	{name: "empty directory", needs: func(can abilities) bool { return can.emptyDirs }, run: testEmptyDirectory},
+	{name: "unusual names", brief: true, run: testUnusualNames},
+	{name: "1 MB", run: testMegabyte},
+	{name: "earlier revision", needs: func(can abilities) bool { return can.history }, run: testEarlierRevision},
+	{name: "names of revisions", run: testResolve},
 }
 
-// localCases are about what else happens to the working copy, and in the middle of an operation.
+// localCases are about what else happens to the working copy.
 var localCases = []conformanceCase{
-	{"local edits", keepsLocal, testLocalEdits},
-	{"local edits meet upstream's", keepsLocal, testConflicts},
-	{"unversioned files", keepsLocal, testUnversioned},
-	{"publishing beside local edits", keepsLocal, testPublishingBesideLocalEdits},
-	{"mounts that are not upstream's", keepsLocal, testForeignMounts},
-	{"mount in what a dead run left", cloning, testMountInLeftovers},
-	{"mounts on what is upstream's", keepsLocal, testMountsOnUpstreams},
-	{"interrupted clone", cloning, testInterruptedClone},
-	{"interrupted update", cloning, testInterruptedUpdate},
-	{"cancelled update", cloning, testCancelledUpdate},
+	{name: "local edits", brief: true, needs: keepsLocal, run: testLocalEdits},
+	{name: "local edits meet upstream's", needs: keepsLocal, run: testConflicts},
+	{name: "unversioned files", needs: keepsLocal, run: testUnversioned},
+	{name: "publishing beside local edits", needs: keepsLocal, run: testPublishingBesideLocalEdits},
+	{name: "mounts that are not upstream's", needs: keepsLocal, run: testForeignMounts},
+	{name: "mount in what a dead run left", needs: cloning, run: testMountInLeftovers},
+	{name: "mounts on what is upstream's", needs: keepsLocal, run: testMountsOnUpstreams},
+}
+
+// brokenCases are about what happens in the middle of an operation.
+var brokenCases = []conformanceCase{
+	{name: "interrupted clone", needs: cloning, run: testInterruptedClone},
+	{name: "interrupted update", needs: cloning, run: testInterruptedUpdate},
+	{name: "cancelled update", needs: cloning, run: testCancelledUpdate},
 }
 
 func cloning(can abilities) bool    { return can.clones }
@@ -443,7 +449,7 @@ func interruptAt(n int) (step func(string) error, reached func() bool) {
 
 func testInterruptedClone(c *conformance) {
 	c.commit(firstFiles...)
-	for _, n := range interruptions {
+	for _, n := range runtest.Pick(interruptions, 6, 3) {
 		step, reached := interruptAt(n)
 		_, err := c.source(rigOptions{step: step}).Clone(c.t.Context())
 		if !reached() {
@@ -485,7 +491,7 @@ func churn(n int) []edit {
 
 func testInterruptedUpdate(c *conformance) {
 	c.churning()
-	for i, n := range interruptions {
+	for i, n := range runtest.Pick(interruptions, 6, 3) {
 		had := c.upstream()
 		c.commit(churn(i + 1)...)
 		writeTestFile(c.t, c.path("source/usr/x"), "local\n")
@@ -504,7 +510,7 @@ func testInterruptedUpdate(c *conformance) {
 // testCancelledUpdate cancels the context at a step, instead.
 func testCancelledUpdate(c *conformance) {
 	c.churning()
-	for i, n := range interruptions[:6] {
+	for i, n := range runtest.Pick(interruptions[:6], 3, 1) {
 		had := c.upstream()
 		c.commit(churn(i + 1)...)
 		ctx, cancel := context.WithCancel(c.t.Context())
@@ -567,7 +573,7 @@ func testCutOff(c *conformance) {
 		return
 	}
 	c.churning()
-	for i, n := range []int64{0, 10, 500, 5_000, 200_000} {
+	for i, n := range runtest.Pick([]int64{0, 10, 500, 5_000, 200_000}, 3, 1) {
 		had := c.upstream()
 		c.commit(append(churn(i+1), write("source/etc/large", noise(400_000, uint64(i))))...)
 		ctx, cancel := context.WithCancel(c.t.Context())
@@ -587,13 +593,9 @@ func testCutOff(c *conformance) {
 	}
 }
 
-// conformLarge runs the case of a file of 100 MB, which is not to be repeated for servers that differ only in how one
-// logs in.
-func conformLarge(t *testing.T, makeRig func(t *testing.T) rig) {
-	if testing.Short() {
-		t.Skip("100 MB take their time")
-	}
-	const size = 100 << 20
+// conformLarge runs the case of a file of a size in bytes, which is a multiple of 1 MB.
+func conformLarge(t *testing.T, makeRig func(t *testing.T) rig, size int) {
+	t.Parallel()
 	r := makeRig(t)
 	r.commit(write("large", strings.Repeat(noise(1<<20, 3), size>>20)), write("defaults.yml", "a: 1\n"))
 	s := r.source(rigOptions{})

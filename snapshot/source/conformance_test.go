@@ -10,9 +10,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
+
+	"github.com/etch/etchtag/snapshot/runtest"
 )
 
 // rig is one upstream, served by a real server, and the source under test that follows it. Each kind of source
@@ -20,9 +21,7 @@ import (
 //
 //	func TestSVNConformance(t *testing.T) {
 //		for _, server := range svnServers {
-//			t.Run(server.name, func(t *testing.T) {
-//				conform(t, func(t *testing.T) rig { return newSVNRig(t, server) })
-//			})
+//			conform(t, server.served, func(t *testing.T) rig { return newSVNRig(t, server) })
 //		}
 //	}
 //
@@ -70,14 +69,6 @@ type abilities struct {
 	modeChanges bool // and a later revision can change that without a change of contents
 	emptyDirs   bool // upstream can hold empty directories, and they are published
 	replaces    bool // a later revision can have a directory where a file was, and the reverse
-	// alike says that the server differs from another one of the kind only in how one finds it or logs in. Only the cases
-	// that are about connections are run over it.
-	alike bool
-	// joined says that a revision comes from several places, one after the other. The cases of operations that are
-	// interrupted are run, whether or not it is alike.
-	joined bool
-	// waits says that the client sleeps most of the time: more cases run side by side than there are processors.
-	waits bool
 	// name reports whether upstream can hold a file of this name; nil: every name that Linux can.
 	name func(name string) bool
 	// rewrite says what an Update does once upstream was rewritten.
@@ -168,47 +159,77 @@ func (e edit) apply(path, to string) error {
 	return os.WriteFile(path, []byte(e.content), 0o644)
 }
 
-// conform runs the suite over one kind of source and one server.
-func conform(t *testing.T, makeRig func(t *testing.T) rig) {
-	can := makeRig(t).can()
-	cases := connectionCases
-	if !can.alike {
-		cases = slices.Concat(cases, treeCases)
-	}
-	if !can.alike || can.joined {
-		cases = slices.Concat(cases, localCases)
-	}
-	cases = slices.DeleteFunc(slices.Clone(cases), func(c conformanceCase) bool { return c.needs != nil && !c.needs(can) })
-	if can.waits {
-		conformWaiting(t, makeRig, cases)
-		return
-	}
-	for _, test := range cases {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			test.run(newConformance(t, makeRig(t)))
-		})
-	}
+// served is one way to reach an upstream of a kind.
+type served struct {
+	name string
+	role role
+	// large says that a large file is worth its time, too.
+	large bool
 }
 
-// conformWaiting runs cases of which each waits for the clock more than for a processor.
-func conformWaiting(t *testing.T, makeRig func(t *testing.T) rig, cases []conformanceCase) {
-	const atOnce = 12
-	room := make(chan struct{}, atOnce)
-	var running sync.WaitGroup
-	for _, test := range cases {
-		room <- struct{}{}
-		running.Go(func() {
-			defer func() { <-room }()
-			t.Run(test.name, func(t *testing.T) { test.run(newConformance(t, makeRig(t))) })
-		})
+// role says which cases are run over a server.
+type role int
+
+const (
+	chief   role = iota // all cases, in every run
+	another             // all cases in a whole run; in a sample those that are about the connection
+	// alike is for a server that differs from another one of the kind only in how one finds it or logs in. The cases about
+	// the connection are run in a whole run, and two of them in a sample.
+	alike
+	// joined is for an upstream of which a revision comes from several places, one after the other. It is like alike, but
+	// for the cases about what happens to the working copy, and in the middle of an operation.
+	joined
+)
+
+// cases are those that are run over a server of this role.
+func (r role) cases(extent runtest.Extent) []conformanceCase {
+	all := slices.Concat(connectionCases, treeCases, localCases, brokenCases)
+	first := connectionCases[:2]
+	switch extent {
+	case runtest.Whole:
+		return map[role][]conformanceCase{chief: all, another: all, alike: connectionCases,
+			joined: slices.Concat(connectionCases, localCases, brokenCases)}[r]
+	case runtest.Sample:
+		return map[role][]conformanceCase{chief: all, another: connectionCases, alike: first,
+			joined: slices.Concat(first, brokenCases)}[r]
 	}
-	running.Wait()
+	if r != chief {
+		return nil
+	}
+	return slices.DeleteFunc(all, func(c conformanceCase) bool { return !c.brief })
+}
+
+// conform runs the suite over one kind of source and one server.
+func conform(t *testing.T, s served, makeRig func(t *testing.T) rig) {
+	cases := s.role.cases(runtest.Asked())
+	if len(cases) == 0 {
+		return
+	}
+	t.Run(s.name, func(t *testing.T) {
+		t.Parallel()
+		can := makeRig(t).can()
+		for _, test := range cases {
+			if test.needs != nil && !test.needs(can) {
+				continue
+			}
+			t.Run(test.name, func(t *testing.T) {
+				t.Parallel()
+				test.run(newConformance(t, makeRig(t)))
+			})
+		}
+		switch extent := runtest.Asked(); {
+		case s.large && extent == runtest.Whole:
+			t.Run("100 MB", func(t *testing.T) { conformLarge(t, makeRig, 100<<20) })
+		case s.large && extent == runtest.Sample && s.role == chief:
+			t.Run("16 MB", func(t *testing.T) { conformLarge(t, makeRig, 16<<20) })
+		}
+	})
 }
 
 // conformanceCase is one case of the suite.
 type conformanceCase struct {
 	name  string
+	brief bool                     // it is part of a brief run
 	needs func(can abilities) bool // nil: every kind has it
 	run   func(c *conformance)
 }

@@ -54,7 +54,8 @@ func (r *copyRig) copy(o ExportOptions) ([]ExportedEntry, error) {
 func nothingSkipped(string) bool { return false }
 
 func TestCopyIsTheTreeWhateverItsNamesModesAndTimes(t *testing.T) {
-	base := memoryDir(t)
+	t.Parallel()
+	base := t.TempDir()
 	checkSome(t, 50, func(t *rapid.T) {
 		src, err := os.MkdirTemp(base, "src")
 		if err != nil {
@@ -131,6 +132,7 @@ func sameTimes(t failer, src, dst string) {
 }
 
 func TestCopyLeavesOutWhatIsSkipped(t *testing.T) {
+	t.Parallel()
 	r := newCopyRig(t)
 	want := listDir(t, r.src)
 	want["d/only"] = describe(Directory, "")
@@ -147,6 +149,7 @@ func TestCopyLeavesOutWhatIsSkipped(t *testing.T) {
 
 // Each of these happens after the fingerprint was taken, before anything is copied. The copy succeeds in most of them.
 func TestTreeThatChangesWhileItIsCopiedIsNoticed(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name  string
 		paths []string // that the error has to name
@@ -219,6 +222,7 @@ func TestTreeThatChangesWhileItIsCopiedIsNoticed(t *testing.T) {
 
 // Such a file, a log for instance, might never come to an end.
 func TestFileThatGrowsAsItIsReadIsNotReadToItsEnd(t *testing.T) {
+	t.Parallel()
 	r := newCopyRig(t)
 	reader, err := newTreeReader(t.Context(), r.src, isMetadata, ExportOptions{})
 	if err != nil {
@@ -255,6 +259,7 @@ func (r *copyRig) hasNoSecret() {
 
 // Opening a fifo waits for a writer, which never comes; a socket cannot be opened; a device would be left out.
 func TestFileThatBecomesAFifoSocketOrDeviceIsRefused(t *testing.T) {
+	t.Parallel()
 	for kind, make := range specialFiles {
 		r := newCopyRig(t)
 		_, err := r.copy(ExportOptions{Room: func([]Entry) error {
@@ -298,6 +303,7 @@ func shortDir(t *testing.T) string {
 }
 
 func TestSpecialFilesAreRefusedByName(t *testing.T) {
+	t.Parallel()
 	for kind, make := range specialFiles {
 		r := newCopyRig(t)
 		if err := make(t, r.path("d/odd\nname")); err != nil {
@@ -312,6 +318,7 @@ func TestSpecialFilesAreRefusedByName(t *testing.T) {
 }
 
 func TestDirectoryOfAGroupIsCopied(t *testing.T) {
+	t.Parallel()
 	r := newCopyRig(t)
 	if err := os.Chmod(r.path("d"), 0o775|fs.ModeSetgid); err != nil {
 		t.Fatal(err)
@@ -325,6 +332,7 @@ func TestDirectoryOfAGroupIsCopied(t *testing.T) {
 }
 
 func TestLinkThatStandsAtTheDestinationIsNotFollowed(t *testing.T) {
+	t.Parallel()
 	r := newCopyRig(t)
 	if err := os.Symlink(r.secret, filepath.Join(r.dst, "f")); err != nil {
 		t.Fatal(err)
@@ -338,6 +346,7 @@ func TestLinkThatStandsAtTheDestinationIsNotFollowed(t *testing.T) {
 }
 
 func TestHardLinksBecomeFilesOfTheirOwn(t *testing.T) {
+	t.Parallel()
 	r := newCopyRig(t)
 	if err := os.Link(r.path("f"), r.path("d/same")); err != nil {
 		t.Fatal(err)
@@ -357,6 +366,7 @@ func TestHardLinksBecomeFilesOfTheirOwn(t *testing.T) {
 }
 
 func TestSparseFileIsCopiedWithItsHoles(t *testing.T) {
+	t.Parallel()
 	r := newCopyRig(t)
 	if err := os.Truncate(r.path("f"), 1<<20); err != nil {
 		t.Fatal(err)
@@ -379,6 +389,7 @@ func TestSparseFileIsCopiedWithItsHoles(t *testing.T) {
 
 // What the copy did wrong without saying so is found afterwards.
 func TestCopyThatCameOutWrongIsAnError(t *testing.T) {
+	t.Parallel()
 	for name, harm := range map[string]func(dst string) error{
 		"missing": func(dst string) error { return os.Remove(filepath.Join(dst, "empty")) },
 		"extra":   func(dst string) error { return os.WriteFile(filepath.Join(dst, "extra"), nil, 0o644) },
@@ -411,6 +422,7 @@ func TestCopyThatCameOutWrongIsAnError(t *testing.T) {
 }
 
 func TestNothingIsCopiedWhereThereIsNoRoom(t *testing.T) {
+	t.Parallel()
 	r := newCopyRig(t)
 	full := errors.New("no room")
 	if _, err := r.copy(ExportOptions{Room: func([]Entry) error { return full }}); !errors.Is(err, full) {
@@ -420,6 +432,7 @@ func TestNothingIsCopiedWhereThereIsNoRoom(t *testing.T) {
 }
 
 func TestCopyEndsWithItsContext(t *testing.T) {
+	t.Parallel()
 	for _, at := range []string{"room", "progress"} {
 		r := newCopyRig(t)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -443,6 +456,7 @@ func TestCopyEndsWithItsContext(t *testing.T) {
 }
 
 func TestPathTooLongToBeNamedIsRefused(t *testing.T) {
+	t.Parallel()
 	r := newCopyRig(t)
 	dir, err := os.Open(r.path("d"))
 	if err != nil {
@@ -467,6 +481,7 @@ func TestPathTooLongToBeNamedIsRefused(t *testing.T) {
 }
 
 func TestWhatIsNoDirectoryIsNotCopied(t *testing.T) {
+	t.Parallel()
 	r := newCopyRig(t)
 	if _, err := copyOut(t.Context(), r.path("f"), r.dst, isMetadata, ExportOptions{}); err == nil ||
 		!strings.Contains(err.Error(), "not a directory") {
@@ -497,6 +512,7 @@ func asNobody(t *testing.T) bool {
 }
 
 func TestWhatCannotBeReadIsNamed(t *testing.T) {
+	t.Parallel()
 	if asNobody(t) {
 		return
 	}
@@ -516,6 +532,7 @@ func TestWhatCannotBeReadIsNamed(t *testing.T) {
 }
 
 func TestTreeThatMayNotBeWrittenIsCopied(t *testing.T) {
+	t.Parallel()
 	if asNobody(t) {
 		return
 	}

@@ -12,6 +12,7 @@ import (
 func itoa(n int64) string { return strconv.FormatInt(n, 10) }
 
 func TestParseCVSRoot(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct{ raw, want, place string }{
 		{"/srv/cvs", "/srv/cvs", ":/srv/cvs"},
 		{":local:/srv/cvs/", "/srv/cvs", ":/srv/cvs"},
@@ -39,6 +40,7 @@ func TestParseCVSRoot(t *testing.T) {
 }
 
 func TestParseCVSEntries(t *testing.T) {
+	t.Parallel()
 	const date = "Wed Jan  1 00:01:00 2020"
 	for name, test := range map[string]struct {
 		entries, log string
@@ -127,6 +129,7 @@ first
 `
 
 func TestNewestLogDate(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		log  string
 		want time.Time
@@ -169,6 +172,7 @@ func testCVSRecord() *cvsRecord {
 }
 
 func TestCVSRecordIsReadAsItWasWritten(t *testing.T) {
+	t.Parallel()
 	want := testCVSRecord()
 	data := want.encode()
 	got, err := decodeCVSRecord(data)
@@ -198,6 +202,7 @@ func FuzzCVSRecord(f *testing.F) {
 }
 
 func TestRewoundRevisions(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		was, is string
 		want    bool
@@ -214,6 +219,7 @@ func TestRewoundRevisions(t *testing.T) {
 }
 
 func TestScrambleCVS(t *testing.T) {
+	t.Parallel()
 	if got := scrambleCVS("pw"); got != "A:3" { // as "cvs login" writes it
 		t.Errorf("%q", got)
 	}

@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/etch/etchtag/snapshot/runtest"
 )
 
 // passCVS returns a working copy whose repository is served by pserver.
@@ -26,6 +28,7 @@ func passCVS(t *testing.T, password string) *cvsCopy {
 // A client that is killed in the middle of an update leaves files of two revisions, and entries that it wrote to its
 // log only.
 func TestCVSKilledClientIsMadeUpFor(t *testing.T) {
+	t.Parallel()
 	for _, bytes := range []int64{100, 2_000, 30_000, 150_000} {
 		t.Run(itoa(bytes), func(t *testing.T) {
 			c := passCVS(t, cvsPassword)
@@ -86,6 +89,7 @@ func (c *cvsCopy) leavesNoSecret() {
 }
 
 func TestCVSPasswordIsNotShown(t *testing.T) {
+	t.Parallel()
 	for name, put := range map[string]func(c *cvsCopy){
 		"file": func(*cvsCopy) {},
 		"URL": func(c *cvsCopy) {
@@ -122,6 +126,7 @@ func TestCVSPasswordIsNotShown(t *testing.T) {
 }
 
 func TestCVSPasswordIsNotInTheListOfProcesses(t *testing.T) {
+	t.Parallel()
 	c := newCVSCopy(t)
 	repo := filepath.Join(c.base, "cvsroot")
 	var clients atomic.Int64
@@ -147,6 +152,7 @@ func TestCVSPasswordIsNotInTheListOfProcesses(t *testing.T) {
 }
 
 func TestCVSWrongPasswordIsRefused(t *testing.T) {
+	t.Parallel()
 	for name, password := range map[string]string{"wrong": "another pa$$word", "none": ""} {
 		t.Run(name, func(t *testing.T) {
 			c := passCVS(t, "unused")
@@ -164,6 +170,8 @@ func TestCVSWrongPasswordIsRefused(t *testing.T) {
 }
 
 func TestCVSUnknownHostKeyIsRefused(t *testing.T) {
+	t.Parallel()
+	runtest.Long(t)
 	c := newCVSCopy(t)
 	c.serveSSH("ed25519")
 	c.o = c.options(rigOptions{})

@@ -19,7 +19,6 @@ type cvsCopy struct {
 
 func newCVSCopy(t *testing.T) *cvsCopy {
 	t.Helper()
-	t.Parallel()
 	r := newCVSRig(t)
 	return &cvsCopy{cvsRig: r, o: r.options(rigOptions{})}
 }
@@ -132,6 +131,7 @@ func (c *cvsCopy) wasSetAside(out Outcome, contents ...string) {
 }
 
 func TestCVSStickyTagsAndDatesDoNotStay(t *testing.T) {
+	t.Parallel()
 	for name, stick := range map[string][]string{
 		"date":               {"update", "-D", "2020-01-01 00:01:30 +0000"},
 		"tag":                {"update", "-r", "old"},
@@ -141,6 +141,7 @@ func TestCVSStickyTagsAndDatesDoNotStay(t *testing.T) {
 		"only some files":    {"update", "-D", "2020-01-01 00:01:30 +0000", "-l"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			c := clonedCVS(t)
 			c.cvs(c.base, "rtag", "old", cvsModule)
 			c.commit(write("defaults.yml", "a: 2\n"), write("new", "x\n"), remove("source/etc/motd"))
@@ -164,6 +165,7 @@ func TestCVSStickyTagsAndDatesDoNotStay(t *testing.T) {
 }
 
 func TestCVSFollowsABranch(t *testing.T) {
+	t.Parallel()
 	c := newCVSCopy(t)
 	c.commit(firstFiles...)
 	want := c.upstream()
@@ -186,6 +188,7 @@ func TestCVSFollowsABranch(t *testing.T) {
 }
 
 func TestCVSConflictsAreNeverPublished(t *testing.T) {
+	t.Parallel()
 	c := clonedCVS(t)
 	writeTestFile(t, c.path("defaults.yml"), "a: local\n")
 	c.commit(write("defaults.yml", "a: upstream\n"))
@@ -209,6 +212,7 @@ func TestCVSConflictsAreNeverPublished(t *testing.T) {
 }
 
 func TestCVSNoticesEditsThatKeepTimeAndSize(t *testing.T) {
+	t.Parallel()
 	c := clonedCVS(t)
 	info, err := os.Stat(c.path("source/etc/motd"))
 	if err != nil {
@@ -234,6 +238,7 @@ func TestCVSNoticesEditsThatKeepTimeAndSize(t *testing.T) {
 }
 
 func TestCVSTouchedFilesAreNoEdits(t *testing.T) {
+	t.Parallel()
 	c := clonedCVS(t)
 	if err := errors.Join(os.Chtimes(c.path("defaults.yml"), theTime, theTime),
 		os.Chmod(c.path("source/etc/motd"), 0o600)); err != nil {
@@ -245,6 +250,7 @@ func TestCVSTouchedFilesAreNoEdits(t *testing.T) {
 }
 
 func TestCVSLocalAdditionsAndRemovalsAreUndone(t *testing.T) {
+	t.Parallel()
 	for name, harm := range map[string]func(c *cvsCopy){
 		"file added": func(c *cvsCopy) {
 			writeTestFile(c.t, c.path("added"), "added\n")
@@ -263,6 +269,7 @@ func TestCVSLocalAdditionsAndRemovalsAreUndone(t *testing.T) {
 		"record of noise":       func(c *cvsCopy) { writeTestFile(c.t, c.path("CVS/"+cvsRecordName), noise(500, 1)) },
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			c := clonedCVS(t)
 			harm(c)
 			if r, err := c.source().Current(t.Context()); err == nil {
@@ -277,6 +284,7 @@ func TestCVSLocalAdditionsAndRemovalsAreUndone(t *testing.T) {
 }
 
 func TestCVSIgnoredFilesGo(t *testing.T) {
+	t.Parallel()
 	c := newCVSCopy(t)
 	c.commit(append([]edit{write(".cvsignore", "*.log\nstrange dir\n")}, firstFiles...)...)
 	c.clone()
@@ -290,6 +298,7 @@ func TestCVSIgnoredFilesGo(t *testing.T) {
 }
 
 func TestCVSKeywords(t *testing.T) {
+	t.Parallel()
 	c := newCVSCopy(t)
 	c.cvs(c.base, "checkout", "-d", "work", cvsModule)
 	work := filepath.Join(c.base, "work")
@@ -314,6 +323,7 @@ func TestCVSKeywords(t *testing.T) {
 }
 
 func TestCVSUnusualNames(t *testing.T) {
+	t.Parallel()
 	c := newCVSCopy(t)
 	names := []string{"a file", "a dir/-dash", " ", "-r", "a dir/-d/$x `y` 'z' \"q\"", "semi;colon", "per%cent"}
 	for _, name := range names {
@@ -343,6 +353,7 @@ func TestCVSUnusualNames(t *testing.T) {
 }
 
 func TestCVSResurrectedFiles(t *testing.T) {
+	t.Parallel()
 	c := clonedCVS(t)
 	c.commit(remove("source/etc/motd"), remove("source/usr"))
 	c.update()
@@ -355,6 +366,7 @@ func TestCVSResurrectedFiles(t *testing.T) {
 }
 
 func TestCVSDoesNotFollowUpstreamIntoNothing(t *testing.T) {
+	t.Parallel()
 	for name, empty := range map[string]func(c *cvsCopy){
 		"all files removed":  func(c *cvsCopy) { c.commit(remove("defaults.yml"), remove("source")) },
 		"module lost":        func(c *cvsCopy) { c.deletePath() },
@@ -362,6 +374,7 @@ func TestCVSDoesNotFollowUpstreamIntoNothing(t *testing.T) {
 		"module of metadata": func(c *cvsCopy) { c.commit(write("source/.git/config", "x")) },
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			c := clonedCVS(t)
 			before := listDir(t, c.dir())
 			was, err := c.source().Current(t.Context())
@@ -385,6 +398,7 @@ func TestCVSDoesNotFollowUpstreamIntoNothing(t *testing.T) {
 }
 
 func TestCVSAdoptsWhatAnotherClientCheckedOut(t *testing.T) {
+	t.Parallel()
 	c := newCVSCopy(t)
 	c.commit(firstFiles...)
 	c.cvs(c.base, "checkout", "-d", "trunk", cvsModule)
@@ -400,6 +414,7 @@ func TestCVSAdoptsWhatAnotherClientCheckedOut(t *testing.T) {
 }
 
 func TestCVSFollowsAModuleByItsName(t *testing.T) {
+	t.Parallel()
 	c := newCVSCopy(t)
 	c.commit(firstFiles...)
 	writeTestFile(t, filepath.Join(c.repo, "CVSROOT/modules"), "servers "+cvsModule+"\n")
@@ -415,6 +430,7 @@ func TestCVSFollowsAModuleByItsName(t *testing.T) {
 }
 
 func TestCVSForeign(t *testing.T) {
+	t.Parallel()
 	c := clonedCVS(t)
 	for _, test := range []struct{ url, module, reason string }{
 		{c.repo, cvsModule, ""},
@@ -442,6 +458,7 @@ func TestCVSForeign(t *testing.T) {
 }
 
 func TestCVSCloneWithoutUpstreamSaysWhatIsMissing(t *testing.T) {
+	t.Parallel()
 	c := newCVSCopy(t)
 	c.o.URL, c.o.Module = "", ""
 	_, err := c.source().Clone(t.Context())
@@ -456,6 +473,7 @@ func TestCVSMissingClientIsNamed(t *testing.T) {
 }
 
 func TestCVSSweepsWhatAKilledRunLeft(t *testing.T) {
+	t.Parallel()
 	c := clonedCVS(t)
 	left := filepath.Join(c.base, clonePrefix(c.dir())+"1")
 	writeTestFile(t, filepath.Join(left, "cvspass"), "secret\n")

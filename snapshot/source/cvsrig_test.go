@@ -78,45 +78,28 @@ type rcsRevision struct {
 
 // cvsServers lists the ways to reach a repository. Each sets the rig's url, auth and valve.
 var cvsServers = []struct {
-	name  string
-	alike bool // to the one before, but for the connection
+	served
 	serve func(r *cvsRig)
 }{
-	{"local", false, func(r *cvsRig) { r.url = ":local:" + r.repo }},
-	{"pserver", false, func(r *cvsRig) { r.servePassword(cvsPassword) }},
-	{"ext", true, func(r *cvsRig) { r.serveSSH("ed25519") }},
+	{served{"local", another, false}, func(r *cvsRig) { r.url = ":local:" + r.repo }},
+	{served{"pserver", chief, true}, func(r *cvsRig) { r.servePassword(cvsPassword) }},
+	{served{"ext", alike, true}, func(r *cvsRig) { r.serveSSH("ed25519") }},
 }
 
 func TestCVSConformance(t *testing.T) {
+	t.Parallel()
 	for _, server := range cvsServers {
-		if testing.Short() && server.name != "pserver" {
-			continue
-		}
-		t.Run(server.name, func(t *testing.T) {
-			t.Parallel()
-			makeRig := func(t *testing.T) rig {
-				r := newCVSRig(t)
-				server.serve(r)
-				return cvsRigOf{r, server.alike}
-			}
-			conform(t, makeRig)
-			if server.name != "local" {
-				t.Run("100 MB", func(t *testing.T) { conformLarge(t, makeRig) })
-			}
+		conform(t, server.served, func(t *testing.T) rig {
+			r := newCVSRig(t)
+			server.serve(r)
+			return r
 		})
 	}
 }
 
-// cvsRigOf is a rig of one of the servers.
-type cvsRigOf struct {
-	*cvsRig
-	alike bool
-}
-
-func (r cvsRigOf) can() abilities {
+func (r *cvsRig) can() abilities {
 	return abilities{
-		clones: true, local: true, modes: true, replaces: true, rewrite: rewriteIsFollowed, history: true, waits: true,
-		alike: r.alike,
+		clones: true, local: true, modes: true, replaces: true, rewrite: rewriteIsFollowed, history: true,
 		name: func(name string) bool {
 			return !strings.Contains(name, "\n") && !isMetadata(name) && len(name) <= maxCVSName
 		},

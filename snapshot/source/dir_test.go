@@ -43,6 +43,7 @@ func (c *restless) Err() error {
 }
 
 func TestDirIsReadAgainUntilItHoldsStill(t *testing.T) {
+	t.Parallel()
 	r := newCopyRig(t)
 	var waited pauses
 	current, err := r.plain(&waited).Current(&restless{t.Context(), r.path("f"), 20})
@@ -77,6 +78,7 @@ func TestDirIsReadAgainUntilItHoldsStill(t *testing.T) {
 }
 
 func TestDirThatNeverHoldsStillIsGivenUp(t *testing.T) {
+	t.Parallel()
 	r := newCopyRig(t)
 	var waited pauses
 	d := r.plain(&waited)
@@ -106,6 +108,7 @@ func TestDirThatNeverHoldsStillIsGivenUp(t *testing.T) {
 }
 
 func TestDirStopsWaitingWithItsContext(t *testing.T) {
+	t.Parallel()
 	r := newCopyRig(t)
 	d := NewDir(DirOptions{Dir: r.src, TreeHash: testTreeHash})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -122,6 +125,7 @@ func TestDirStopsWaitingWithItsContext(t *testing.T) {
 }
 
 func TestRevisionOfADirIsItsContentsAndNewestTime(t *testing.T) {
+	t.Parallel()
 	r := newCopyRig(t)
 	d := r.plain(new(pauses))
 	newest := theTime.Add(123456789)
@@ -157,6 +161,7 @@ func TestRevisionOfADirIsItsContentsAndNewestTime(t *testing.T) {
 }
 
 func TestDirWithoutFilesIsAnError(t *testing.T) {
+	t.Parallel()
 	base := t.TempDir()
 	writeTestFile(t, filepath.Join(base, "file"), "x")
 	editTree(t, base, []edit{emptyDirectory("empty"), emptyDirectory("dirs/in/dirs"), write("metadata/.svn/entries", "x")})
@@ -180,6 +185,7 @@ func TestDirWithoutFilesIsAnError(t *testing.T) {
 }
 
 func TestDirHasNoRevisionButThePresentOne(t *testing.T) {
+	t.Parallel()
 	r := newCopyRig(t)
 	d := r.plain(new(pauses))
 	first, err := d.Current(t.Context())
@@ -203,6 +209,7 @@ func TestDirHasNoRevisionButThePresentOne(t *testing.T) {
 }
 
 func TestDirMayBeALinkAndIsNeverForeign(t *testing.T) {
+	t.Parallel()
 	r := newCopyRig(t)
 	link := r.src + "-link"
 	if err := os.Symlink(r.src, link); err != nil {

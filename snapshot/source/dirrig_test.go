@@ -20,8 +20,8 @@ type dirRig struct {
 }
 
 func TestDirConformance(t *testing.T) {
-	conform(t, newDirRig)
-	t.Run("100 MB", func(t *testing.T) { conformLarge(t, newDirRig) })
+	t.Parallel()
+	conform(t, served{"rsync", chief, true}, newDirRig)
 }
 
 func newDirRig(t *testing.T) rig {

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/etch/etchtag/snapshot/runtest"
 )
 
 // adopt makes a checkout by means of git itself and returns it with the options that say nothing but
@@ -19,6 +21,7 @@ func adopt(t *testing.T, r *testRepo, args ...string) *workingCopy {
 }
 
 func TestCheckoutsThatGitMadeAreAdoptedAsTheyAre(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		args   []string
 		change func(t *testing.T, c *workingCopy)
@@ -113,6 +116,7 @@ func TestCheckoutsThatGitMadeAreAdoptedAsTheyAre(t *testing.T) {
 }
 
 func TestLinkedWorkingTreeIsAdopted(t *testing.T) {
+	t.Parallel()
 	r := newTestRepo(t)
 	r.grow(2)
 	c := newWorkingCopy(t, "")
@@ -132,6 +136,7 @@ func TestLinkedWorkingTreeIsAdopted(t *testing.T) {
 }
 
 func TestOtherBranchThanTheOneCheckedOutIsFollowedIfConfigured(t *testing.T) {
+	t.Parallel()
 	r := newTestRepo(t)
 	r.git("checkout", "-q", "-b", "release/1")
 	r.grow(2)
@@ -155,6 +160,7 @@ func TestOtherBranchThanTheOneCheckedOutIsFollowedIfConfigured(t *testing.T) {
 }
 
 func TestWorkingCopyMayBeBehindALink(t *testing.T) {
+	t.Parallel()
 	r := newTestRepo(t)
 	base := t.TempDir()
 	if err := os.Mkdir(filepath.Join(base, "real"), 0o755); err != nil {
@@ -181,6 +187,7 @@ func TestWorkingCopyMayBeBehindALink(t *testing.T) {
 }
 
 func TestUnfinishedMergeIsGivenUp(t *testing.T) {
+	t.Parallel()
 	for name, begin := range map[string][]string{
 		"merge":       {"merge", "origin/side"},
 		"rebase":      {"rebase", "origin/side"},
@@ -216,6 +223,7 @@ func TestUnfinishedMergeIsGivenUp(t *testing.T) {
 }
 
 func TestLocalBranchOfAnotherNameKeepsItsName(t *testing.T) {
+	t.Parallel()
 	r := newTestRepo(t)
 	c := adopt(t, r)
 	runGit(t, c.dir, 0, "branch", "-m", "main", "trunk")
@@ -228,6 +236,7 @@ func TestLocalBranchOfAnotherNameKeepsItsName(t *testing.T) {
 }
 
 func TestConfiguredURLWinsOverTheCheckoutsOwn(t *testing.T) {
+	t.Parallel()
 	r := newTestRepo(t)
 	c := adopt(t, r)
 	moved := r.dir + "-moved"
@@ -243,11 +252,13 @@ func TestConfiguredURLWinsOverTheCheckoutsOwn(t *testing.T) {
 }
 
 func TestPartAndShallowClonesAreMadeWholeIfNothingIsLost(t *testing.T) {
+	t.Parallel()
 	for name, args := range map[string][]string{
 		"shallow": {"--depth=1"},
 		"partial": {"--filter=blob:none"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			r := newTestRepo(t)
 			r.grow(3)
 			r.git("config", "uploadpack.allowFilter", "true")
@@ -281,7 +292,8 @@ func TestPartAndShallowClonesAreMadeWholeIfNothingIsLost(t *testing.T) {
 }
 
 func TestRewrittenHistoryIsFollowedAndSaid(t *testing.T) {
-	for _, transport := range transports {
+	t.Parallel()
+	for _, transport := range runtest.Pick(transports, len(transports), 2) {
 		t.Run(transport.name, func(t *testing.T) {
 			t.Parallel()
 			r := newTestRepo(t)
@@ -316,6 +328,7 @@ func TestRewrittenHistoryIsFollowedAndSaid(t *testing.T) {
 }
 
 func TestLocalCommitsAreTakenOffTheBranchAndKept(t *testing.T) {
+	t.Parallel()
 	r := newTestRepo(t)
 	r.write("tagstate", "etchautotag-20261122-0800 good\n")
 	r.commit("tagstate")

@@ -37,6 +37,7 @@ func secretFile(t *testing.T, content string) string {
 }
 
 func TestWebServerThatWantsAPasswordGetsItFromTheURLOrAFile(t *testing.T) {
+	t.Parallel()
 	const password = "s3cr3t/pass word"
 	r := newTestRepo(t)
 	plain := r.webServer(password)
@@ -72,6 +73,7 @@ func TestWebServerThatWantsAPasswordGetsItFromTheURLOrAFile(t *testing.T) {
 }
 
 func TestWrongPasswordIsAnErrorThatDoesNotShowIt(t *testing.T) {
+	t.Parallel()
 	r := newTestRepo(t)
 	plain := r.webServer("right")
 	for _, test := range []struct {
@@ -98,6 +100,7 @@ func TestWrongPasswordIsAnErrorThatDoesNotShowIt(t *testing.T) {
 }
 
 func TestFilesOfSecretsThatCannotBeUsedAreNamed(t *testing.T) {
+	t.Parallel()
 	r := newTestRepo(t)
 	url := r.webServer("x")
 	missing := filepath.Join(t.TempDir(), "missing")
@@ -126,6 +129,7 @@ func certificateOf(server *httptest.Server) string {
 }
 
 func TestCertificateOfAWebServerIsProved(t *testing.T) {
+	t.Parallel()
 	r := newTestRepo(t)
 	server := httptest.NewUnstartedServer(r.webHandler(""))
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)

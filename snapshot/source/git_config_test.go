@@ -30,6 +30,7 @@ var configSamples = []string{
 }
 
 func TestGitConfigIsReadAsGitReadsIt(t *testing.T) {
+	t.Parallel()
 	needProgram(t, "git")
 	for _, text := range configSamples {
 		config, err := parseGitConfig([]byte(text))
@@ -77,6 +78,7 @@ func gitConfigList(t *testing.T, text string) string {
 }
 
 func TestGitConfigThatGitRefusesIsRefusedWithItsLine(t *testing.T) {
+	t.Parallel()
 	for text, line := range map[string]string{
 		"x = 1\n":                       "line",
 		"[core\n":                       "line",
@@ -118,6 +120,7 @@ func FuzzGitConfig(f *testing.F) {
 }
 
 func TestRepositoriesInFormatsThatWeCannotReadAreRefusedByName(t *testing.T) {
+	t.Parallel()
 	for text, want := range map[string]string{
 		"[core]\nrepositoryformatversion = 2": "core.repositoryformatversion = 2",
 		"[extensions]\nobjectFormat = sha256": "extensions.objectformat = sha256",
@@ -139,6 +142,7 @@ func TestRepositoriesInFormatsThatWeCannotReadAreRefusedByName(t *testing.T) {
 }
 
 func TestConfigWithAPasswordIsForItsOwnerOnly(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	for url, want := range map[string]os.FileMode{
 		"https://u:secret@example.com/r": 0o600, "https://example.com/r": 0o644, "git@example.com:r": 0o644,

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/etch/etchtag/snapshot/runtest"
 )
 
 // childJob is what a child process of a test does before it is killed.
@@ -137,10 +139,8 @@ var crashScenes = []struct {
 }
 
 func TestUpdateKilledAtAnyStepIsMadeGoodByTheNext(t *testing.T) {
-	if testing.Short() {
-		t.Skip("many processes")
-	}
-	for _, scene := range crashScenes {
+	t.Parallel()
+	for _, scene := range runtest.Pick(crashScenes, len(crashScenes), 1) {
 		t.Run(scene.name, func(t *testing.T) {
 			t.Parallel()
 			r := newTestRepo(t)
@@ -150,7 +150,7 @@ func TestUpdateKilledAtAnyStepIsMadeGoodByTheNext(t *testing.T) {
 			before := r.git("rev-parse", "main")
 			scene.stage(r, original)
 			dry := original.copied()
-			steps := stepsWorthKilling(t, childJob{Dir: dry.dir, URL: url, Discard: dry.o.Discard})
+			steps := runtest.Pick(stepsWorthKilling(t, childJob{Dir: dry.dir, URL: url, Discard: dry.o.Discard}), 8, 3)
 			for _, step := range steps {
 				c := original.copied()
 				if !runAndKill(t, childJob{Dir: c.dir, URL: url, Discard: c.o.Discard, KillAt: step}) {
@@ -194,10 +194,8 @@ func (c *workingCopy) copied() *workingCopy {
 }
 
 func TestCloneKilledAtAnyStepLeavesNoHalfAWorkingCopy(t *testing.T) {
-	if testing.Short() {
-		t.Skip("many processes")
-	}
-	for _, place := range []int{0, 2} {
+	t.Parallel()
+	for _, place := range runtest.Pick([]int{0, 2}, 2, 1) {
 		transport := transports[place]
 		t.Run(transport.name, func(t *testing.T) {
 			t.Parallel()
@@ -205,7 +203,7 @@ func TestCloneKilledAtAnyStepLeavesNoHalfAWorkingCopy(t *testing.T) {
 			r.grow(3)
 			url, change := transport.serve(t, r)
 			dry := newWorkingCopy(t, url)
-			steps := stepsWorthKilling(t, childJob{Dir: dry.dir, URL: url, Discard: dry.o.Discard, Clone: true})
+			steps := runtest.Pick(stepsWorthKilling(t, childJob{Dir: dry.dir, URL: url, Discard: dry.o.Discard, Clone: true}), 8, 3)
 			for _, step := range steps {
 				c := newWorkingCopy(t, url, change)
 				if !runAndKill(t, childJob{Dir: c.dir, URL: url, Discard: c.o.Discard, KillAt: step, Clone: true}) {
@@ -230,8 +228,9 @@ func TestCloneKilledAtAnyStepLeavesNoHalfAWorkingCopy(t *testing.T) {
 }
 
 func TestStepThatFailsFailsTheUpdateAndIsMadeGoodByTheNext(t *testing.T) {
+	t.Parallel()
 	boom := errors.New("boom")
-	for _, scene := range crashScenes {
+	for _, scene := range runtest.Pick(crashScenes, len(crashScenes), 2) {
 		t.Run(scene.name, func(t *testing.T) {
 			t.Parallel()
 			r := newTestRepo(t)
@@ -246,7 +245,7 @@ func TestStepThatFailsFailsTheUpdateAndIsMadeGoodByTheNext(t *testing.T) {
 				}
 			})
 			dry.update()
-			for _, fail := range worthFailing(labels) {
+			for _, fail := range runtest.Pick(worthFailing(labels), 8, 3) {
 				steps, failed := 0, ""
 				c := original.copied()
 				failing := c.with(func(o *GitOptions) {

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/etch/etchtag/snapshot/runtest"
 )
 
 // snapshotOf describes a working copy, to see that nothing was changed.
@@ -34,6 +36,7 @@ func (c *workingCopy) snapshotOf() string {
 }
 
 func TestUpstreamThatIsNotAsItWasIsAnErrorThatChangesNothing(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name string
 		harm func(r *testRepo)
@@ -59,7 +62,7 @@ func TestUpstreamThatIsNotAsItWasIsAnErrorThatChangesNothing(t *testing.T) {
 			}
 		}, nil},
 	} {
-		for _, transport := range transports {
+		for _, transport := range runtest.Pick(transports, len(transports), 2) {
 			t.Run(test.name+"/"+transport.name, func(t *testing.T) {
 				t.Parallel()
 				r := newTestRepo(t)
@@ -85,6 +88,7 @@ func TestUpstreamThatIsNotAsItWasIsAnErrorThatChangesNothing(t *testing.T) {
 }
 
 func TestCloneOfWhatIsNotThereLeavesNothing(t *testing.T) {
+	t.Parallel()
 	needProgram(t, "git")
 	empty := filepath.Join(t.TempDir(), "empty.git")
 	runGit(t, "/", 0, "init", "-q", "--bare", empty)
@@ -111,6 +115,7 @@ func TestCloneOfWhatIsNotThereLeavesNothing(t *testing.T) {
 }
 
 func TestCloneIntoADirectoryThatIsNotEmptyIsRefused(t *testing.T) {
+	t.Parallel()
 	r := newTestRepo(t)
 	c := newWorkingCopy(t, r.dir)
 	writeTestFile(t, filepath.Join(c.dir, "precious"), "x")
@@ -128,6 +133,7 @@ func TestCloneIntoADirectoryThatIsNotEmptyIsRefused(t *testing.T) {
 }
 
 func TestDirectoryThatIsNoCheckoutIsRefused(t *testing.T) {
+	t.Parallel()
 	r := newTestRepo(t)
 	c := newWorkingCopy(t, r.dir)
 	c.updateFails("trunk")
@@ -142,6 +148,7 @@ func TestDirectoryThatIsNoCheckoutIsRefused(t *testing.T) {
 const adv = "003f" + hashA + " refs/heads/main\x00 \n"
 
 func TestServerThatHangsEndsByTheDeadline(t *testing.T) {
+	t.Parallel()
 	const web = "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n" +
 		"Content-Type: application/x-git-upload-pack-advertisement\r\n\r\n"
 	for _, test := range []struct{ name, scheme, says string }{
@@ -173,6 +180,7 @@ func TestServerThatHangsEndsByTheDeadline(t *testing.T) {
 }
 
 func TestHungServerEndsWhenTheContextDoes(t *testing.T) {
+	t.Parallel()
 	for _, scheme := range []string{"git", "http", "ssh"} {
 		ctx, cancel := context.WithCancel(context.Background())
 		c := newWorkingCopy(t, scheme+"://"+hungServer(t, "")+"/r", func(o *GitOptions) {
@@ -192,6 +200,7 @@ func TestHungServerEndsWhenTheContextDoes(t *testing.T) {
 }
 
 func TestWebPageIsNotTakenForARepository(t *testing.T) {
+	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = w.Write([]byte("<!DOCTYPE html><title>Sign in</title>"))
 	}))
@@ -209,6 +218,7 @@ func TestWebPageIsNotTakenForARepository(t *testing.T) {
 }
 
 func TestRepositoryWithOtherObjectNamesIsRefused(t *testing.T) {
+	t.Parallel()
 	needProgram(t, "git")
 	dir := filepath.Join(t.TempDir(), "upstream")
 	runGit(t, "/", 0, "init", "-q", "--object-format=sha256", dir)
@@ -224,6 +234,7 @@ func TestRepositoryWithOtherObjectNamesIsRefused(t *testing.T) {
 }
 
 func TestShallowUpstreamIsRefused(t *testing.T) {
+	t.Parallel()
 	r := newTestRepo(t)
 	r.grow(3)
 	shallow := &testRepo{t: t, dir: filepath.Join(t.TempDir(), "shallow")}

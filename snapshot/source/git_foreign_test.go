@@ -8,6 +8,7 @@ import (
 )
 
 func TestAWorkingCopyOfAnotherKindOrUpstreamIsForeign(t *testing.T) {
+	t.Parallel()
 	repo := newTestRepo(t)
 	repo.grow(1)
 	c := cloned(t, repo.dir)
@@ -48,6 +49,7 @@ func TestAWorkingCopyOfAnotherKindOrUpstreamIsForeign(t *testing.T) {
 }
 
 func TestTwoSpellingsOfOneUpstreamAreTheSame(t *testing.T) {
+	t.Parallel()
 	for _, row := range []struct {
 		a, b string
 		same bool

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/etch/etchtag/snapshot/runtest"
 )
 
 // damages are what can happen to a repository. Each returns the name of what it damaged, as an error
@@ -181,7 +183,8 @@ func packedUpstream(t *testing.T) *testRepo {
 }
 
 func TestDamagedRepositoryIsMadeAnewFromUpstream(t *testing.T) {
-	for _, damage := range damages {
+	t.Parallel()
+	for _, damage := range runtest.Pick(damages, 8, 2) {
 		for _, transport := range transports[:3:3] {
 			if transport.name == "file" {
 				continue
@@ -221,7 +224,8 @@ func TestDamagedRepositoryIsMadeAnewFromUpstream(t *testing.T) {
 func (c *workingCopy) pack() { runGit(c.t, c.dir, 0, "repack", "-adq") }
 
 func TestDamagedRepositoryWithoutUpstreamIsLeftAsItIs(t *testing.T) {
-	for _, damage := range damages {
+	t.Parallel()
+	for _, damage := range runtest.Pick(damages, 8, 2) {
 		t.Run(damage.name, func(t *testing.T) {
 			t.Parallel()
 			r := packedUpstream(t)
@@ -291,6 +295,7 @@ func readRevision(c *workingCopy, rev Revision) error {
 }
 
 func TestDamageThatAnUpdateDoesNotSeeIsHealedWhenItIsMet(t *testing.T) {
+	t.Parallel()
 	r := packedUpstream(t)
 	c := cloned(t, r.dir)
 	c.loose()
@@ -312,6 +317,7 @@ func TestDamageThatAnUpdateDoesNotSeeIsHealedWhenItIsMet(t *testing.T) {
 }
 
 func TestDamageOfUpstreamIsNotTakenForOurs(t *testing.T) {
+	t.Parallel()
 	r := packedUpstream(t)
 	c := cloned(t, r.dir)
 	before := c.snapshotOf()
@@ -327,6 +333,7 @@ func TestDamageOfUpstreamIsNotTakenForOurs(t *testing.T) {
 }
 
 func TestConfigurationAndHooksOfPeopleSurviveARebuild(t *testing.T) {
+	t.Parallel()
 	r := packedUpstream(t)
 	c := newWorkingCopy(t, "")
 	runGit(t, "/", 0, "clone", "-q", r.dir, c.dir)

@@ -26,6 +26,7 @@ func packOf(r *testRepo, args ...string) string {
 }
 
 func TestPackIndexIsTheOneThatGitMakes(t *testing.T) {
+	t.Parallel()
 	for _, args := range [][]string{
 		{"-c", "repack.useDeltaBaseOffset=true"}, {"-c", "repack.useDeltaBaseOffset=false"},
 	} {
@@ -108,6 +109,7 @@ func indexBytes(t testing.TB, pack []byte) ([]string, error) {
 }
 
 func TestPackWithDeltasOfBothKindsIsIndexed(t *testing.T) {
+	t.Parallel()
 	names, err := indexBytes(t, samplePack(t))
 	if err != nil {
 		t.Fatal(err)
@@ -121,6 +123,7 @@ func TestPackWithDeltasOfBothKindsIsIndexed(t *testing.T) {
 }
 
 func TestEveryDamageOfAPackIsAnError(t *testing.T) {
+	t.Parallel()
 	pack := samplePack(t)
 	for n := range len(pack) - 1 {
 		if _, err := indexBytes(t, pack[:n]); err == nil {
@@ -146,6 +149,7 @@ func TestEveryDamageOfAPackIsAnError(t *testing.T) {
 }
 
 func TestThinPackIsRefused(t *testing.T) {
+	t.Parallel()
 	var b bytes.Buffer
 	b.WriteString("PACK\x00\x00\x00\x02\x00\x00\x00\x01")
 	writePacked(t, &b, plumbing.REFDeltaObject, bytes.Repeat([]byte{7}, 20), []byte{1, 1, 1, 'x'})
@@ -164,6 +168,7 @@ func FuzzPackIndex(f *testing.F) {
 }
 
 func TestObjectNamesAreThoseThatGitLists(t *testing.T) {
+	t.Parallel()
 	r := newTestRepo(t)
 	r.grow(10)
 	packOf(r)

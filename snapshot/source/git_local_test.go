@@ -10,6 +10,7 @@ import (
 )
 
 func TestLocalUpstreamsOfAllKindsAreRead(t *testing.T) {
+	t.Parallel()
 	for name, place := range map[string]func(t *testing.T, r *testRepo) (url string){
 		"working tree": func(_ *testing.T, r *testRepo) string { return r.dir },
 		"its .git":     func(_ *testing.T, r *testRepo) string { return r.dir + "/.git" },
@@ -68,6 +69,7 @@ func TestLocalUpstreamsOfAllKindsAreRead(t *testing.T) {
 }
 
 func TestRelativePathIsTakenFromTheWorkingCopy(t *testing.T) {
+	t.Parallel()
 	r := newTestRepo(t)
 	c := newWorkingCopy(t, "../upstream")
 	if err := os.Rename(r.dir, filepath.Join(filepath.Dir(c.dir), "upstream")); err != nil {
@@ -81,6 +83,7 @@ func TestRelativePathIsTakenFromTheWorkingCopy(t *testing.T) {
 }
 
 func TestLocalUpstreamMayBeRepackedAndPushedToWhileItIsRead(t *testing.T) {
+	t.Parallel()
 	for _, label := range []string{"create objects", "copy pack", "sync objects", "sync pack"} {
 		t.Run(label, func(t *testing.T) {
 			t.Parallel()
@@ -116,6 +119,7 @@ func TestLocalUpstreamMayBeRepackedAndPushedToWhileItIsRead(t *testing.T) {
 }
 
 func TestManyMissingObjectsAreCopiedAsPacks(t *testing.T) {
+	t.Parallel()
 	r := newTestRepo(t)
 	c := cloned(t, r.dir)
 	for i := range pickLimit {
@@ -131,6 +135,7 @@ func TestManyMissingObjectsAreCopiedAsPacks(t *testing.T) {
 }
 
 func TestDamagedPackOfUpstreamIsNotCopied(t *testing.T) {
+	t.Parallel()
 	r := packedUpstream(t)
 	packs, _ := filepath.Glob(filepath.Join(r.dir, ".git/objects/pack/*.pack"))
 	data := []byte(readTestFile(t, packs[0]))

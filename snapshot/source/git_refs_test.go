@@ -17,6 +17,7 @@ const (
 )
 
 func TestRefFilesAreParsedOrRefused(t *testing.T) {
+	t.Parallel()
 	for text, want := range map[string]string{
 		"ref: refs/heads/main\n":    "refs/heads/main",
 		"ref:refs/heads/a/b":        "refs/heads/a/b",
@@ -45,6 +46,7 @@ func TestRefFilesAreParsedOrRefused(t *testing.T) {
 }
 
 func TestPackedRefsAreParsedOrRefused(t *testing.T) {
+	t.Parallel()
 	refs, err := parsePackedRefs([]byte("# pack-refs with: peeled fully-peeled sorted \n" +
 		hashA + " refs/heads/main\n" + hashB + " refs/tags/v1\n^" + hashA + "\n"))
 	if err != nil || len(refs) != 2 ||
@@ -78,6 +80,7 @@ func FuzzRefs(f *testing.F) {
 }
 
 func TestRefNamesAreJudgedAsGitDoes(t *testing.T) {
+	t.Parallel()
 	needProgram(t, "git")
 	for _, name := range []string{
 		"main", "a/b.c", "-x", "ü", "a@b", "@", "a{b", ".a", "a.", "a..b", "a.lock", "a.lock/b", "/a", "a/", "a b", "a~1",
@@ -100,6 +103,7 @@ func TestRefNamesAreJudgedAsGitDoes(t *testing.T) {
 // TestRefNamesAreJudgedAsTheLibraryDoes is for who wants to use the library's judgement: where it is another than ours,
 // git's is ours.
 func TestRefNamesAreJudgedAsTheLibraryDoes(t *testing.T) {
+	t.Parallel()
 	piece := rapid.SampledFrom([]string{"a", "b", "é", ".", "..", "/", "-", "@", "{", "@{", "lock", ".lock", " ", "~", "^", ":",
 		"?", "*", "[", "\\", "\t", "\x7f", "\xff", "refs/"})
 	rapid.Check(t, func(t *rapid.T) {
@@ -114,6 +118,7 @@ func TestRefNamesAreJudgedAsTheLibraryDoes(t *testing.T) {
 }
 
 func TestRefsAreReadAndWrittenSoThatGitAgrees(t *testing.T) {
+	t.Parallel()
 	r := newTestRepo(t)
 	r.git("branch", "packed")
 	r.git("branch", "both")
@@ -155,6 +160,7 @@ func TestRefsAreReadAndWrittenSoThatGitAgrees(t *testing.T) {
 }
 
 func TestARemoteRefThatIsInTheWayOfAnotherGoes(t *testing.T) {
+	t.Parallel()
 	for _, names := range [][2]string{
 		{"refs/remotes/origin/a", "refs/remotes/origin/a/b"},
 		{"refs/remotes/origin/a/b/c", "refs/remotes/origin/a"},

@@ -23,6 +23,7 @@ func (c *workingCopy) count(pattern string) int {
 }
 
 func TestHousekeepingPacksManyObjectsAndJoinsManyPacks(t *testing.T) {
+	t.Parallel()
 	r := newTestRepo(t)
 	r.grow(3)
 	c := cloned(t, r.dir)
@@ -60,6 +61,7 @@ func TestHousekeepingPacksManyObjectsAndJoinsManyPacks(t *testing.T) {
 }
 
 func TestHousekeepingRemovesNothingThatItCannotRead(t *testing.T) {
+	t.Parallel()
 	r := newTestRepo(t)
 	r.grow(5)
 	c := cloned(t, r.dir)
@@ -83,6 +85,7 @@ func TestHousekeepingRemovesNothingThatItCannotRead(t *testing.T) {
 }
 
 func TestHousekeepingJoinsNoPackWhoseIndexIsDamaged(t *testing.T) {
+	t.Parallel()
 	r := newTestRepo(t)
 	c := cloned(t, r.dir)
 	for range 3 {

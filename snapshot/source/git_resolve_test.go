@@ -10,6 +10,7 @@ import (
 )
 
 func TestRevisionsAreFoundByHashBranchAndTag(t *testing.T) {
+	t.Parallel()
 	r := newTestRepo(t)
 	first := r.git("rev-parse", "HEAD")
 	r.git("tag", "light")
@@ -44,6 +45,7 @@ func TestRevisionsAreFoundByHashBranchAndTag(t *testing.T) {
 }
 
 func TestCurrentOfACheckoutWithoutACommitIsErrNoRevision(t *testing.T) {
+	t.Parallel()
 	needProgram(t, "git")
 	c := newWorkingCopy(t, "")
 	runGit(t, "/", 0, "init", "-q", c.dir)
@@ -56,6 +58,7 @@ func TestCurrentOfACheckoutWithoutACommitIsErrNoRevision(t *testing.T) {
 }
 
 func TestAncestryIsWhatGitSays(t *testing.T) {
+	t.Parallel()
 	r := newTestRepo(t)
 	r.grow(2)
 	r.git("checkout", "-q", "-b", "side", "HEAD~1")

@@ -377,15 +377,50 @@ func (s *sshServer) path(name string) string { return filepath.Join(s.dir, name)
 
 func (s *sshServer) keygen(kind, name string) {
 	s.t.Helper()
-	args := []string{"-q", "-t", kind, "-N", "", "-f", s.path(name)}
-	if kind == "rsa" {
-		args = append(args, "-b", "2048") // made faster than the usual size
+	if kind != "rsa" {
+		if err := makeKey(s.path(name), "-t", kind); err != nil {
+			s.t.Fatal(err)
+		}
+		return
 	}
-	out, err := exec.Command("ssh-keygen", args...).CombinedOutput()
+	key, err := rsaKey()
 	if err != nil {
-		s.t.Fatalf("ssh-keygen: %v\n%s", err, out)
+		s.t.Fatal(err)
+	}
+	writeTestFile(s.t, s.path(name+".pub"), key.public)
+	writeTestFile(s.t, s.path(name), key.private)
+	if err := os.Chmod(s.path(name), 0o600); err != nil {
+		s.t.Fatal(err)
 	}
 }
+
+func makeKey(file string, args ...string) error {
+	out, err := exec.Command("ssh-keygen", append(args, "-q", "-N", "", "-f", file)...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("ssh-keygen: %w\n%s", err, out)
+	}
+	return nil
+}
+
+// rsaKey is the same for all servers, because it takes long to make one.
+var rsaKey = sync.OnceValues(func() (key struct{ private, public string }, err error) {
+	dir, err := os.MkdirTemp("", "rsa")
+	if err != nil {
+		return key, err
+	}
+	defer os.RemoveAll(dir)
+	file := filepath.Join(dir, "key")
+	if err := makeKey(file, "-t", "rsa", "-b", "2048"); err != nil {
+		return key, err
+	}
+	private, err := os.ReadFile(file)
+	if err != nil {
+		return key, err
+	}
+	public, err := os.ReadFile(file + ".pub")
+	key.private, key.public = string(private), string(public)
+	return key, err
+})
 
 // knownHosts writes a file that knows the server by the host key of the type given.
 func (s *sshServer) knownHosts(keyType string, hashed bool) string {

@@ -2,6 +2,8 @@ package source
 
 import (
 	"testing"
+
+	"github.com/etch/etchtag/snapshot/runtest"
 )
 
 // transports lists the ways to reach a test repository.
@@ -31,7 +33,8 @@ var transports = []struct {
 }
 
 func TestGitClonesAndFollowsEveryCommitOverEveryTransport(t *testing.T) {
-	for _, transport := range transports {
+	t.Parallel()
+	for _, transport := range runtest.Pick(transports, len(transports), 2) {
 		t.Run(transport.name, func(t *testing.T) {
 			t.Parallel()
 			r := newTestRepo(t)

@@ -9,6 +9,7 @@ import (
 )
 
 func TestRepositoryURLsAreTakenApartAsGitDoes(t *testing.T) {
+	t.Parallel()
 	for raw, want := range map[string]gitURL{
 		"https://example.com/a/b.git":        {scheme: "https", host: "example.com", path: "/a/b.git"},
 		"https://u:p%40ss@example.com:8443/": {},
@@ -58,6 +59,7 @@ func TestRepositoryURLsAreTakenApartAsGitDoes(t *testing.T) {
 }
 
 func TestRedactRemovesSecretsAndNothingElse(t *testing.T) {
+	t.Parallel()
 	for text, want := range map[string]string{
 		"":                                      "",
 		"no URL at all: a@b":                    "no URL at all: a@b",
@@ -83,6 +85,7 @@ func TestRedactRemovesSecretsAndNothingElse(t *testing.T) {
 }
 
 func TestRedactNeverLetsAPasswordThrough(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		secret := rapid.StringMatching(`[ -~]{6,20}`).Draw(t, "secret")
 		u := url.URL{

@@ -30,6 +30,7 @@ func (a *authorizations) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 }
 
 func TestWebServerMayRedirectTheFirstRequest(t *testing.T) {
+	t.Parallel()
 	r := newTestRepo(t)
 	name := "/" + filepath.Base(r.dir)
 	here, there := &authorizations{next: r.webHandler("")}, &authorizations{next: r.webHandler("")}
@@ -90,6 +91,7 @@ func TestWebServerMayRedirectTheFirstRequest(t *testing.T) {
 }
 
 func TestWhatOneServerMayKnowAnotherMayNot(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		one, other string
 		may        bool
@@ -121,6 +123,7 @@ func TestWhatOneServerMayKnowAnotherMayNot(t *testing.T) {
 }
 
 func TestServerThatForbidsSaysSoInOurWords(t *testing.T) {
+	t.Parallel()
 	for status, says := range map[int]string{
 		http.StatusUnauthorized: "authentication required", http.StatusForbidden: "forbids", http.StatusNotFound: "no such repository",
 		http.StatusBadGateway: "502 Bad Gateway", 599: "the server answers 599",

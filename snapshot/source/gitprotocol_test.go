@@ -25,6 +25,7 @@ func packets(lines ...string) string {
 }
 
 func TestAdvertisementsAreUnderstood(t *testing.T) {
+	t.Parallel()
 	a, b := plumbing.NewHash(hashA), plumbing.NewHash(hashB)
 	for text, want := range map[string]any{
 		packets(hashA+" HEAD\x00ofs-delta symref=HEAD:refs/heads/x agent=git/2\n", hashA+" refs/heads/x\n", hashB+" refs/heads/y", ""): remoteRefs{
@@ -75,6 +76,7 @@ func TestAdvertisementsAreUnderstood(t *testing.T) {
 }
 
 func TestPackIsFoundBehindWhatIsSaidBefore(t *testing.T) {
+	t.Parallel()
 	plain, mixed := &advertisement{}, &advertisement{capabilities: []string{sideband64k}}
 	ack := "ACK " + hashA + "\n"
 	for _, test := range []struct {
@@ -117,6 +119,7 @@ func TestPackIsFoundBehindWhatIsSaidBefore(t *testing.T) {
 }
 
 func TestWhateverTheServerOffersIsTakenAsItSays(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		offered := rapid.SliceOfDistinct(rapid.SampledFrom([]string{"multi_ack_detailed", "thin-pack", "side-band", sideband64k, "ofs-delta",
 			"shallow", "no-progress", "include-tag", "agent=git/2.39", "filter"}), rapid.ID).Draw(t, "capabilities")

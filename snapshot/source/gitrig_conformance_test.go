@@ -16,44 +16,37 @@ type gitRig struct {
 	url    string
 	auth   Auth
 	server *valve
-	alike  bool
 }
 
 // gitServers lists the ways to reach a repository. Each sets the rig's url, auth and valve.
 var gitServers = []struct {
-	name  string
-	alike bool // see abilities
+	served
 	serve func(r *gitRig)
 }{
-	{"path", false, func(r *gitRig) { r.url = r.testRepo.dir }},
-	{"file", true, func(r *gitRig) { r.url = "file://" + r.testRepo.dir }},
-	{"daemon", false, func(r *gitRig) {
+	{served{"path", another, true}, func(r *gitRig) { r.url = r.testRepo.dir }},
+	{served{"file", alike, false}, func(r *gitRig) { r.url = "file://" + r.testRepo.dir }},
+	{served{"daemon", chief, true}, func(r *gitRig) {
 		r.server = newValve(r.t, r.daemonAddress())
 		r.url = "git://" + r.server.address + "/" + filepath.Base(r.testRepo.dir)
 	}},
-	{"http", false, func(r *gitRig) { r.serveHTTP("") }},
-	{"http with password", true, func(r *gitRig) {
+	{served{"http", another, true}, func(r *gitRig) { r.serveHTTP("") }},
+	{served{"http with password", alike, false}, func(r *gitRig) {
 		r.serveHTTP("s3cr3t")
 		r.auth = Auth{Username: "etch", PasswordFile: secretFile(r.t, "s3cr3t\n")}
 	}},
-	{"ssh ed25519", false, func(r *gitRig) { r.serveSSH("ed25519", false) }},
-	{"ssh ed25519 hashed", true, func(r *gitRig) { r.serveSSH("ed25519", true) }},
-	{"ssh rsa", true, func(r *gitRig) { r.serveSSH("rsa", false) }},
-	{"ssh ecdsa", true, func(r *gitRig) { r.serveSSH("ecdsa", false) }},
+	{served{"ssh ed25519", another, true}, func(r *gitRig) { r.serveSSH("ed25519", false) }},
+	{served{"ssh ed25519 hashed", alike, false}, func(r *gitRig) { r.serveSSH("ed25519", true) }},
+	{served{"ssh rsa", alike, false}, func(r *gitRig) { r.serveSSH("rsa", false) }},
+	{served{"ssh ecdsa", alike, false}, func(r *gitRig) { r.serveSSH("ecdsa", false) }},
 }
 
 func TestGitConformance(t *testing.T) {
+	t.Parallel()
 	for _, server := range gitServers {
-		makeRig := func(t *testing.T) rig {
-			r := &gitRig{testRepo: newEmptyRepo(t), base: t.TempDir(), alike: server.alike}
+		conform(t, server.served, func(t *testing.T) rig {
+			r := &gitRig{testRepo: newEmptyRepo(t), base: t.TempDir()}
 			server.serve(r)
 			return r
-		}
-		t.Run(server.name, func(t *testing.T) {
-			conform(t, makeRig)
-			if !server.alike {
-				t.Run("100 MB", func(t *testing.T) { conformLarge(t, makeRig) })
-			}
 		})
 	}
 }
@@ -77,7 +70,7 @@ func (r *gitRig) serveSSH(keyType string, hashed bool) {
 func (r *gitRig) can() abilities {
 	return abilities{
 		clones: true, local: true, links: true, modes: true, modeChanges: true, replaces: true,
-		rewrite: rewriteIsFollowed, history: true, transactional: true, alike: r.alike,
+		rewrite: rewriteIsFollowed, history: true, transactional: true,
 	}
 }
 

@@ -45,6 +45,7 @@ func drawEntries(t *rapid.T) []indexEntry {
 }
 
 func TestIndexReadsWhatItWrote(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		entries := drawEntries(t)
 		var buf bytes.Buffer
@@ -125,6 +126,7 @@ func FuzzParseIndex(f *testing.F) {
 }
 
 func TestIndexIsReadAsGitWritesIt(t *testing.T) {
+	t.Parallel()
 	needProgram(t, "git")
 	files := map[string]fakeFile{"a": file("1"), "b/c": executable("2"), "b/d": link("x"), "s": submodule("1"),
 		"with blank\n\xff": file("3")}
@@ -148,7 +150,8 @@ func TestIndexIsReadAsGitWritesIt(t *testing.T) {
 		"without a hash": func(r *workRig) { damage(t, r.gitDir+"/index", zeroTrailer) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newWorkRig(t, memoryDir(t))
+			t.Parallel()
+			r := newWorkRig(t, t.TempDir())
 			commit := r.commitFiles(files)
 			r.sync(commit)
 			prepare(r)
@@ -186,6 +189,7 @@ func (r *workRig) conflict(t *testing.T) {
 func zeroTrailer(data []byte) []byte { return append(data[:len(data)-20], plumbing.ZeroHash[:]...) }
 
 func TestIndexOfTheLongestPathIsWhatGitReads(t *testing.T) {
+	t.Parallel()
 	needProgram(t, "git")
 	r := newObjectRig(t, filepath.Join(t.TempDir(), "repo.git"))
 	long := strings.Repeat(strings.Repeat("d", 255)+"/", 15) + strings.Repeat("f", 255)
@@ -240,7 +244,8 @@ func (r *workRig) inSameTick(name string) {
 }
 
 func TestIndexEntriesAsYoungAsTheIndexAreNotTrusted(t *testing.T) {
-	r := newWorkRig(t, memoryDir(t))
+	t.Parallel()
+	r := newWorkRig(t, t.TempDir())
 	files := map[string]fakeFile{"a": file("1")}
 	commit := r.commitFiles(files)
 	r.sync(commit)
@@ -252,7 +257,8 @@ func TestIndexEntriesAsYoungAsTheIndexAreNotTrusted(t *testing.T) {
 }
 
 func TestIndexLockOfAnotherProgramIsTakenOverOnceItIsStale(t *testing.T) {
-	r := newWorkRig(t, memoryDir(t))
+	t.Parallel()
+	r := newWorkRig(t, t.TempDir())
 	commit := r.commitFiles(map[string]fakeFile{"a": file("1")})
 	r.write("index.lock", "DIRC")
 	waits := 0
@@ -270,7 +276,8 @@ func TestIndexLockOfAnotherProgramIsTakenOverOnceItIsStale(t *testing.T) {
 }
 
 func TestIndexLockOfAnotherProgramIsWaitedFor(t *testing.T) {
-	r := newWorkRig(t, memoryDir(t))
+	t.Parallel()
+	r := newWorkRig(t, t.TempDir())
 	commit := r.commitFiles(map[string]fakeFile{"a": file("1")})
 	r.write("index.lock", "")
 	waits := 0
@@ -286,7 +293,8 @@ func TestIndexLockOfAnotherProgramIsWaitedFor(t *testing.T) {
 }
 
 func TestIndexLockThatGoesOnChangingIsAnError(t *testing.T) {
-	r := newWorkRig(t, memoryDir(t))
+	t.Parallel()
+	r := newWorkRig(t, t.TempDir())
 	commit := r.commitFiles(map[string]fakeFile{"a": file("1")})
 	r.write("index.lock", "")
 	text := ""
@@ -305,7 +313,8 @@ func TestIndexLockThatGoesOnChangingIsAnError(t *testing.T) {
 }
 
 func TestIndexLockOfOurOwnDeadRunIsTakenOverAtOnce(t *testing.T) {
-	r := newWorkRig(t, memoryDir(t))
+	t.Parallel()
+	r := newWorkRig(t, t.TempDir())
 	commit := r.commitFiles(map[string]fakeFile{"a": file("1")})
 	r.sync(commit)
 	r.ageFiles()

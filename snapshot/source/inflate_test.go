@@ -112,6 +112,7 @@ var texts = rapid.Custom(func(t *rapid.T) []byte {
 })
 
 func TestInflaterReadsWhatTheStandardLibraryWrites(t *testing.T) {
+	t.Parallel()
 	d := &inflater{}
 	rapid.Check(t, func(rt *rapid.T) {
 		level := rapid.IntRange(flate.HuffmanOnly, flate.BestCompression).Draw(rt, "level")
@@ -126,6 +127,7 @@ func TestInflaterReadsWhatTheStandardLibraryWrites(t *testing.T) {
 }
 
 func TestInflaterRefusesWhatTheStandardLibraryRefuses(t *testing.T) {
+	t.Parallel()
 	d := &inflater{}
 	rapid.Check(t, func(rt *rapid.T) {
 		level := rapid.IntRange(flate.HuffmanOnly, flate.BestCompression).Draw(rt, "level")
@@ -144,6 +146,7 @@ func TestInflaterRefusesWhatTheStandardLibraryRefuses(t *testing.T) {
 
 // TestInflaterAsksForMore is for readers that guess how long a stream is.
 func TestInflaterAsksForMore(t *testing.T) {
+	t.Parallel()
 	d := &inflater{}
 	for level := flate.HuffmanOnly; level <= flate.BestCompression; level++ {
 		text := []byte(strings.Repeat("some text and some more, ", 20) + someBytes(300))
@@ -158,6 +161,7 @@ func TestInflaterAsksForMore(t *testing.T) {
 
 // TestInflaterSaysWhatIsWrong tells what more input may mend from what it does not.
 func TestInflaterSaysWhatIsWrong(t *testing.T) {
+	t.Parallel()
 	stored := func(final byte, text string) []byte {
 		n := uint16(len(text))
 		return append([]byte{final, byte(n), byte(n >> 8), byte(^n), byte(^n >> 8)}, text...)

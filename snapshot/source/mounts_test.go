@@ -38,6 +38,7 @@ func wideTree(t *testing.T, dir string) {
 }
 
 func TestATreeWithAMountInItStaysWhole(t *testing.T) {
+	t.Parallel()
 	for _, place := range []string{".", "mounted", "7/sub/mounted"} {
 		mounttest.Each(t, func(t *testing.T, mount func(string)) {
 			dir := t.TempDir()
@@ -69,6 +70,7 @@ func TestATreeWithAMountInItStaysWhole(t *testing.T) {
 
 // Between the look and the removal something can be mounted, too.
 func TestWhatIsMountedMeanwhileIsNotEntered(t *testing.T) {
+	t.Parallel()
 	mounttest.Each(t, func(t *testing.T, mount func(string)) {
 		dir := t.TempDir()
 		wideTree(t, filepath.Join(dir, "tree"))
@@ -85,6 +87,7 @@ func TestWhatIsMountedMeanwhileIsNotEntered(t *testing.T) {
 }
 
 func TestADirectoryIsOpenedUnlessSomethingIsMountedThere(t *testing.T) {
+	t.Parallel()
 	for how, open := range map[string]func(dir int, name string) (int, error){
 		"with openat2": openUnmounted, "without": openCompared,
 	} {
@@ -116,6 +119,7 @@ func TestADirectoryIsOpenedUnlessSomethingIsMountedThere(t *testing.T) {
 }
 
 func TestTheIDOfAMountIsTheSameByBothWays(t *testing.T) {
+	t.Parallel()
 	must(t, inDir(t, "/", func(fd int) error {
 		id, err := mountID(fd)
 		if old, oldErr := describedMountID(fd); err != nil || oldErr != nil || id != old || id == "" {
@@ -127,6 +131,7 @@ func TestTheIDOfAMountIsTheSameByBothWays(t *testing.T) {
 
 // A directory that is seen twice cannot be removed while something is mounted on it in one of the places.
 func TestAMountInAnotherViewOfTheTreeCounts(t *testing.T) {
+	t.Parallel()
 	dir, view := t.TempDir(), t.TempDir()
 	must(t, os.MkdirAll(filepath.Join(dir, "base/tree/mounted"), 0o755))
 	mounttest.Until(t, filepath.Join(dir, "base"), view, "", unix.MS_BIND)
@@ -141,6 +146,7 @@ func TestAMountInAnotherViewOfTheTreeCounts(t *testing.T) {
 
 // What was set aside stays if something is mounted in it, and newer ones go for it.
 func TestRoomIsMadeAroundAMount(t *testing.T) {
+	t.Parallel()
 	mounttest.Each(t, func(t *testing.T, mount func(string)) {
 		base := filepath.Join(t.TempDir(), "work/discarded")
 		name := func(n int) string { return fmt.Sprintf("20260101-0000%02d", n) }
@@ -163,6 +169,7 @@ func TestRoomIsMadeAroundAMount(t *testing.T) {
 }
 
 func TestADirectoryWithAMountInItIsNotSetAside(t *testing.T) {
+	t.Parallel()
 	mounttest.Each(t, func(t *testing.T, mount func(string)) {
 		dir := t.TempDir()
 		at := filepath.Join(dir, "copy/extra/sub/mounted")
@@ -177,6 +184,7 @@ func TestADirectoryWithAMountInItIsNotSetAside(t *testing.T) {
 }
 
 func TestSameMount(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	must(t, os.MkdirAll(filepath.Join(dir, "a/b"), 0o755))
 	mounttest.Directory(t, filepath.Join(dir, "c"))
@@ -188,6 +196,7 @@ func TestSameMount(t *testing.T) {
 }
 
 func TestWhatIsMountedBelowAPath(t *testing.T) {
+	t.Parallel()
 	table, err := parseMounts(`21 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
 22 21 254:0 /srv/gold /base/tags/a\040b/source rw - ext4 /dev/vda rw
 23 21 0:31 / /base/tags/\134040 rw - tmpfs none rw

@@ -54,6 +54,7 @@ func readsBlob(t *testing.T, o *objects, h plumbing.Hash, data string) {
 var blobSizes = []int{0, 1, 100, 16 << 10, 16<<10 + 1, 100 << 10, streamThreshold + 1}
 
 func TestObjectsReadsBlobsOfEverySizeLooseAndPacked(t *testing.T) {
+	t.Parallel()
 	needProgram(t, "git")
 	r := newObjectRig(t, filepath.Join(t.TempDir(), "repo.git"))
 	files := map[string]fakeFile{}
@@ -103,6 +104,7 @@ func TestObjectsClosesItsFiles(t *testing.T) {
 }
 
 func TestObjectsReadsAlternates(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	far := newObjectRig(t, filepath.Join(dir, "far"))
 	near := newObjectRig(t, filepath.Join(dir, "near"))
@@ -146,6 +148,7 @@ func flipMiddle(data []byte) []byte {
 }
 
 func TestObjectsSaysWhichLooseObjectIsDamaged(t *testing.T) {
+	t.Parallel()
 	data := someBytes(10_000)
 	for name, spoil := range map[string]func(t *testing.T, r *objectRig, path string){
 		"missing":   func(t *testing.T, _ *objectRig, path string) { _ = os.Remove(path) },
@@ -226,6 +229,7 @@ func isObjectError(t *testing.T, err error, h plumbing.Hash) {
 }
 
 func TestObjectsNoticesDamagedPacks(t *testing.T) {
+	t.Parallel()
 	needProgram(t, "git")
 	for _, c := range []struct {
 		name, file string
@@ -280,6 +284,7 @@ func TestObjectsNoticesDamagedPacks(t *testing.T) {
 }
 
 func TestObjectsTellsTheWritersErrorFromItsOwn(t *testing.T) {
+	t.Parallel()
 	r := newObjectRig(t, t.TempDir())
 	h := r.blob("hello")
 	full := errors.New("disk full")
@@ -295,6 +300,7 @@ type failingWriter struct{ err error }
 func (w failingWriter) Write([]byte) (int, error) { return 0, w.err }
 
 func TestObjectsDoesNotTakeWhatIsMalformedForDamaged(t *testing.T) {
+	t.Parallel()
 	r := newObjectRig(t, t.TempDir())
 	o := func() *objects { return mustOpenObjects(t, r.gitDir) }
 	refused := func(what string, err error) {
@@ -342,6 +348,7 @@ func FuzzParseTree(f *testing.F) {
 }
 
 func TestParseTreeReadsModesAndNames(t *testing.T) {
+	t.Parallel()
 	h := plumbing.NewHash(strings.Repeat("ab", 20))
 	entries, err := parseTree([]byte("100664 a b\x00" + string(h[:]) + "040000 \xff\n\x00" + string(h[:])))
 	want := []treeEntry{{Name: "a b", Mode: filemode.Deprecated, Hash: h}, {Name: "\xff\n",
@@ -352,6 +359,7 @@ func TestParseTreeReadsModesAndNames(t *testing.T) {
 }
 
 func TestParseCommitReadsWhatIsNeeded(t *testing.T) {
+	t.Parallel()
 	tree, one, two := strings.Repeat("ab", 20), strings.Repeat("01", 20), strings.Repeat("02", 20)
 	author := "author A <a@example.com> 1600000000 +0200\n"
 	c, err := parseCommit([]byte("tree " + tree + "\nparent " + one + "\nparent " + two + "\n" + author +

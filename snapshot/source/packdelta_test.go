@@ -9,6 +9,7 @@ import (
 )
 
 func TestApplyDeltaMakesWhatTheDeltaWasMadeFor(t *testing.T) {
+	t.Parallel()
 	var buf []byte
 	rapid.Check(t, func(rt *rapid.T) {
 		base, want := texts.Draw(rt, "base"), texts.Draw(rt, "text")
@@ -26,6 +27,7 @@ func TestApplyDeltaMakesWhatTheDeltaWasMadeFor(t *testing.T) {
 }
 
 func TestApplyDeltaRefusesWhatIsMalformed(t *testing.T) {
+	t.Parallel()
 	base := []byte("0123456789")
 	for name, delta := range map[string]string{
 		"nothing":                        "",

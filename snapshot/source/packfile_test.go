@@ -18,6 +18,7 @@ import (
 
 // TestObjectsReadsPacksOfEveryForm reads all that git can list, from packs as git can write them.
 func TestObjectsReadsPacksOfEveryForm(t *testing.T) {
+	t.Parallel()
 	needProgram(t, "git")
 	forms := map[string]func(r *testRepo){
 		"deltas that say how far their base is": func(r *testRepo) {
@@ -36,6 +37,7 @@ func TestObjectsReadsPacksOfEveryForm(t *testing.T) {
 	}
 	for name, pack := range forms {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			r := newTestRepo(t)
 			r.write("big", strings.Repeat(someBytes(500), 1000))
 			r.grow(30)
@@ -90,6 +92,7 @@ func wasteful(t *testing.T, data string) []byte {
 }
 
 func TestObjectsReadsStreamsThatAreLongerThanTheyShouldBe(t *testing.T) {
+	t.Parallel()
 	r := newObjectRig(t, t.TempDir())
 	small, large := "hello", someBytes(streamThreshold+1)
 	packedBlobs(t, r, map[string][]byte{small: wasteful(t, small), large: wasteful(t, large)})
@@ -121,6 +124,7 @@ func TestObjectsReadsStreamsThatAreLongerThanTheyShouldBe(t *testing.T) {
 
 // TestObjectsNoticesAPackThatIsCutShortWhileItIsRead is for what is done to files that are open.
 func TestObjectsNoticesAPackThatIsCutShortWhileItIsRead(t *testing.T) {
+	t.Parallel()
 	r := newObjectRig(t, t.TempDir())
 	data := someBytes(100_000)
 	packedBlobs(t, r, map[string][]byte{data: deflated(t, []byte(data), 6)})
@@ -136,6 +140,7 @@ func TestObjectsNoticesAPackThatIsCutShortWhileItIsRead(t *testing.T) {
 
 // TestObjectsReadsOnWhileGitRepacks is for git gc, which may be at work at any time.
 func TestObjectsReadsOnWhileGitRepacks(t *testing.T) {
+	t.Parallel()
 	needProgram(t, "git")
 	r := newTestRepo(t)
 	r.grow(10)
@@ -155,6 +160,7 @@ func TestObjectsReadsOnWhileGitRepacks(t *testing.T) {
 }
 
 func TestObjectsRefusesImpossiblePacks(t *testing.T) {
+	t.Parallel()
 	offsetDelta := func(distance byte) []byte {
 		return append([]byte{byte(plumbing.OFSDeltaObject)<<4 | 4, distance}, deflated(t, []byte("\x00\x00"), 6)...)
 	}
@@ -190,6 +196,7 @@ func TestObjectsRefusesImpossiblePacks(t *testing.T) {
 
 // TestPackIndexFindsItsNames compares the search in an index with a search from its beginning.
 func TestPackIndexFindsItsNames(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		name := rapid.Custom(func(t *rapid.T) plumbing.Hash { // few of them differ in their first eight bytes
 			var h plumbing.Hash
@@ -217,6 +224,7 @@ func TestPackIndexFindsItsNames(t *testing.T) {
 }
 
 func TestMergeFilesKeepsTheOrder(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		paths := rapid.SliceOfDistinct(rapid.StringN(1, 3, -1), func(s string) string { return s }).Draw(t, "paths")
 		cut := rapid.IntRange(0, len(paths)).Draw(t, "cut")

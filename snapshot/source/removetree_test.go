@@ -36,6 +36,7 @@ func must(t testing.TB, err error) {
 }
 
 func TestRemoveTreeLeavesNothingOfItAndAllElse(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	outside := filepath.Join(dir, "outside")
 	must(t, os.MkdirAll(filepath.Join(outside, "kept"), 0o755))
@@ -67,6 +68,7 @@ func TestRemoveTreeLeavesNothingOfItAndAllElse(t *testing.T) {
 }
 
 func TestRemoveTreeOfALinkOrAFile(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	must(t, os.MkdirAll(filepath.Join(dir, "outside/kept"), 0o755))
 	must(t, os.Symlink("outside", filepath.Join(dir, "link")))

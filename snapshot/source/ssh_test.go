@@ -16,9 +16,13 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh"
+
+	"github.com/etch/etchtag/snapshot/runtest"
 )
 
 func TestSSHServerIsTrustedOnlyByAKnownKey(t *testing.T) {
+	t.Parallel()
+	runtest.Long(t)
 	r := newTestRepo(t)
 	s := newSSHServer(t, "ed25519", "rsa", "ecdsa")
 	other := newSSHServer(t, "ed25519")
@@ -80,6 +84,7 @@ func TestSSHServerIsTrustedOnlyByAKnownKey(t *testing.T) {
 }
 
 func TestSSHServerThatRefusesUsIsAnError(t *testing.T) {
+	t.Parallel()
 	r := newTestRepo(t)
 	s := newSSHServer(t, "ed25519")
 	known := s.knownHosts("ed25519", false)
@@ -151,6 +156,7 @@ func TestSSHKeyMayBeInAnAgent(t *testing.T) {
 }
 
 func TestSSHConfigurationIsHonoured(t *testing.T) {
+	runtest.Long(t)
 	r := newTestRepo(t)
 	s := newSSHServer(t, "ed25519")
 	t.Setenv("SSH_AUTH_SOCK", "")
@@ -173,6 +179,7 @@ func TestSSHProgramThatIsMissingIsNamed(t *testing.T) {
 }
 
 func TestSSHTakesNoPassword(t *testing.T) {
+	t.Parallel()
 	_, err := newWorkingCopy(t, "ssh://u:s3cr3t@127.0.0.1:1/r").Clone(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "use a key") || strings.Contains(err.Error(), "s3cr3t") {
 		t.Errorf("got %v", err)
@@ -250,6 +257,7 @@ func TestStrangerThatLetsEverybodyInIsToldNothing(t *testing.T) {
 }
 
 func TestWhatSSHSaysIsNotLost(t *testing.T) {
+	runtest.Long(t)
 	for script, says := range map[string]string{
 		"echo down for maintenance >&2": "the server closed the connection without an answer; it says: down for maintenance",
 		"printf 003f; echo no more >&2": "in the middle of its answer; it says: no more",
@@ -282,6 +290,7 @@ func TestSSHThatHangsIsEndedInTime(t *testing.T) {
 }
 
 func TestServerThatHangsUpIsNotSilent(t *testing.T) {
+	t.Parallel()
 	address := listen(t, func(conn net.Conn) { // as one does that has too many connections
 		_, _ = conn.Write([]byte("SSH-2.0-OpenSSH_9.2\r\n"))
 		_, _ = conn.Read(make([]byte, 1))
@@ -313,6 +322,7 @@ func TestOtherKeysDoNotLogInInsteadOfOurs(t *testing.T) {
 }
 
 func TestSSHWouldTakeANameForAnother(t *testing.T) {
+	t.Parallel()
 	for _, auth := range []Auth{{SSHKey: "/${HOME}/k"}, {KnownHosts: "/${HOME}/k"}} {
 		newWorkingCopy(t, "host:r", func(o *GitOptions) { o.Auth = auth }).cloneFails(`"/${HOME}/k"`)
 	}

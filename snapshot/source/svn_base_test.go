@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/etch/etchtag/snapshot/runtest"
 )
 
 // baseCopy is a base that is a working copy as a whole, with trunk in it.
@@ -16,7 +18,7 @@ func newBaseCopy(t *testing.T) *baseCopy {
 	for name, content := range map[string]string{
 		"etchserver.conf": "auth\n", "nodetagger": "#!/bin/sh\n", "tagstate": "# marks\n", "lib/a": "a\n", "lib/b": "b\n",
 	} {
-		writeTestFile(t, filepath.Join(c.edit, name), content)
+		writeTestFile(t, filepath.Join(c.edit(), name), content)
 	}
 	c.svn("add", "-q", "etchserver.conf", "nodetagger", "tagstate", "lib")
 	c.commit(firstFiles...)
@@ -36,7 +38,7 @@ func (c *baseCopy) outside(name, content string) {
 // upstreams commits a file outside trunk.
 func (c *baseCopy) upstreams(name, content string) {
 	c.t.Helper()
-	writeTestFile(c.t, filepath.Join(c.edit, name), content)
+	writeTestFile(c.t, filepath.Join(c.edit(), name), content)
 	c.svn("add", "-q", "--force", "--parents", name)
 	c.record()
 }
@@ -55,6 +57,8 @@ func (c *baseCopy) svnInBase(args ...string) string {
 }
 
 func TestSVNBaseIsUpdated(t *testing.T) {
+	t.Parallel()
+	runtest.Long(t)
 	c := newBaseCopy(t)
 	if reason, err := c.source().Foreign(); reason != "" || err != nil {
 		t.Errorf("Foreign: %q, %v", reason, err)
@@ -94,7 +98,8 @@ func TestSVNBaseIsUpdated(t *testing.T) {
 }
 
 func TestSVNBaseIsNotTouchedWhereItWasEdited(t *testing.T) {
-	for name, test := range map[string]struct {
+	t.Parallel()
+	for name, test := range runtest.PickRows(map[string]struct {
 		harm func(c *baseCopy)
 		word string
 	}{
@@ -124,8 +129,9 @@ func TestSVNBaseIsNotTouchedWhereItWasEdited(t *testing.T) {
 		}, "new"},
 		"both marked": {func(c *baseCopy) { c.outside("tagstate", "local\n"); c.upstreams("tagstate", "upstream\n") },
 			"tagstate"},
-	} {
+	}, 4, 1) {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			c := newBaseCopy(t)
 			test.harm(c)
 			c.commit(write("defaults.yml", "a: 2\n"))
@@ -138,6 +144,7 @@ func TestSVNBaseIsNotTouchedWhereItWasEdited(t *testing.T) {
 }
 
 func TestSVNBaseWithMarksMadeInAnEmergencyIsUpdated(t *testing.T) {
+	t.Parallel()
 	c := newBaseCopy(t)
 	c.outside("tagstate", "etchautotag-20261122-0800 bad\n")
 	c.commit(write("defaults.yml", "a: 2\n"))
@@ -150,6 +157,7 @@ func TestSVNBaseWithMarksMadeInAnEmergencyIsUpdated(t *testing.T) {
 }
 
 func TestSVNTrunkIsRestoredInBase(t *testing.T) {
+	t.Parallel()
 	c := newBaseCopy(t)
 	if err := os.RemoveAll(c.dir()); err != nil {
 		t.Fatal(err)
@@ -165,6 +173,7 @@ func TestSVNTrunkIsRestoredInBase(t *testing.T) {
 }
 
 func TestSVNDamagedBaseIsLeftAlone(t *testing.T) {
+	t.Parallel()
 	c := newBaseCopy(t)
 	if err := os.Truncate(filepath.Join(c.base, ".svn/wc.db"), 0); err != nil {
 		t.Fatal(err)
@@ -176,6 +185,7 @@ func TestSVNDamagedBaseIsLeftAlone(t *testing.T) {
 }
 
 func TestSVNRewrittenUpstreamOfABaseIsAnError(t *testing.T) {
+	t.Parallel()
 	c := newBaseCopy(t)
 	c.commit(write("defaults.yml", "a: 2\n"))
 	c.update()
@@ -186,6 +196,7 @@ func TestSVNRewrittenUpstreamOfABaseIsAnError(t *testing.T) {
 }
 
 func TestSVNBaseOfAnotherURLIsForeign(t *testing.T) {
+	t.Parallel()
 	c := newBaseCopy(t)
 	root := "file://" + c.svnRepo.dir
 	for url, foreign := range map[string]bool{root: false, root + "/trunk": false, root + "/lib": true} {

@@ -7,9 +7,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/etch/etchtag/snapshot/runtest"
 )
 
 func TestParseSVNExternals(t *testing.T) {
+	t.Parallel()
 	for value, want := range map[string][]svnExternal{
 		"":                                       nil,
 		"^/a b\n":                                {{"d", "d/b", "^/a", ""}},
@@ -39,6 +42,7 @@ func TestParseSVNExternals(t *testing.T) {
 }
 
 func TestSVNExternalURLsAreResolved(t *testing.T) {
+	t.Parallel()
 	above := svnInfo{URL: "svn://h:1/repo/trunk/d%20e", Root: "svn://h:1/repo"}
 	for url, want := range map[string]string{
 		"^/a":               "svn://h:1/repo/a",
@@ -73,17 +77,13 @@ func FuzzParseSVNExternals(f *testing.F) {
 func withExternals(t *testing.T) *svnCopy {
 	t.Helper()
 	c := newSVNCopy(t)
-	c.svn("mkdir", "-q", "shared", "inner")
-	writeTestFile(t, filepath.Join(c.edit, "shared/x"), "x1\n")
-	writeTestFile(t, filepath.Join(c.edit, "shared/run"), "#!/bin/sh\n")
-	writeTestFile(t, filepath.Join(c.edit, "inner/i"), "i1\n")
-	c.svn("add", "-q", "shared/x", "shared/run", "inner/i")
-	c.svn("propset", "-q", "svn:executable", "*", "shared/run")
-	pinned := c.record()
-	c.svn("propset", "-q", "svn:externals", `^/inner "in ner"`, "shared")
-	c.record()
+	pinned := c.mucc("mkdir", "shared", "mkdir", "inner", "put", c.blob(write("", "x1\n")), "shared/x",
+		"put", c.blob(write("", "#!/bin/sh\n")), "shared/run", "propset", "svn:executable", "*", "shared/run",
+		"put", c.blob(write("", "i1\n")), "inner/i")
+	c.mucc("propset", "svn:externals", `^/inner "in ner"`, "shared")
 	c.commit(firstFiles...)
-	c.externals(fmt.Sprintf("^/shared ext\n-r%s ^/shared pinned@%s\n^/inner a/b/deep\n^/shared/run file\n", pinned, pinned))
+	c.mucc("propset", "svn:externals",
+		fmt.Sprintf("^/shared ext\n-r%s ^/shared pinned@%s\n^/inner a/b/deep\n^/shared/run file\n", pinned, pinned), "trunk")
 	c.clone()
 	return c
 }
@@ -100,15 +100,16 @@ func (c *svnCopy) externals(value string) {
 }
 
 func TestSVNExternalsAreFollowed(t *testing.T) {
+	t.Parallel()
 	c := withExternals(t)
 	c.exact()
 	c.exports()
 	if info, err := os.Stat(c.path("file")); err != nil || info.Mode().Perm() != 0o755 {
 		t.Errorf("an external file has mode %v, %v", info, err)
 	}
-	writeTestFile(t, filepath.Join(c.edit, "shared/x"), "x2\n")
-	writeTestFile(t, filepath.Join(c.edit, "inner/i"), "i2\n")
-	writeTestFile(t, filepath.Join(c.edit, "shared/run"), "#!/bin/sh -e\n")
+	writeTestFile(t, filepath.Join(c.edit(), "shared/x"), "x2\n")
+	writeTestFile(t, filepath.Join(c.edit(), "inner/i"), "i2\n")
+	writeTestFile(t, filepath.Join(c.edit(), "shared/run"), "#!/bin/sh -e\n")
 	c.record()
 	if out := c.update(); out.Changed != 5 || len(out.Warnings) > 0 { // x, run, file, and i twice
 		t.Errorf("the outcome is %+v", out)
@@ -120,7 +121,8 @@ func TestSVNExternalsAreFollowed(t *testing.T) {
 }
 
 func TestSVNExternalsAreExact(t *testing.T) {
-	for name, harm := range map[string]func(c *svnCopy){
+	t.Parallel()
+	for name, harm := range runtest.PickRows(map[string]func(c *svnCopy){
 		"edited":         func(c *svnCopy) { writeTestFile(c.t, c.path("ext/x"), "local\n") },
 		"edited within":  func(c *svnCopy) { writeTestFile(c.t, c.path("ext/in ner/i"), "local\n") },
 		"edited file":    func(c *svnCopy) { writeTestFile(c.t, c.path("file"), "local\n") },
@@ -132,8 +134,9 @@ func TestSVNExternalsAreExact(t *testing.T) {
 		"strange name":   func(c *svnCopy) { writeTestFile(c.t, c.path("ext/be\al"), "local\n") },
 		"added":          func(c *svnCopy) { c.run(c.path("ext"), "svn", "mkdir", "-q", "newdir") },
 		"file is a link": func(c *svnCopy) { c.run(c.dir(), "ln", "-sf", "defaults.yml", "file") },
-	} {
+	}, 5, 1) {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			c := withExternals(t)
 			harm(c)
 			c.exports()
@@ -145,7 +148,8 @@ func TestSVNExternalsAreExact(t *testing.T) {
 }
 
 func TestSVNExternalsAreRestored(t *testing.T) {
-	for name, harm := range map[string]func(c *svnCopy){
+	t.Parallel()
+	for name, harm := range runtest.PickRows(map[string]func(c *svnCopy){
 		"removed":      func(c *svnCopy) { c.run(c.dir(), "rm", "-r", "ext", "a") },
 		"no .svn":      func(c *svnCopy) { c.run(c.dir(), "rm", "-r", "ext/.svn") },
 		"a file":       func(c *svnCopy) { c.run(c.dir(), "sh", "-c", "rm -r ext; echo local > ext") },
@@ -157,8 +161,9 @@ func TestSVNExternalsAreRestored(t *testing.T) {
 		"damaged":      func(c *svnCopy) { c.run(c.dir(), "rm", "ext/.svn/wc.db") },
 		"locked":       func(c *svnCopy) { c.sqlite(c.path("ext"), "insert into wc_lock values (1, '', -1)") },
 		"another copy": func(c *svnCopy) { c.run(c.dir(), "sh", "-c", "rm -r ext; cp -a a/b/deep ext") },
-	} {
+	}, 5, 1) {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			c := withExternals(t)
 			harm(c)
 			if current, err := c.source().Current(t.Context()); err == nil {
@@ -173,6 +178,8 @@ func TestSVNExternalsAreRestored(t *testing.T) {
 }
 
 func TestSVNRemovedExternalsLeaveNothing(t *testing.T) {
+	t.Parallel()
+	runtest.Long(t)
 	c := withExternals(t)
 	writeTestFile(t, c.path("ext/stray"), "local\n")
 	writeTestFile(t, c.path("a/b/stray"), "local\n")
@@ -187,6 +194,7 @@ func TestSVNRemovedExternalsLeaveNothing(t *testing.T) {
 }
 
 func TestSVNExternalThatCannotBeHadIsAnError(t *testing.T) {
+	t.Parallel()
 	c := withExternals(t)
 	c.svn("propset", "-q", "svn:externals", "^/nowhere ext", "trunk")
 	c.svn("commit", "-q", "-m", "a mistake")
@@ -194,6 +202,8 @@ func TestSVNExternalThatCannotBeHadIsAnError(t *testing.T) {
 }
 
 func TestSVNEarlierRevisionHasItsPinnedExternals(t *testing.T) {
+	t.Parallel()
+	runtest.Long(t)
 	c := withExternals(t)
 	c.externals("^/shared@2 pinned")
 	first := c.youngest()

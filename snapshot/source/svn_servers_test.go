@@ -24,12 +24,14 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/etch/etchtag/snapshot/runtest"
 )
 
 // servedSVN returns a working copy of the first files from a server.
 func servedSVN(t *testing.T, server string) *svnCopy {
 	t.Helper()
-	c := serialSVNCopy(t)
+	c := newSVNCopy(t)
 	for _, s := range svnServers {
 		if s.name == server {
 			s.serve(c.svnRig)
@@ -120,6 +122,7 @@ func recordClients(t *testing.T, names ...string) (log string) {
 
 func TestSVNHostKeysAreNeverTrustedOnFirstUse(t *testing.T) {
 	t.Parallel()
+	runtest.Long(t)
 	c := servedSVN(t, "svn+ssh")
 	empty := filepath.Join(t.TempDir(), "none")
 	writeTestFile(t, empty, "")
@@ -238,7 +241,7 @@ func TestSVNKilledClientIsMadeGood(t *testing.T) {
 	t.Parallel()
 	c := servedSVN(t, "svnserve")
 	c.clone()
-	for i, n := range []int64{600, 5_000, 100_000, 300_000} {
+	for i, n := range runtest.Pick([]int64{600, 5_000, 100_000, 300_000}, 3, 1) {
 		had := c.upstream()
 		c.commit(append(churn(i+1), write("large", noise(400_000, uint64(i))), write(fmt.Sprintf("new%d/x", i), "x\n"))...)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -255,6 +258,7 @@ func TestSVNKilledClientIsMadeGood(t *testing.T) {
 
 func TestSVNPartsThatAreNotForUsToSeeAreLeftOut(t *testing.T) {
 	t.Parallel()
+	runtest.Long(t)
 	c := servedSVN(t, "svnserve")
 	c.commit(write("secret/x", "x\n"))
 	conf := filepath.Join(c.svnRepo.dir, "conf")
@@ -287,6 +291,7 @@ func TestSVNMissingClientIsNamed(t *testing.T) {
 }
 
 func TestSVNUnknownKeyOfAnExternalsServerIsNotTakenForOurs(t *testing.T) {
+	runtest.Long(t)
 	c := servedSVN(t, "svn+ssh")
 	ours, err := url.Parse(c.o.URL)
 	if err != nil {

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/etch/etchtag/snapshot/runtest"
 )
 
 // svnCopy is a working copy under test, whose upstream is read from files unless a test serves it.
@@ -19,13 +21,6 @@ type svnCopy struct {
 }
 
 func newSVNCopy(t *testing.T) *svnCopy {
-	t.Helper()
-	t.Parallel()
-	return serialSVNCopy(t)
-}
-
-// serialSVNCopy is newSVNCopy for a test that no other one may run beside.
-func serialSVNCopy(t *testing.T) *svnCopy {
 	t.Helper()
 	r := &svnRig{svnRepo: newSVNRepo(t), base: t.TempDir()}
 	r.url = "file://" + r.svnRepo.dir + "/trunk"
@@ -127,6 +122,7 @@ func (c *svnCopy) propset(path, name, value string) string {
 }
 
 func TestSVNConflictsDoNotStay(t *testing.T) {
+	t.Parallel()
 	c := clonedSVN(t)
 	writeTestFile(t, c.path("defaults.yml"), "a: local\n")
 	writeTestFile(t, c.path("source/etc/motd"), "local\n")
@@ -150,6 +146,7 @@ func TestSVNConflictsDoNotStay(t *testing.T) {
 }
 
 func TestSVNScheduledChangesAreUndone(t *testing.T) {
+	t.Parallel()
 	c := clonedSVN(t)
 	writeTestFile(t, c.path("added"), "added\n")
 	writeTestFile(t, c.path("newdir/below"), "below\n")
@@ -166,6 +163,7 @@ func TestSVNScheduledChangesAreUndone(t *testing.T) {
 }
 
 func TestSVNModesAreUpstreams(t *testing.T) {
+	t.Parallel()
 	c := newSVNCopy(t)
 	c.commit(script("run", "#!/bin/sh\n"), write("plain", "x\n"), symlink("link", "plain"), write("locked", "x\n"),
 		write("private/x", "x\n"))
@@ -202,6 +200,7 @@ func TestSVNModesAreUpstreams(t *testing.T) {
 }
 
 func TestSVNStrangeNamesAreSetAside(t *testing.T) {
+	t.Parallel()
 	c := clonedSVN(t)
 	for _, name := range []string{"bell\a", "new\nline", "\xff\xfe", "source/etc/tab\there", "dir\x01/file"} {
 		writeTestFile(t, c.path(name), name)
@@ -220,6 +219,7 @@ func TestSVNStrangeNamesAreSetAside(t *testing.T) {
 }
 
 func TestSVNUnusualNames(t *testing.T) {
+	t.Parallel()
 	c := newSVNCopy(t)
 	c.commit(write("at@file", "1"), write("@", "2"), write("x@12", "3"), write("a b/@head@", "4"), write("%41", "5"),
 		write("ünï/#?&", "6"), write("-r", "7"), write("\"quoted'", "8"))
@@ -247,6 +247,8 @@ func TestSVNUnusualNames(t *testing.T) {
 }
 
 func TestSVNLocksOfFilesDoNotMatter(t *testing.T) {
+	t.Parallel()
+	runtest.Long(t)
 	c := clonedSVN(t)
 	c.propset("defaults.yml", "svn:needs-lock", "*")
 	c.update()
@@ -260,6 +262,7 @@ func TestSVNLocksOfFilesDoNotMatter(t *testing.T) {
 }
 
 func TestSVNConvertsFilesAsTheirPropertiesSay(t *testing.T) {
+	t.Parallel()
 	c := newSVNCopy(t)
 	c.commit(write("crlf", "a\nb\n"), write("native", "a\nb\n"), write("id", "$Id$ $Date$\n"))
 	c.svn("propset", "-q", "svn:eol-style", "CRLF", "trunk/crlf")
@@ -280,7 +283,8 @@ func TestSVNConvertsFilesAsTheirPropertiesSay(t *testing.T) {
 }
 
 func TestSVNSwitchedAndSparsePartsAreUndone(t *testing.T) {
-	for name, harm := range map[string]func(c *svnCopy){
+	t.Parallel()
+	for name, harm := range runtest.PickRows(map[string]func(c *svnCopy){
 		"switched": func(c *svnCopy) {
 			c.inside("switch", "-q", "--ignore-ancestry", "^/trunk/source/usr", "source/etc")
 		},
@@ -292,8 +296,9 @@ func TestSVNSwitchedAndSparsePartsAreUndone(t *testing.T) {
 			c.inside("switch", "-q", "--ignore-ancestry", "^/trunk/source/usr", "source/etc")
 			c.inside("update", "-q", "--set-depth", "empty", "source/usr")
 		},
-	} {
+	}, 3, 1) {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			c := clonedSVN(t)
 			c.commit(write("defaults.yml", "a: 2\n"))
 			c.update()
@@ -313,15 +318,17 @@ func TestSVNSwitchedAndSparsePartsAreUndone(t *testing.T) {
 }
 
 func TestSVNInterruptedClientIsCleanedUp(t *testing.T) {
-	for name, statement := range map[string]string{
+	t.Parallel()
+	for name, statement := range runtest.PickRows(map[string]string{
 		"lock":       "insert into wc_lock values (1, '', -1)",
 		"lock below": "insert into wc_lock values (1, 'source', -1)",
 		"unfinished": "insert into work_queue (work) values ('(file-remove defaults.yml)')",
 		// "svn cleanup" gives up, and does nothing.
 		"unknown":   "insert into work_queue (work) values ('(nonsense)')",
 		"malformed": "insert into work_queue (work) values ('(file-remove 12:defaults.yml)')",
-	} {
+	}, 3, 1) {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			c := clonedSVN(t)
 			c.commit(write("defaults.yml", "a: 2\n"))
 			c.sqlite(c.dir(), statement)
@@ -331,6 +338,7 @@ func TestSVNInterruptedClientIsCleanedUp(t *testing.T) {
 }
 
 func TestSVNBusyWorkingCopyIsLeftAlone(t *testing.T) {
+	t.Parallel()
 	c := clonedSVN(t)
 	c.commit(write("defaults.yml", "a: 2\n"))
 	c.sqlite(c.dir(), "insert into wc_lock values (1, '', -1)")
@@ -343,6 +351,7 @@ func TestSVNBusyWorkingCopyIsLeftAlone(t *testing.T) {
 }
 
 func TestSVNOldFormatIsRefused(t *testing.T) {
+	t.Parallel()
 	for name, age := range map[string]func(c *svnCopy){
 		"1.7": func(c *svnCopy) { c.sqlite(c.dir(), "pragma user_version = 29") },
 		"1.6": func(c *svnCopy) {
@@ -354,6 +363,7 @@ func TestSVNOldFormatIsRefused(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			c := clonedSVN(t)
 			age(c)
 			before := listDir(t, c.dir())
@@ -397,8 +407,10 @@ var svnDamages = map[string]func(c *svnCopy) error{
 }
 
 func TestSVNDamagedWorkingCopyIsCheckedOutAnew(t *testing.T) {
-	for name, damage := range svnDamages {
+	t.Parallel()
+	for name, damage := range runtest.PickRows(svnDamages, 3, 1) {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			c := clonedSVN(t)
 			writeTestFile(t, c.path("tagstate"), "mark\n")
 			c.commit(write("defaults.yml", "a: 2\n"))
@@ -443,7 +455,8 @@ func values(l listing) []string {
 }
 
 func TestSVNRewrittenUpstreamIsFollowed(t *testing.T) {
-	for name, rewrite := range map[string]func(c *svnCopy){
+	t.Parallel()
+	for name, rewrite := range runtest.PickRows(map[string]func(c *svnCopy){
 		"older": func(c *svnCopy) { c.without() },
 		"other revisions of the same number": func(c *svnCopy) {
 			c.without()
@@ -455,8 +468,9 @@ func TestSVNRewrittenUpstreamIsFollowed(t *testing.T) {
 			c.commit(write("source/etc/issue", "newer\n"))
 		},
 		"another repository": func(c *svnCopy) { c.run(c.base, "svnadmin", "setuuid", c.svnRepo.dir) },
-	} {
+	}, 3, 1) {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			c := clonedSVN(t)
 			c.commit(write("defaults.yml", "a: to be undone\n"))
 			c.update()
@@ -480,6 +494,7 @@ func TestSVNRewrittenUpstreamIsFollowed(t *testing.T) {
 }
 
 func TestSVNCommitsElsewhereChangeNothing(t *testing.T) {
+	t.Parallel()
 	c := clonedSVN(t)
 	before, err := c.source().Current(t.Context())
 	if err != nil {
@@ -498,6 +513,7 @@ func TestSVNCommitsElsewhereChangeNothing(t *testing.T) {
 }
 
 func TestSVNCommitsFromTheWorkingCopyAreFollowed(t *testing.T) {
+	t.Parallel()
 	c := clonedSVN(t)
 	writeTestFile(t, c.path("defaults.yml"), "a: committed here\n")
 	c.inside("commit", "-q", "-m", "here")
@@ -510,6 +526,7 @@ func TestSVNCommitsFromTheWorkingCopyAreFollowed(t *testing.T) {
 }
 
 func TestSVNEmptiedUpstreamIsNotFollowed(t *testing.T) {
+	t.Parallel()
 	c := clonedSVN(t)
 	c.commit(remove("defaults.yml"), remove("source"))
 	c.fails("no files at all")
@@ -519,6 +536,7 @@ func TestSVNEmptiedUpstreamIsNotFollowed(t *testing.T) {
 }
 
 func TestSVNResolveTakesRevisionsOnly(t *testing.T) {
+	t.Parallel()
 	c := clonedSVN(t)
 	c.commit(write("defaults.yml", "a: 2\n"))
 	c.update()
@@ -536,6 +554,7 @@ func TestSVNResolveTakesRevisionsOnly(t *testing.T) {
 }
 
 func TestSVNURLsThatSVNMisreadsAreRefused(t *testing.T) {
+	t.Parallel()
 	for _, url := range []string{"", "-rHEAD", "--config-dir=/x", "/path", "trunk", "svn://", "svn://-oProxyCommand=x/y",
 		"svn+ssh://-oProxyCommand=x@h/y", "ftp://h/x", "svn://h/\nx", "svn://u:s3cr3t@h/x"} {
 		_, err := NewSVN(SVNOptions{Dir: filepath.Join(t.TempDir(), "trunk"), URL: url}).Clone(context.Background())
@@ -546,6 +565,7 @@ func TestSVNURLsThatSVNMisreadsAreRefused(t *testing.T) {
 }
 
 func TestSVNURLWithAPegSign(t *testing.T) {
+	t.Parallel()
 	c := newSVNCopy(t)
 	c.svn("mkdir", "-q", "t@1@")
 	c.commit(firstFiles...)
@@ -560,6 +580,7 @@ func TestSVNURLWithAPegSign(t *testing.T) {
 }
 
 func TestSVNForeign(t *testing.T) {
+	t.Parallel()
 	c := clonedSVN(t)
 	for url, foreign := range map[string]bool{
 		"": false, c.url: false, c.url + "/": false, "file://localhost" + strings.TrimPrefix(c.url, "file://"): false,

@@ -19,12 +19,11 @@ type sitesCopy struct {
 
 func newSitesCopy(t *testing.T) *sitesCopy {
 	t.Helper()
-	t.Parallel()
-	c := &sitesCopy{vendor: newSite(t), inner: newSite(t), pinned: newSite(t)}
+	c := &sitesCopy{vendor: newSVNRepo(t), inner: newSVNRepo(t), pinned: newSVNRepo(t)}
 	c.inner.put("i", "old\n")
 	c.vendor.put("v", "old\n", "propset", "svn:externals", "\n"+c.inner.trunk()+" inner", "trunk")
 	c.pinned.put("p", "old\n")
-	r := &svnRig{svnRepo: newSite(t), base: t.TempDir()}
+	r := &svnRig{svnRepo: newSVNRepo(t), base: t.TempDir()}
 	r.url = r.trunk()
 	c.svnCopy = &svnCopy{r, r.options(rigOptions{})}
 	r.put("defaults.yml", "a: old\n", "mkdir", "trunk/source", "mkdir", "trunk/lib")
@@ -34,26 +33,10 @@ func newSitesCopy(t *testing.T) *sitesCopy {
 	return c
 }
 
-// newSite makes a repository in which nothing is edited but by svnmucc: a process for each commit is all that it takes.
-func newSite(t *testing.T) *svnRepo {
-	t.Helper()
-	needProgram(t, "svnmucc", "svn")
-	base := t.TempDir()
-	r := &svnRepo{t: t, dir: filepath.Join(base, "repo"), edit: base}
-	r.run(base, "svnadmin", "create", r.dir)
-	r.mucc("mkdir", "trunk")
-	return r
-}
-
-func (r *svnRepo) mucc(commands ...string) {
-	r.t.Helper()
-	r.run(r.edit, "svnmucc", append([]string{"--non-interactive", "-m", "edit", "-U", "file://" + r.dir}, commands...)...)
-}
-
 // put commits a file of trunk, and what other commands do.
 func (r *svnRepo) put(path, content string, commands ...string) {
 	r.t.Helper()
-	file := filepath.Join(r.edit, "file")
+	file := filepath.Join(filepath.Dir(r.dir), "file")
 	writeTestFile(r.t, file, content)
 	r.mucc(append(commands, "put", file, "trunk/"+path)...)
 }
@@ -120,12 +103,14 @@ func (c *sitesCopy) isMixed() {
 }
 
 func TestSVNExternalThatIsDownChangesNothing(t *testing.T) {
+	t.Parallel()
 	for name, sites := range map[string]func(c *sitesCopy) (repo *svnRepo, external string){
 		"directory": func(c *sitesCopy) (*svnRepo, string) { return c.vendor, `"ext"` },
 		"nested":    func(c *sitesCopy) (*svnRepo, string) { return c.inner, `"ext/inner"` },
 		"pinned":    func(c *sitesCopy) (*svnRepo, string) { return c.pinned, `"fixed"` },
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			c := newSitesCopy(t)
 			had, dir := c.upstream(), listDir(t, c.dir())
 			c.moveOn()
@@ -156,6 +141,7 @@ func TestSVNExternalThatIsDownChangesNothing(t *testing.T) {
 
 // An administrator's way out, if the server of an external is gone for good, is to define another one, or none.
 func TestSVNExternalThatIsDownMayBeDoneAwayWith(t *testing.T) {
+	t.Parallel()
 	for name, away := range map[string]func(c *sitesCopy) (repo *svnRepo){
 		"removed": func(c *sitesCopy) *svnRepo {
 			c.define("^/trunk/lib/shared file")
@@ -186,6 +172,7 @@ func TestSVNExternalThatIsDownMayBeDoneAwayWith(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			c := newSitesCopy(t)
 			gone := away(c)
 			down(t, gone)
@@ -196,6 +183,7 @@ func TestSVNExternalThatIsDownMayBeDoneAwayWith(t *testing.T) {
 
 // TestSVNMixtureIsNotPublished leaves the working copy as an update does that ends on the way, and takes upstream away.
 func TestSVNMixtureIsNotPublished(t *testing.T) {
+	t.Parallel()
 	tree := func(c *sitesCopy) { c.inside("update", "-q", "--ignore-externals") }
 	for name, test := range map[string]struct {
 		upstream func(c *sitesCopy) // what changes upstream; nil: something everywhere
@@ -224,6 +212,7 @@ func TestSVNMixtureIsNotPublished(t *testing.T) {
 		"and a strange name": {nil, func(c *sitesCopy) { tree(c); writeTestFile(c.t, c.path("be\al"), "x") }},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			c := newSitesCopy(t)
 			if test.upstream == nil {
 				test.upstream = (*sitesCopy).moveOn
@@ -241,6 +230,7 @@ func TestSVNMixtureIsNotPublished(t *testing.T) {
 
 // What changes nothing here is no reason to call what is here a mixture.
 func TestSVNNumberAloneMakesNoMixture(t *testing.T) {
+	t.Parallel()
 	c := newSitesCopy(t)
 	c.mucc("mkdir", "elsewhere")
 	c.inside("update", "-q", "--ignore-externals")
@@ -254,6 +244,7 @@ func TestSVNNumberAloneMakesNoMixture(t *testing.T) {
 
 // Of a checkout that an administrator has made, or that an earlier version has updated, it is not known.
 func TestSVNExternalsOfAnUnknownUpdateAreNotPublished(t *testing.T) {
+	t.Parallel()
 	for name, harm := range map[string]func(c *sitesCopy) error{
 		"no record":      func(c *sitesCopy) error { return os.Remove(c.path(".svn/" + svnRecordName)) },
 		"damaged record": func(c *sitesCopy) error { return os.WriteFile(c.path(".svn/"+svnRecordName), []byte("x"), 0o644) },
@@ -263,6 +254,7 @@ func TestSVNExternalsOfAnUnknownUpdateAreNotPublished(t *testing.T) {
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			c := newSitesCopy(t)
 			if err := harm(c); err != nil {
 				t.Fatal(err)
@@ -278,6 +270,7 @@ func TestSVNExternalsOfAnUnknownUpdateAreNotPublished(t *testing.T) {
 
 // Pinned externals are what the tree's revision says.
 func TestSVNPinnedExternalsNeedNoRecord(t *testing.T) {
+	t.Parallel()
 	c := newSitesCopy(t)
 	c.define(fmt.Sprintf("-r2 %s fixed\n%s@3 ext", c.pinned.trunk(), c.vendor.trunk()))
 	c.vendor.mucc("propdel", "svn:externals", "trunk")
@@ -289,6 +282,7 @@ func TestSVNPinnedExternalsNeedNoRecord(t *testing.T) {
 }
 
 func TestSVNIdleUpdateWithExternalsChangesNothing(t *testing.T) {
+	t.Parallel()
 	c := newSitesCopy(t)
 	c.update()
 	c.mucc("mkdir", "elsewhere")
@@ -330,8 +324,9 @@ func TestSVNKilledInAnExternal(t *testing.T) {
 }
 
 func TestSVNBaseWithExternalsIsNoMixture(t *testing.T) {
+	t.Parallel()
 	c := newBaseCopy(t)
-	vendor := newSite(t)
+	vendor := newSVNRepo(t)
 	vendor.put("v", "old\n")
 	c.propset("", "svn:externals", vendor.trunk()+" ext")
 	c.update()

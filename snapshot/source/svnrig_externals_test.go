@@ -18,23 +18,23 @@ const joinedAt = "source/etc"
 
 func newJoinedRig(t *testing.T) *joinedRig {
 	t.Helper()
-	r := &joinedRig{&svnRig{svnRepo: newSVNRepo(t), base: t.TempDir(), alike: true}, newSVNRepo(t)}
+	r := &joinedRig{&svnRig{svnRepo: newSVNRepo(t), base: t.TempDir()}, newSVNRepo(t)}
 	if err := os.Symlink(r.vendor.dir, filepath.Join(filepath.Dir(r.svnRepo.dir), "vendor")); err != nil {
 		t.Fatal(err)
 	}
 	r.serveSVN("")
-	r.svn("propset", "-q", "svn:externals", "svn://"+r.server.address+"/vendor/trunk "+joinedAt, "trunk")
-	r.record()
+	r.mucc("propset", "svn:externals", "svn://"+r.server.address+"/vendor/trunk "+joinedAt, "trunk")
 	return r
 }
 
 func TestSVNExternalsConformance(t *testing.T) {
-	conform(t, func(t *testing.T) rig { return newJoinedRig(t) })
+	t.Parallel()
+	conform(t, served{"svnserve", joined, false}, func(t *testing.T) rig { return newJoinedRig(t) })
 }
 
 func (r *joinedRig) can() abilities {
 	can := r.svnRig.can()
-	can.rewrite, can.history, can.joined = neverRewritten, false, true
+	can.rewrite, can.history = neverRewritten, false
 	return can
 }
 

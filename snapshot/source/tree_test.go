@@ -26,6 +26,7 @@ func mustTree(t testing.TB, gitDir string, commit plumbing.Hash) *gitTree {
 }
 
 func TestGitTreeIsWhatGitArchiveHas(t *testing.T) {
+	t.Parallel()
 	r := newCheckedRig(t)
 	checkSome(t, 50, func(t *rapid.T) {
 		files := drawTree(t, "tree", oddNames)
@@ -40,6 +41,7 @@ func TestGitTreeIsWhatGitArchiveHas(t *testing.T) {
 }
 
 func TestGitTreeHonoursExportIgnoreAsGitArchiveDoes(t *testing.T) {
+	t.Parallel()
 	for _, attributes := range []string{
 		"a export-ignore", "/a export-ignore", "a/ export-ignore", "a/** export-ignore", "**/b export-ignore",
 		"d/e/ export-ignore", "d/e export-ignore", "sub/ export-ignore", "sub export-ignore", "sub/** export-ignore",
@@ -70,6 +72,7 @@ func TestGitTreeHonoursExportIgnoreAsGitArchiveDoes(t *testing.T) {
 }
 
 func TestGitTreeReadsAttributeFilesThatAreLinksOrDirectoriesAsGitDoes(t *testing.T) {
+	t.Parallel()
 	r := newCheckedRig(t)
 	publishedAsArchived(t, r.gitDir, r.commitFiles(map[string]fakeFile{
 		".gitattributes": link("a export-ignore"), "a": file("1"), "b": file("2"),
@@ -83,6 +86,7 @@ func rawCommit(r *objectRig, entries ...object.TreeEntry) plumbing.Hash {
 }
 
 func TestGitTreeRefusesEntriesByName(t *testing.T) {
+	t.Parallel()
 	r := newObjectRig(t, t.TempDir())
 	blob := r.blob("x")
 	entry := func(name string, mode filemode.FileMode) object.TreeEntry {
@@ -130,6 +134,7 @@ func TestGitTreeRefusesEntriesByName(t *testing.T) {
 }
 
 func TestGitTreeTakesWhatLinuxTakes(t *testing.T) {
+	t.Parallel()
 	r := newObjectRig(t, t.TempDir())
 	files := map[string]fakeFile{}
 	for _, name := range []string{".GIT", ".Git", "git~1", ".git ", ".git.", ".gitx", "...", "aux", "a:b",
@@ -142,6 +147,7 @@ func TestGitTreeTakesWhatLinuxTakes(t *testing.T) {
 }
 
 func TestGitTreeMapsLegacyModes(t *testing.T) {
+	t.Parallel()
 	r := newObjectRig(t, t.TempDir())
 	blob := r.blob("x")
 	commit := rawCommit(r,
@@ -159,6 +165,7 @@ func TestGitTreeMapsLegacyModes(t *testing.T) {
 }
 
 func TestGitTreeRefusesTenThousandLevels(t *testing.T) {
+	t.Parallel()
 	r := newObjectRig(t, t.TempDir())
 	const levels, reached = 10_000, 300 // the deeper ones need not be there
 	name := strings.Repeat("d", 20)
@@ -181,6 +188,7 @@ func TestGitTreeRefusesTenThousandLevels(t *testing.T) {
 }
 
 func TestGitTreeTakesTheLongestPaths(t *testing.T) {
+	t.Parallel()
 	r := newObjectRig(t, t.TempDir())
 	path := strings.Repeat(strings.Repeat("d", 255)+"/", 15) + strings.Repeat("f", 255)
 	tree := mustTree(t, r.gitDir, r.commitFiles(map[string]fakeFile{path: file("x")}))
@@ -190,6 +198,7 @@ func TestGitTreeTakesTheLongestPaths(t *testing.T) {
 }
 
 func TestGitTreeRefusesATreeThatExplodes(t *testing.T) {
+	t.Parallel()
 	r := newObjectRig(t, t.TempDir())
 	entries := func(h plumbing.Hash, mode filemode.FileMode) (list []object.TreeEntry) {
 		for i := range 100 {
@@ -211,6 +220,7 @@ func TestGitTreeRefusesATreeThatExplodes(t *testing.T) {
 }
 
 func TestGitTreeNeverEndsAtAMissingObject(t *testing.T) {
+	t.Parallel()
 	files := map[string]fakeFile{
 		"a/1": file("a1"), "a/2": file("a2"), "b/c/3": file("b3"), "b/.gitattributes": file("x export-ignore"),
 		"z": file("z"), "l": link("z"),
@@ -266,6 +276,7 @@ func readAll(tree Tree) error {
 }
 
 func TestGitTreeGivesEqualIDsToEqualBytesOnly(t *testing.T) {
+	t.Parallel()
 	r := newObjectRig(t, t.TempDir())
 	tree := mustTree(t, r.gitDir, r.commitFiles(map[string]fakeFile{
 		".gitattributes": file("c* eol=crlf\nauto* text=auto eol=crlf\n"),
@@ -286,6 +297,7 @@ func TestGitTreeGivesEqualIDsToEqualBytesOnly(t *testing.T) {
 }
 
 func TestGitTreeWarnsOfAttributesThatItDoesNotHonour(t *testing.T) {
+	t.Parallel()
 	for attributes, want := range map[string]string{
 		"a ident":                            `ident (on "a")`,
 		"a export-subst\nb ident":            `export-subst (on "a"), ident (on "b")`,
@@ -310,6 +322,7 @@ func TestGitTreeWarnsOfAttributesThatItDoesNotHonour(t *testing.T) {
 }
 
 func TestGitTreeRefusesNamesOfRevisions(t *testing.T) {
+	t.Parallel()
 	r := newObjectRig(t, t.TempDir())
 	r.commitFiles(nil)
 	for _, id := range []string{"", "main", "HEAD", "1234"} {
@@ -320,6 +333,7 @@ func TestGitTreeRefusesNamesOfRevisions(t *testing.T) {
 }
 
 func TestGitTreeStopsWhenToldTo(t *testing.T) {
+	t.Parallel()
 	r := newObjectRig(t, t.TempDir())
 	commit := r.commitFiles(map[string]fakeFile{"a": file("x")})
 	ctx, cancel := context.WithCancel(context.Background())
@@ -330,6 +344,7 @@ func TestGitTreeStopsWhenToldTo(t *testing.T) {
 }
 
 func TestGitTreeOfAnEmptyCommitIsEmpty(t *testing.T) {
+	t.Parallel()
 	r := newObjectRig(t, t.TempDir())
 	if tree := mustTree(t, r.gitDir, r.commitFiles(nil)); len(tree.Entries()) != 0 {
 		t.Errorf("%d entries", len(tree.Entries()))

@@ -14,7 +14,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -181,11 +180,19 @@ func publishedAsArchived(t failer, gitDir string, commit plumbing.Hash) {
 // checkSome is rapid.Check with fewer rounds, for properties that run other programs.
 func checkSome(t *testing.T, rounds int, prop func(*rapid.T)) {
 	t.Helper()
-	if f := flag.Lookup("rapid.checks"); f.Value.String() == f.DefValue {
-		_ = f.Value.Set(strconv.Itoa(rounds))
-		defer func() { _ = f.Value.Set(f.DefValue) }()
+	if f := flag.Lookup("rapid.checks"); f.Value.String() != f.DefValue {
+		rapid.Check(t, prop)
+		return
 	}
-	rapid.Check(t, prop)
+	failed := false
+	rapid.Check(t, func(t *rapid.T) {
+		rounds--
+		if rounds < 0 && !failed { // what failed is tried again, to make it small
+			return
+		}
+		defer func() { failed = failed || t.Failed() }()
+		prop(t)
+	})
 }
 
 // Names and contents that have made trouble somewhere.
@@ -300,15 +307,4 @@ func newCheckedRig(t *testing.T) *objectRig {
 	t.Helper()
 	needProgram(t, "git")
 	return newObjectRig(t, filepath.Join(t.TempDir(), "repo.git"))
-}
-
-// memoryDir returns a directory in which it costs nothing to sync the file system, if there is one.
-func memoryDir(t testing.TB) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("/dev/shm", "etchtag-test")
-	if err != nil {
-		return t.TempDir()
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	return dir
 }

@@ -22,6 +22,7 @@ func isMounted(t *testing.T, err error, at string) {
 }
 
 func TestWorktreeGoesAroundWhatIsMounted(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name, at      string
 		before, after map[string]fakeFile // what upstream has before and after something is mounted
@@ -40,7 +41,7 @@ func TestWorktreeGoesAroundWhatIsMounted(t *testing.T) {
 		{"where a file is to be", "d/e/m", nil, map[string]fakeFile{"d": file("1")}, true, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r := newWorkRig(t, memoryDir(t))
+			r := newWorkRig(t, t.TempDir())
 			tree := func(files map[string]fakeFile, content string) map[string]fakeFile {
 				all := map[string]fakeFile{"always": file(content)}
 				for path, f := range files {
@@ -92,7 +93,8 @@ func (r *workRig) contains(t *testing.T, path, content string) {
 
 // Something can be mounted after the working copy was looked at, too.
 func TestWorktreeEntersNothingThatIsMountedMeanwhile(t *testing.T) {
-	r := newWorkRig(t, memoryDir(t))
+	t.Parallel()
+	r := newWorkRig(t, t.TempDir())
 	r.sync(r.commitFiles(map[string]fakeFile{"d/gold": file("1"), "d/e/gold": file("1"), "x": file("1")}))
 	mount := sync.OnceFunc(func() { mounttest.Directory(t, r.path("d")) })
 	r.w.step = func(string) error { mount(); return nil }
@@ -107,6 +109,7 @@ func TestWorktreeEntersNothingThatIsMountedMeanwhile(t *testing.T) {
 
 // The repository may be a mount of its own. It is used, and stays.
 func TestARepositoryWithAMountInItIsNotExchanged(t *testing.T) {
+	t.Parallel()
 	for _, at := range []string{".git", ".git/objects", ".git/hooks/mounted"} {
 		t.Run(at, func(t *testing.T) {
 			r := packedUpstream(t)
@@ -134,6 +137,7 @@ func TestARepositoryWithAMountInItIsNotExchanged(t *testing.T) {
 
 // What is checked out anew is exchanged as a whole, so it stays if anything is mounted in it.
 func TestAWorkingCopyWithAMountInItIsNotExchanged(t *testing.T) {
+	t.Parallel()
 	t.Run("svn", func(t *testing.T) {
 		c := clonedSVN(t)
 		must(t, svnDamages["no database"](c))
@@ -156,6 +160,7 @@ func TestAWorkingCopyWithAMountInItIsNotExchanged(t *testing.T) {
 
 // The tree of another tool may be made of mounts: it is only read.
 func TestWhatIsMountedInAPlainTreeIsPublished(t *testing.T) {
+	t.Parallel()
 	r := newDirRig(t)
 	r.commit(write("defaults.yml", "a: 1\n"))
 	mounttest.Directory(t, filepath.Join(r.dir(), "big"))

@@ -23,7 +23,7 @@ func underUmask(mask int, do func()) {
 
 func TestWorktreeModesDoNotDependOnTheUmask(t *testing.T) {
 	underUmask(0o077, func() {
-		r := newWorkRig(t, filepath.Join(memoryDir(t), "base"))
+		r := newWorkRig(t, filepath.Join(t.TempDir(), "base"))
 		r.sync(r.commitFiles(threeTrees[0]))
 		r.sync(r.commitFiles(threeTrees[1]))
 		r.holds(t, threeTrees[1])
@@ -36,7 +36,7 @@ func TestWorktreeModesDoNotDependOnTheUmask(t *testing.T) {
 func TestWorktreeAdoptsACheckoutOfGit(t *testing.T) {
 	needProgram(t, "git")
 	for _, mask := range []int{0o022, 0o077, 0} {
-		r := newWorkRig(t, memoryDir(t))
+		r := newWorkRig(t, t.TempDir())
 		commit := r.commitFiles(threeTrees[0])
 		underUmask(mask, func() { r.git(t, "reset", "-q", "--hard") })
 		r.put("edited", "my own")
@@ -51,8 +51,9 @@ func TestWorktreeAdoptsACheckoutOfGit(t *testing.T) {
 }
 
 func TestWorktreeTakesUpWhatGitDidMeanwhile(t *testing.T) {
+	t.Parallel()
 	needProgram(t, "git")
-	r := newWorkRig(t, memoryDir(t))
+	r := newWorkRig(t, t.TempDir())
 	first, second := r.commitFiles(threeTrees[0]), r.commitFiles(threeTrees[1])
 	r.sync(second)
 	r.git(t, "checkout", "-q", "--detach", first.String())
@@ -68,8 +69,9 @@ func TestWorktreeTakesUpWhatGitDidMeanwhile(t *testing.T) {
 }
 
 func TestWorktreeOfALinkedWorkingTree(t *testing.T) {
+	t.Parallel()
 	needProgram(t, "git")
-	r := newWorkRig(t, memoryDir(t))
+	r := newWorkRig(t, t.TempDir())
 	commit := r.commitFiles(threeTrees[0])
 	linked := filepath.Join(filepath.Dir(r.w.dir), "linked")
 	r.git(t, "worktree", "add", "-q", "--detach", "--no-checkout", linked, commit.String())
@@ -84,7 +86,8 @@ func TestWorktreeOfALinkedWorkingTree(t *testing.T) {
 }
 
 func TestWorktreeMayBeALink(t *testing.T) {
-	r := newWorkRig(t, memoryDir(t))
+	t.Parallel()
+	r := newWorkRig(t, t.TempDir())
 	if err := os.Symlink(r.w.dir, r.w.dir+"-link"); err != nil {
 		t.Fatal(err)
 	}
@@ -95,8 +98,9 @@ func TestWorktreeMayBeALink(t *testing.T) {
 }
 
 func TestWorktreeConvertsLineEndsAsGitCheckoutDoes(t *testing.T) {
+	t.Parallel()
 	needProgram(t, "git")
-	r := newWorkRig(t, memoryDir(t))
+	r := newWorkRig(t, t.TempDir())
 	attributes := []string{
 		"", "* text=auto eol=crlf\n", "*.a text eol=crlf\n", "* -text\n", "*.a text\n",
 		"d/** text eol=crlf\n/x export-ignore\n", "",
@@ -110,7 +114,7 @@ func TestWorktreeConvertsLineEndsAsGitCheckoutDoes(t *testing.T) {
 			files[fmt.Sprintf("%d.a", j)], files[fmt.Sprintf("d/%d", j)] = file(data), executable(data)
 		}
 		commit := r.commitFiles(files)
-		reference := newWorkRig(t, memoryDir(t))
+		reference := newWorkRig(t, t.TempDir())
 		for _, name := range []string{"config", "info/attributes"} {
 			content := map[string]string{"config": "[core]\n\tautocrlf = " + []string{"false", "true",
 				"input"}[i%3] + "\n"}[name]
@@ -137,7 +141,8 @@ func TestWorktreeConvertsLineEndsAsGitCheckoutDoes(t *testing.T) {
 }
 
 func TestWorktreePassesOnWhatGoes(t *testing.T) {
-	r := newWorkRig(t, memoryDir(t))
+	t.Parallel()
+	r := newWorkRig(t, t.TempDir())
 	r.sync(r.commitFiles(map[string]fakeFile{"edited": file("old"), "gone": file("old"), "same": file("old"),
 		"link": file("old"), "empty": file("")}))
 	commit := r.commitFiles(map[string]fakeFile{"edited": file("new"), "same": file("new"), "link": file("new"),
@@ -175,7 +180,8 @@ func TestWorktreePassesOnWhatGoes(t *testing.T) {
 }
 
 func TestWorktreeStopsIfWhatGoesCannotBePassedOn(t *testing.T) {
-	r := newWorkRig(t, memoryDir(t))
+	t.Parallel()
+	r := newWorkRig(t, t.TempDir())
 	commit := r.commitFiles(map[string]fakeFile{"a": file("1")})
 	r.sync(commit)
 	r.put("a", "my own")
@@ -191,7 +197,8 @@ func TestWorktreeStopsIfWhatGoesCannotBePassedOn(t *testing.T) {
 }
 
 func TestWorktreeKeepsTheLastTenDirectoriesOfLocalEdits(t *testing.T) {
-	r := newWorkRig(t, memoryDir(t))
+	t.Parallel()
+	r := newWorkRig(t, t.TempDir())
 	commit := r.commitFiles(map[string]fakeFile{"a": file("1")})
 	foreign := filepath.Join(r.w.discard, "not ours")
 	if err := os.MkdirAll(foreign, 0o755); err != nil {
@@ -241,7 +248,8 @@ func anotherFileSystem(t *testing.T, dir string) string {
 }
 
 func TestWorktreeAcrossFileSystems(t *testing.T) {
-	r := newWorkRig(t, memoryDir(t))
+	t.Parallel()
+	r := newWorkRig(t, t.TempDir())
 	there := anotherFileSystem(t, r.w.dir)
 	// The repository and the local edits lie elsewhere.
 	if err := errors.Join(os.CopyFS(there+"/git", os.DirFS(r.gitDir)), os.RemoveAll(r.gitDir)); err != nil {
@@ -266,7 +274,8 @@ func TestWorktreeAcrossFileSystems(t *testing.T) {
 }
 
 func TestWorktreeReplacesFilesThatAreHardLinked(t *testing.T) {
-	r := newWorkRig(t, memoryDir(t))
+	t.Parallel()
+	r := newWorkRig(t, t.TempDir())
 	r.sync(r.commitFiles(map[string]fakeFile{"a": file("1"), "b": file("1")}))
 	if err := errors.Join(os.Remove(r.path("b")), os.Link(r.path("a"), r.path("b")), os.Link(r.path("a"),
 		r.outside+"/linked")); err != nil {
@@ -281,6 +290,7 @@ func TestWorktreeReplacesFilesThatAreHardLinked(t *testing.T) {
 }
 
 func TestUpdateListIsWhatTheWholeTreeHas(t *testing.T) {
+	t.Parallel()
 	r := newObjectRig(t, t.TempDir())
 	names := []string{"a", "b", "c", "a.b", "a-b"}
 	rapid.Check(t, func(t *rapid.T) {

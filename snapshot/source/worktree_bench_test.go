@@ -25,14 +25,14 @@ func bigTree() map[string]fakeFile {
 }
 
 func BenchmarkSync(b *testing.B) {
-	r := newWorkRig(b, memoryDir(b))
+	r := newWorkRig(b, b.TempDir())
 	tree := bigTree()
 	first := r.commitFiles(tree)
 	tree["d1/file1.conf"] = file("changed\n")
 	second := r.commitFiles(tree)
 	b.Run("checkout", func(b *testing.B) {
 		for b.Loop() {
-			fresh := newWorkRig(b, memoryDir(b))
+			fresh := newWorkRig(b, b.TempDir())
 			fresh.write("objects/info/alternates", r.gitDir+"/objects\n")
 			fresh.sync(first)
 		}
@@ -53,7 +53,7 @@ func BenchmarkSync(b *testing.B) {
 }
 
 func BenchmarkGitTree(b *testing.B) {
-	r := newObjectRig(b, memoryDir(b))
+	r := newObjectRig(b, b.TempDir())
 	commit := r.commitFiles(bigTree())
 	var tree *gitTree
 	b.Run("list", func(b *testing.B) {

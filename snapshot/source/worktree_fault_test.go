@@ -30,9 +30,10 @@ func faultTrees() (from, to map[string]fakeFile) {
 }
 
 func TestWorktreeRecoversFromAFaultAtEveryStep(t *testing.T) {
+	t.Parallel()
 	from, to := faultTrees()
 	fault := errors.New("injected fault")
-	base := memoryDir(t)
+	base := t.TempDir()
 	for n := 0; ; n++ {
 		r := newWorkRig(t, filepath.Join(base, fmt.Sprint(n)))
 		old := r.commitFiles(from)
@@ -86,12 +87,13 @@ func (r *workRig) recovered(t *testing.T, commit plumbing.Hash, files map[string
 const killedSync = "ETCHTAG_TEST_KILLED_SYNC"
 
 func TestWorktreeRecoversFromAKillAtEveryStep(t *testing.T) {
+	t.Parallel()
 	if args := os.Getenv(killedSync); args != "" {
 		syncAndDie(t, args)
 		return
 	}
 	from, to := faultTrees()
-	base := memoryDir(t)
+	base := t.TempDir()
 	third := map[string]fakeFile{"changed": file("3\n"), "new/x": file("3\n"), "third": file("3\n")}
 	for n := 0; ; n++ {
 		r := newWorkRig(t, filepath.Join(base, fmt.Sprint(n)))
@@ -138,7 +140,8 @@ func syncAndDie(t *testing.T, args string) {
 }
 
 func TestWorktreeMakesFilesDurableBeforeTheIndexSpeaksOfThem(t *testing.T) {
-	r := newWorkRig(t, memoryDir(t))
+	t.Parallel()
+	r := newWorkRig(t, t.TempDir())
 	var labels []string
 	r.w.step = func(label string) error {
 		labels = append(labels, label)
@@ -162,8 +165,9 @@ func TestWorktreeMakesFilesDurableBeforeTheIndexSpeaksOfThem(t *testing.T) {
 }
 
 func TestWorktreeKeepsEditsMadeWhileItWorks(t *testing.T) {
+	t.Parallel()
 	for label, edit := range map[string]string{"write etchtag-journal": "changed", "make temporary directory": "new"} {
-		r := newWorkRig(t, memoryDir(t))
+		r := newWorkRig(t, t.TempDir())
 		r.sync(r.commitFiles(map[string]fakeFile{"changed": file("1")}))
 		files := map[string]fakeFile{"changed": file("2"), "new": file("2")}
 		commit := r.commitFiles(files)
@@ -185,7 +189,8 @@ func TestWorktreeKeepsEditsMadeWhileItWorks(t *testing.T) {
 }
 
 func TestWorktreeChangesNothingIfAnObjectIsMissing(t *testing.T) {
-	r := newWorkRig(t, memoryDir(t))
+	t.Parallel()
+	r := newWorkRig(t, t.TempDir())
 	from, to := faultTrees()
 	r.sync(r.commitFiles(from))
 	commit := r.commitFiles(to)
@@ -202,7 +207,8 @@ func TestWorktreeChangesNothingIfAnObjectIsMissing(t *testing.T) {
 }
 
 func TestWorktreeStopsInTheMiddleWhenToldTo(t *testing.T) {
-	r := newWorkRig(t, memoryDir(t))
+	t.Parallel()
+	r := newWorkRig(t, t.TempDir())
 	from, to := faultTrees()
 	r.sync(r.commitFiles(from))
 	commit := r.commitFiles(to)
@@ -217,7 +223,8 @@ func TestWorktreeStopsInTheMiddleWhenToldTo(t *testing.T) {
 }
 
 func TestWorktreeReportsProgressUpToTheEnd(t *testing.T) {
-	r := newWorkRig(t, memoryDir(t))
+	t.Parallel()
+	r := newWorkRig(t, t.TempDir())
 	files := map[string]fakeFile{}
 	for i := range 300 { // enough for several writers
 		files[fmt.Sprintf("d%d/f%d", i%7, i)] = file(fmt.Sprint(i))
@@ -237,9 +244,10 @@ func TestWorktreeReportsProgressUpToTheEnd(t *testing.T) {
 }
 
 func TestWorktreeRefusesWhatCannotBeALink(t *testing.T) {
+	t.Parallel()
 	for what, target := range map[string]string{"too long": strings.Repeat("x", maxPath+1), "empty": "",
 		"with a NUL": "a\x00b"} {
-		r := newWorkRig(t, memoryDir(t))
+		r := newWorkRig(t, t.TempDir())
 		before := map[string]fakeFile{"a": file("1")}
 		r.sync(r.commitFiles(before))
 		_, err := r.w.sync(context.Background(), r.commitFiles(map[string]fakeFile{"a link": link(target)}))
@@ -252,7 +260,8 @@ func TestWorktreeRefusesWhatCannotBeALink(t *testing.T) {
 }
 
 func TestWorktreeRefusesToSetAsideInItself(t *testing.T) {
-	r := newWorkRig(t, memoryDir(t))
+	t.Parallel()
+	r := newWorkRig(t, t.TempDir())
 	commit := r.commitFiles(map[string]fakeFile{"a": file("1")})
 	if err := os.Symlink(r.w.dir, r.outside+"/link"); err != nil {
 		t.Fatal(err)
@@ -269,7 +278,8 @@ func TestWorktreeRefusesToSetAsideInItself(t *testing.T) {
 }
 
 func TestWorktreeDoesNotPassOnHugeFiles(t *testing.T) {
-	r := newWorkRig(t, memoryDir(t))
+	t.Parallel()
+	r := newWorkRig(t, t.TempDir())
 	commit := r.commitFiles(map[string]fakeFile{"a": file("1")})
 	r.sync(commit)
 	r.put("a", "")

@@ -41,8 +41,9 @@ var threeTrees = []map[string]fakeFile{
 }
 
 func TestWorktreeFollowsEveryTransition(t *testing.T) {
+	t.Parallel()
 	needProgram(t, "git")
-	r := newWorkRig(t, memoryDir(t))
+	r := newWorkRig(t, t.TempDir())
 	for _, i := range []int{0, 0, 1, 0, 2, 1, 2, 0} {
 		r.sync(r.commitFiles(threeTrees[i]))
 		r.holds(t, threeTrees[i])
@@ -54,7 +55,8 @@ func TestWorktreeFollowsEveryTransition(t *testing.T) {
 }
 
 func TestWorktreeCountsWhatItChanges(t *testing.T) {
-	r := newWorkRig(t, memoryDir(t))
+	t.Parallel()
+	r := newWorkRig(t, t.TempDir())
 	for _, step := range []struct {
 		files map[string]fakeFile
 		want  int
@@ -72,7 +74,8 @@ func TestWorktreeCountsWhatItChanges(t *testing.T) {
 }
 
 func TestWorktreeReadsNoObjectAndWritesNothingIfNothingChanged(t *testing.T) {
-	r := newWorkRig(t, memoryDir(t))
+	t.Parallel()
+	r := newWorkRig(t, t.TempDir())
 	commit := r.commitFiles(threeTrees[0])
 	r.sync(commit)
 	r.ageFiles()
@@ -89,7 +92,8 @@ func TestWorktreeReadsNoObjectAndWritesNothingIfNothingChanged(t *testing.T) {
 }
 
 func TestAnObjectThatIsGoneIsMissedAlthoughNothingChanged(t *testing.T) {
-	r := newWorkRig(t, memoryDir(t))
+	t.Parallel()
+	r := newWorkRig(t, t.TempDir())
 	commit := r.commitFiles(threeTrees[0])
 	r.sync(commit)
 	r.ageFiles()
@@ -134,7 +138,8 @@ func (r *workRig) ageFiles() {
 }
 
 func TestWorktreeLeavesUnchangedFilesAlone(t *testing.T) {
-	r := newWorkRig(t, memoryDir(t))
+	t.Parallel()
+	r := newWorkRig(t, t.TempDir())
 	r.sync(r.commitFiles(threeTrees[0]))
 	r.ageFiles()
 	var before, after unix.Stat_t
@@ -148,9 +153,10 @@ func TestWorktreeLeavesUnchangedFilesAlone(t *testing.T) {
 }
 
 func TestWorktreeSetsLocalEditsAside(t *testing.T) {
+	t.Parallel()
 	needProgram(t, "git")
 	for _, target := range []int{0, 1} {
-		r := newWorkRig(t, memoryDir(t))
+		r := newWorkRig(t, t.TempDir())
 		r.sync(r.commitFiles(threeTrees[0]))
 		r.put("edited", "my own")
 		r.put("new/untracked", "my notes")
@@ -182,8 +188,9 @@ func TestWorktreeSetsLocalEditsAside(t *testing.T) {
 }
 
 func TestWorktreeSetsRepositoriesInsideAsideWhole(t *testing.T) {
+	t.Parallel()
 	needProgram(t, "git")
-	r := newWorkRig(t, memoryDir(t))
+	r := newWorkRig(t, t.TempDir())
 	files := map[string]fakeFile{"d/a": file("1"), "sub": submodule("s")}
 	commit := r.commitFiles(files)
 	r.sync(commit)
@@ -207,12 +214,13 @@ func TestWorktreeSetsRepositoriesInsideAsideWhole(t *testing.T) {
 }
 
 func TestWorktreeNeverReachesOutsideThroughALink(t *testing.T) {
+	t.Parallel()
 	for _, target := range []map[string]fakeFile{
 		{"a": file("new"), "b/a": file("new"), "f": executable("new")},
 		{},
 		{"a/b/c": file("new"), "b": link("x"), "f": submodule("s")},
 	} {
-		r := newWorkRig(t, memoryDir(t))
+		r := newWorkRig(t, t.TempDir())
 		r.sync(r.commitFiles(map[string]fakeFile{"a": file("old"), "b/a": file("old"), "f": file("old"),
 			"deep/b/a": file("old")}))
 		for _, name := range []string{"a", "b", "f", "deep"} {
@@ -230,7 +238,8 @@ func TestWorktreeNeverReachesOutsideThroughALink(t *testing.T) {
 }
 
 func TestWorktreeTakesOddThingsOutOfTheWay(t *testing.T) {
-	r := newWorkRig(t, memoryDir(t))
+	t.Parallel()
+	r := newWorkRig(t, t.TempDir())
 	files := map[string]fakeFile{"a": file("1"), "d/b": file("2")}
 	commit := r.commitFiles(files)
 	r.sync(commit)
@@ -245,8 +254,9 @@ func TestWorktreeTakesOddThingsOutOfTheWay(t *testing.T) {
 }
 
 func TestWorktreeRandomTransitionsAndEdits(t *testing.T) {
+	t.Parallel()
 	needProgram(t, "git")
-	base := memoryDir(t)
+	base := t.TempDir()
 	names := []string{"a", "b", "c", "with blank", "new\nline", "\xff"}
 	runs := 0
 	checkSome(t, 40, func(rt *rapid.T) {
