@@ -18,7 +18,7 @@ func (s *site) adopt(c *cli.Context, o snapshot.VerifyOptions, show *progress) (
 	if err != nil {
 		return v, err
 	}
-	marks := s.editor(filepath.Join(s.layout.Path, "tagstate"))
+	marks := s.editor(filepath.Join(s.Base.Path, "tagstate"))
 	err = marks.Hold(c.Context, func() error {
 		show.end()
 		effect, err := s.effectOfAdopting(adoption.Headers())
@@ -48,7 +48,7 @@ func (s *site) effectOfAdopting(headers []*tag.Header) (tagging.Effect, error) {
 	if err != nil {
 		return tagging.Effect{}, err
 	}
-	index, err := tag.ReadIndex(s.layout)
+	index, err := tag.ReadIndex(s.Base)
 	if err != nil {
 		return tagging.Effect{}, err
 	}
@@ -79,10 +79,10 @@ func (s *site) describeAdoption(c *cli.Context, headers []*tag.Header, e tagging
 			names = append(names, h.Name)
 		}
 		slices.Sort(names)
-		text = describeTags("to be adopted", names, 0, s.config.Cadence())
+		text = describeTags("to be adopted", names, 0, s.Config.Cadence())
 	}
 	if len(e.States) > 0 {
-		text += s.app.describeEffect(e, s.config.Cadence())
+		text += s.app.describeEffect(e, s.Config.Cadence())
 	}
 	if !c.Bool("quiet") && !c.Bool("json") {
 		fmt.Fprint(s.app.stdout, text)

@@ -96,7 +96,7 @@ func (a *app) completeRings() {
 	if err != nil {
 		return // there is nothing to offer, and nobody to tell
 	}
-	fmt.Fprintln(a.stdout, strings.Join(ringNames(site.config.Rings), "\n"))
+	fmt.Fprintln(a.stdout, strings.Join(ringNames(site.Config.Rings), "\n"))
 }
 
 func (a *app) completeTags() {

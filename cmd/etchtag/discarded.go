@@ -69,7 +69,7 @@ func (a *app) discarded(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	all, err := snapshot.ListDiscarded(s.layout)
+	all, err := snapshot.ListDiscarded(s.Base)
 	if err != nil {
 		return s.explainPrivacy(err)
 	}
@@ -131,7 +131,7 @@ func (a *app) openDiscarded(c *cli.Context) (*site, *snapshot.DiscardedTree, err
 	if _, ok := source.ParseDiscard(name); !ok {
 		return nil, nil, usagef("%q is not the name of what was set aside, such as 20261122-110000", c.Args().First())
 	}
-	tree, err := snapshot.OpenDiscarded(s.layout, name)
+	tree, err := snapshot.OpenDiscarded(s.Base, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, fmt.Errorf("nothing is set aside as %s; etchtag discarded shows what is", name)
 	}
@@ -147,7 +147,7 @@ func (s *site) explainPrivacy(err error) error {
 		return err
 	}
 	return fmt.Errorf("%w: what was set aside may hold secrets, so only %s, who makes the tags, can read it",
-		err, ownerOf(s.layout.Discarded()))
+		err, ownerOf(s.Base.Discarded()))
 }
 
 // ownerOf names the user to whom a file belongs.
@@ -277,10 +277,10 @@ func (s *site) checkRestoreTo(dir string) (string, error) {
 		return "", err
 	}
 	real := realPath(to)
-	if isBelow(real, realPath(s.layout.Tags())) {
+	if isBelow(real, realPath(s.Base.Tags())) {
 		return "", usagef("--to %q is among the tags, which never change once they are published", dir)
 	}
-	if isBelow(real, realPath(s.layout.Trunk())) {
+	if isBelow(real, realPath(s.Base.Trunk())) {
 		s.app.log.Warn(fmt.Sprintf("%s is in the working copy: the next update sets aside again what is not upstream's", to))
 	}
 	return to, nil
@@ -288,8 +288,8 @@ func (s *site) checkRestoreTo(dir string) (string, error) {
 
 // refuseMarks refuses to restore a file to where its marks would count at once, without a word of what they do.
 func (s *site) refuseMarks(tree *snapshot.DiscardedTree, to string, paths []string) error {
-	for _, file := range s.config.Tagstate {
-		rel, err := filepath.Rel(realPath(to), realPath(filepath.Join(s.layout.Path, file)))
+	for _, file := range s.Config.Tagstate {
+		rel, err := filepath.Rel(realPath(to), realPath(filepath.Join(s.Base.Path, file)))
 		if err != nil || !filepath.IsLocal(rel) {
 			continue
 		}

@@ -23,7 +23,7 @@ func refusal(why string) error {
 // ringResolver decides for rings, and knows no hosts: rings get their tags whatever inventories say, so that none of
 // them, down or slow, is in the way.
 func (s *site) ringResolver(states *tagstate.Set, index *tag.Index) *tagging.Resolver {
-	return &tagging.Resolver{Base: s.layout, Cadence: s.config.Cadence(), Rings: s.config.Rings, States: states, Index: index}
+	return &tagging.Resolver{Base: s.Base, Cadence: s.Config.Cadence(), Rings: s.Config.Rings, States: states, Index: index}
 }
 
 // groups are names by what is to be said of them, in the order in which that came up.

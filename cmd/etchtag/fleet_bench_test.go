@@ -121,7 +121,7 @@ func BenchmarkFleetCall(b *testing.B) {
 			bases := make([]string, len(sizes))
 			took := make([][]time.Duration, len(sizes))
 			for i, hosts := range sizes {
-				bases[i] = fleetBase(b, kind, hosts).layout.Path
+				bases[i] = fleetBase(b, kind, hosts).Base.Path
 			}
 			runtime.GC()
 			n := 0
@@ -179,7 +179,7 @@ func BenchmarkFleetHosts(b *testing.B) {
 	eachFleet(b, func(b *testing.B, s *site, hosts int) {
 		b.ReportAllocs()
 		for b.Loop() {
-			code := s.app.run([]string{"etchtag", "--base", s.layout.Path, "hosts", "--json"})
+			code := s.app.run([]string{"etchtag", "--base", s.Base.Path, "hosts", "--json"})
 			if code != exitDone {
 				b.Fatalf("exit code %d", code)
 			}

@@ -82,12 +82,12 @@ func (a *app) init(c *cli.Context) error {
 		return err
 	}
 	if ready {
-		a.say(c, "%s is ready; next: etchtag%s snapshot", s.layout.Path, baseFlagText(c))
+		a.say(c, "%s is ready; next: etchtag%s snapshot", s.Base.Path, baseFlagText(c))
 		return nil
 	}
-	how := "set working_copy.url in " + s.configFile + ", or put a checkout into " + s.layout.Trunk()
-	if s.config.WorkingCopy.Kind == "dir" {
-		how = "have the tool that maintains the tree put it into " + s.layout.Trunk()
+	how := "set working_copy.url in " + s.configFile + ", or put a checkout into " + s.Base.Trunk()
+	if s.Config.WorkingCopy.Kind == "dir" {
+		how = "have the tool that maintains the tree put it into " + s.Base.Trunk()
 	}
 	a.say(c, "there is no working copy yet; next: %s; then: etchtag%s update", how, baseFlagText(c))
 	return nil
@@ -121,7 +121,7 @@ func (s *site) freshConfig(c *cli.Context) ([]byte, error) {
 	}
 	flags := config.WorkingCopy{Kind: c.String("kind"), URL: url, Branch: c.String("branch"), Module: c.String("module")}
 	if _, err := os.Lstat(s.configFile); err == nil {
-		w := s.config.WorkingCopy
+		w := s.Config.WorkingCopy
 		for _, value := range []struct{ key, flag, file string }{{"kind", flags.Kind, w.Kind}, {"url", flags.URL, w.URL},
 			{"branch", flags.Branch, w.Branch}, {"module", flags.Module, w.Module}} {
 			if value.flag != "" && value.flag != value.file {
@@ -140,7 +140,7 @@ func (s *site) freshConfig(c *cli.Context) ([]byte, error) {
 	if err := cfg.Parse("--url, --kind, --branch, --module", data); err != nil {
 		return nil, usageError{err}
 	}
-	s.config = &cfg
+	s.Config = &cfg
 	return data, nil
 }
 
@@ -176,9 +176,9 @@ func (s *site) makeWorkingCopy(c *cli.Context) (bool, error) {
 	case err != nil:
 		return false, err
 	case !missing:
-		s.app.say(c, "the working copy %s is there already", s.layout.Trunk())
+		s.app.say(c, "the working copy %s is there already", s.Base.Trunk())
 		return true, m.Prepare()
-	case s.config.WorkingCopy.URL == "":
+	case s.Config.WorkingCopy.URL == "":
 		return false, m.Prepare()
 	}
 	outcome, err := m.Update(c.Context, 0)
@@ -186,13 +186,13 @@ func (s *site) makeWorkingCopy(c *cli.Context) (bool, error) {
 		return false, err
 	}
 	show.end()
-	s.app.say(c, "cloned the working copy %s at %s", s.layout.Trunk(), shortID(outcome.Revision.ID))
+	s.app.say(c, "cloned the working copy %s at %s", s.Base.Trunk(), shortID(outcome.Revision.ID))
 	return true, nil
 }
 
 // linkNodetagger puts this very program where the etch server looks for nodetagger.
 func (s *site) linkNodetagger(c *cli.Context) error {
-	link := filepath.Join(s.layout.Path, "nodetagger")
+	link := filepath.Join(s.Base.Path, "nodetagger")
 	program, err := os.Executable()
 	if err != nil {
 		return err
@@ -206,7 +206,7 @@ func (s *site) linkNodetagger(c *cli.Context) error {
 	if _, err := os.Lstat(link); err == nil && s.baseIsWorkingCopy() {
 		s.app.log.Warn(fmt.Sprintf("%s stays, since the base is a working copy of Subversion, in which it may be versioned: "+
 			"replace it by a commit: cd %s && svn rm --force nodetagger && ln -s %s nodetagger && svn add nodetagger && svn commit",
-			link, s.layout.Path, program))
+			link, s.Base.Path, program))
 		return nil
 	}
 	if info, err := os.Lstat(link); err == nil && info.Mode().Type() != fs.ModeSymlink {
@@ -228,22 +228,22 @@ func (s *site) linkNodetagger(c *cli.Context) error {
 
 // makeOrig makes the directory into which the etch server's user writes clients' original files.
 func (s *site) makeOrig(c *cli.Context) error {
-	return s.makeServersDir(c, filepath.Join(s.layout.Path, "orig"), 0o755)
+	return s.makeServersDir(c, filepath.Join(s.Base.Path, "orig"), 0o755)
 }
 
 // makeCache makes the directory in which the etch server's user keeps the answers of inventories, if any are kept.
 func (s *site) makeCache(c *cli.Context) error {
-	if !slices.ContainsFunc(s.config.Inventory, func(i config.Inventory) bool { return i.Stale > 0 }) {
+	if !slices.ContainsFunc(s.Config.Inventory, func(i config.Inventory) bool { return i.Stale > 0 }) {
 		return nil
 	}
-	if err := makePublicDir(s.config.CacheDir); err != nil {
+	if err := makePublicDir(s.Config.CacheDir); err != nil {
 		return err
 	}
-	u, err := user.Lookup(s.config.ServerUser)
+	u, err := user.Lookup(s.Config.ServerUser)
 	if err != nil {
 		return usagef("server_user: %w", err)
 	}
-	return s.makeServersDir(c, inventory.CacheDir(s.config.CacheDir, u.Uid), 0o700)
+	return s.makeServersDir(c, inventory.CacheDir(s.Config.CacheDir, u.Uid), 0o700)
 }
 
 // makeServersDir makes a directory for the etch server's user, unless it is there.
@@ -261,7 +261,7 @@ func (s *site) makeServersDir(c *cli.Context, dir string, mode os.FileMode) erro
 	if err := made.Chmod(".", mode); err != nil { // the umask has no say
 		return err
 	}
-	u, err := user.Lookup(s.config.ServerUser)
+	u, err := user.Lookup(s.Config.ServerUser)
 	if err == nil {
 		uid, _ := strconv.Atoi(u.Uid)
 		gid, _ := strconv.Atoi(u.Gid)
@@ -269,10 +269,10 @@ func (s *site) makeServersDir(c *cli.Context, dir string, mode os.FileMode) erro
 	}
 	if err != nil {
 		s.app.log.Warn(fmt.Sprintf("%s must belong to the etch server's user %q, but could not be given to it: %v",
-			dir, s.config.ServerUser, err))
+			dir, s.Config.ServerUser, err))
 		return nil
 	}
-	s.app.say(c, "made %s for %s", dir, s.config.ServerUser)
+	s.app.say(c, "made %s for %s", dir, s.Config.ServerUser)
 	return nil
 }
 
@@ -327,7 +327,7 @@ func (s *site) renameLegacyTags(c *cli.Context) error {
 	if err != nil {
 		return usagef("--legacy-tz: %w", err)
 	}
-	legacy, err := legacyTags(s.layout)
+	legacy, err := legacyTags(s.Base)
 	if err != nil || len(legacy) == 0 {
 		return err
 	}
@@ -364,11 +364,11 @@ func (s *site) renameTags(c *cli.Context, legacy []legacyTag, loc *time.Location
 			return fmt.Errorf("%s was made at %s, which was another hour in %s: that is not the zone of its name",
 				t.name, t.made.Format("15:04 UTC on 2006-01-02"), loc)
 		}
-		if err := source.MountedAt(s.layout.Dir(t.name)); err != nil {
+		if err := source.MountedAt(s.Base.Dir(t.name)); err != nil {
 			return fmt.Errorf("cannot rename %s: %w", t.name, err)
 		}
 		// Where zones differ by half hours, the next aligned name keeps the tag from being served early.
-		every := s.config.Tags.Every
+		every := s.Config.Tags.Every
 		renamed[t.name] = tag.Name(local.UTC().Add(every - 1).Truncate(every))
 	}
 	if err := s.renameMarks(c, renamed); err != nil {
@@ -376,11 +376,11 @@ func (s *site) renameTags(c *cli.Context, legacy []legacyTag, loc *time.Location
 	}
 	for _, t := range legacy {
 		name := renamed[t.name]
-		to := s.layout.Dir(name)
+		to := s.Base.Dir(name)
 		if _, err := os.Lstat(to); err == nil {
 			return fmt.Errorf("cannot rename %s to %s: that tag is there already", t.name, name)
 		}
-		if err := os.Rename(s.layout.Dir(t.name), to); err != nil {
+		if err := os.Rename(s.Base.Dir(t.name), to); err != nil {
 			return err
 		}
 		s.app.say(c, "renamed %s to %s", t.name, name)
@@ -399,13 +399,13 @@ func (s *site) renameMarks(c *cli.Context, renamed map[string]string) error {
 			return name
 		}), nil
 	}
-	files := []string{s.layout.Kept(), s.layout.Pins()}
-	for _, path := range s.config.Tagstate {
+	files := []string{s.Base.Kept(), s.Base.Pins()}
+	for _, path := range s.Config.Tagstate {
 		if !s.inWorkingCopy(path) {
-			files = append(files, filepath.Join(s.layout.Path, path))
+			files = append(files, filepath.Join(s.Base.Path, path))
 			continue
 		}
-		data, err := lines.Read(filepath.Join(s.layout.Path, path))
+		data, err := lines.Read(filepath.Join(s.Base.Path, path))
 		if err != nil {
 			return err
 		}

@@ -18,15 +18,15 @@ func (s *site) inventory(i config.Inventory, r *tagging.Resolver, now time.Time)
 	if i.Stale == 0 {
 		return inv
 	}
-	return inventory.WithStale(inv, inventory.StaleOptions{Age: i.Stale, ID: s.layout.Path + " " + inv.Name(),
-		Dir: s.config.CacheDir, Now: s.app.now})
+	return inventory.WithStale(inv, inventory.StaleOptions{Age: i.Stale, ID: s.Base.Path + " " + inv.Name(),
+		Dir: s.Config.CacheDir, Now: s.app.now})
 }
 
 func (s *site) freshInventory(i config.Inventory, r *tagging.Resolver, now time.Time) inventory.Inventory {
 	switch i.Kind {
 	case "file":
 		path := s.path(i.Path)
-		return inventory.NewFile(path, s.layout.FileTable(path))
+		return inventory.NewFile(path, s.Base.FileTable(path))
 	case "nventory":
 		return nventory.New(nventory.Options{Server: i.Server, ConfigFiles: nventoryFiles(s.app.getenv("HOME")),
 			Timeout: i.Timeout})
@@ -41,7 +41,7 @@ func (s *site) freshInventory(i config.Inventory, r *tagging.Resolver, now time.
 // trees are the copies of the configuration that an inventory may be read from, the best first.
 func (s *site) trees(i config.Inventory, r *tagging.Resolver, now time.Time) iter.Seq[inventory.Tree] {
 	if i.From == "trunk" {
-		return tagging.WorkingTrees(s.layout)
+		return tagging.WorkingTrees(s.Base)
 	}
 	return r.SettledTrees(now)
 }

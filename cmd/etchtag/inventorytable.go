@@ -14,12 +14,12 @@ import (
 // warnings: lookups work without tables, only slower, and those of a file with a mistake fail anyway.
 func (s *site) refreshTables(step func(label string) error) error {
 	var warnings []error
-	for _, i := range s.config.Inventory {
+	for _, i := range s.Config.Inventory {
 		if i.Kind != "file" {
 			continue
 		}
 		path := s.path(i.Path)
-		rebuilt, err := inventory.RefreshFileTable(path, s.layout.FileTable(path), step)
+		rebuilt, err := inventory.RefreshFileTable(path, s.Base.FileTable(path), step)
 		var fault *parse.Fault
 		switch {
 		case errors.As(err, &fault):

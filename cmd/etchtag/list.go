@@ -58,7 +58,7 @@ type tagRecord struct {
 
 // tagRecords describes all tags as of now, newest first.
 func (s *site) tagRecords(r *tagging.Resolver, now time.Time) ([]tagRecord, error) {
-	kept, err := tagging.LoadKept(s.layout.Kept())
+	kept, err := tagging.LoadKept(s.Base.Kept())
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +102,7 @@ func (t tagRecord) notes(s *site, now time.Time) string {
 		{t.marked, "published marked"},
 		{t.Source == tag.Adopted, "adopted"},
 		{t.Time.After(now), "in the future"},
-		{!s.config.Cadence().Aligned(t.Time), "unaligned: no ring gets it"},
+		{!s.Config.Cadence().Aligned(t.Time), "unaligned: no ring gets it"},
 		{t.Kept != "", "kept: " + t.Kept},
 		{strings.HasPrefix(t.StateFrom, "etchautotag-"), "as " + t.StateFrom},
 	} {
@@ -138,7 +138,7 @@ func (a *app) list(c *cli.Context) error {
 		return err
 	}
 	for _, name := range r.Index.Foreign {
-		a.log.Info(fmt.Sprintf("%q in %s is no tag of ours and is never touched", name, site.layout.Tags()))
+		a.log.Info(fmt.Sprintf("%q in %s is no tag of ours and is never touched", name, site.Base.Tags()))
 	}
 	return nil
 }
@@ -207,7 +207,7 @@ func (a *app) show(c *cli.Context) error {
 	}
 	at := slices.IndexFunc(records, func(t tagRecord) bool { return t.Name == name })
 	if at < 0 {
-		return fmt.Errorf("there is no tag %s in %s; etchtag list shows those that there are", name, site.layout.Tags())
+		return fmt.Errorf("there is no tag %s in %s; etchtag list shows those that there are", name, site.Base.Tags())
 	}
 	if c.Bool("json") {
 		return a.printJSON(records[at])
@@ -223,7 +223,7 @@ func (s *site) printTag(w io.Writer, r tagRecord, now time.Time) error {
 		}
 	}
 	row("tag", r.Name)
-	row("directory", s.layout.Dir(r.Name))
+	row("directory", s.Base.Dir(r.Name))
 	row("age", age(now.Sub(r.Time)))
 	state := orDash(r.State)
 	if r.StateFrom != "" {

@@ -141,7 +141,7 @@ func (m *marking) tagRange(from, to string) ([]string, error) {
 	if ends[0].After(ends[1]) {
 		return nil, usagef("--from %s comes after --to %s", from, to)
 	}
-	every := m.site.config.Tags.Every
+	every := m.site.Config.Tags.Every
 	if ends[1].Sub(ends[0]) >= maxRange*every {
 		return nil, usagef("--from %s --to %s is more than %d tags", from, to, maxRange)
 	}
@@ -154,9 +154,9 @@ func (m *marking) tagRange(from, to string) ([]string, error) {
 
 // ownTagstate is this server's own file: the last one that updates of the working copy do not touch.
 func (s *site) ownTagstate() (string, error) {
-	for _, path := range slices.Backward(s.config.Tagstate) {
+	for _, path := range slices.Backward(s.Config.Tagstate) {
 		if !s.inWorkingCopy(path) {
-			return filepath.Join(s.layout.Path, path), nil
+			return filepath.Join(s.Base.Path, path), nil
 		}
 	}
 	return "", errors.New("every file that tagstate names in the configuration lies in the working copy, where a mark " +
@@ -164,7 +164,7 @@ func (s *site) ownTagstate() (string, error) {
 }
 
 func (s *site) inWorkingCopy(path string) bool {
-	rel, err := filepath.Rel(s.layout.WorkingCopy, path)
+	rel, err := filepath.Rel(s.Base.WorkingCopy, path)
 	return err == nil && filepath.IsLocal(rel)
 }
 
@@ -181,7 +181,7 @@ func (s *site) edit(ctx context.Context, file string, change func([]byte) ([]byt
 }
 
 func (s *site) editor(file string) lines.Editor {
-	return lines.Editor{Path: file, Lock: s.layout.TagstateLock(), Wait: editWait, Step: s.app.step}
+	return lines.Editor{Path: file, Lock: s.Base.TagstateLock(), Wait: editWait, Step: s.app.step}
 }
 
 // refuseUpstreamsLink refuses to edit what a link leads to whose end, or which itself, is upstream's to choose: it could
@@ -198,9 +198,9 @@ func (s *site) refuseUpstreamsLink(file string) error {
 		rel, err := filepath.Rel(trunk, path)
 		return err == nil && filepath.IsLocal(rel)
 	}
-	trunk, trunkErr := filepath.EvalSymlinks(s.layout.Trunk())
+	trunk, trunkErr := filepath.EvalSymlinks(s.Base.Trunk())
 	dir, dirErr := filepath.EvalSymlinks(filepath.Dir(target))
-	if inside(s.layout.Trunk(), target) || trunkErr == nil && dirErr == nil && inside(trunk, dir) || s.baseIsWorkingCopy() {
+	if inside(s.Base.Trunk(), target) || trunkErr == nil && dirErr == nil && inside(trunk, dir) || s.baseIsWorkingCopy() {
 		return fmt.Errorf("%s is a link to %s, and so upstream decides which file is edited: put a file in its place", file, target)
 	}
 	return nil

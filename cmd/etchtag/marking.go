@@ -85,7 +85,7 @@ func (m *marking) valid(name string) error {
 		_, err := tag.ParseName(name)
 		return err
 	}
-	return m.site.config.Cadence().Valid(name)
+	return m.site.Config.Cadence().Valid(name)
 }
 
 // unaligned lists the tags between two times whose names the site's cadence, which may be wrong, does not have.
@@ -93,7 +93,7 @@ func (m *marking) unaligned(ends [2]time.Time) (names []string) {
 	if m.wrongConfig == nil {
 		return nil
 	}
-	index, err := tag.ReadIndex(m.site.layout)
+	index, err := tag.ReadIndex(m.site.Base)
 	if err != nil {
 		return nil
 	}
@@ -125,7 +125,7 @@ func (m *marking) change(old []byte) ([]byte, error) {
 		return nil, err
 	}
 	what := map[tagstate.State]string{tagstate.None: "cleared"}[m.state]
-	text := describeTags(orElse(what, string(m.state)), m.names, len(m.site.missing(m.names)), m.site.config.Cadence())
+	text := describeTags(orElse(what, string(m.state)), m.names, len(m.site.missing(m.names)), m.site.Config.Cadence())
 	var losers []tagging.RingEffect
 	before, after, err := m.resolvers(old, data)
 	if m.unknown = err; err == nil {
@@ -134,7 +134,7 @@ func (m *marking) change(old []byte) ([]byte, error) {
 			_, named := slices.BinarySearch(m.names, s.Tag)
 			return named
 		})
-		text += m.site.app.describeEffect(effect, m.site.config.Cadence())
+		text += m.site.app.describeEffect(effect, m.site.Config.Cadence())
 		losers = effect.Losers()
 		m.still = stillMarked(after, m.names, m.state)
 	}
@@ -152,7 +152,7 @@ func (m *marking) resolvers(old, fresh []byte) (before, after *tagging.Resolver,
 	if m.wrongConfig != nil {
 		return nil, nil, m.wrongConfig
 	}
-	index, err := tag.ReadIndex(m.site.layout)
+	index, err := tag.ReadIndex(m.site.Base)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -176,7 +176,7 @@ func (m *marking) refuse(losers []tagging.RingEffect) error {
 	if len(losers) > 0 {
 		why = append(why, describeLosers(losers))
 	}
-	cadence := m.site.config.Cadence()
+	cadence := m.site.Config.Cadence()
 	next := tag.Name(cadence.Floor(m.now).Add(cadence.Every()))
 	far := slices.DeleteFunc(slices.Clone(m.names), func(name string) bool { return name <= next })
 	if len(far) > 0 && m.state != tagstate.None {

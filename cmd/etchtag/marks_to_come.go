@@ -29,7 +29,7 @@ func (s *site) marksToCome(states *tagstate.Set, now time.Time) []marksToCome {
 	}
 	var out []marksToCome
 	for _, g := range by {
-		stretch := some(stretches(g.names, s.config.Cadence()))
+		stretch := some(stretches(g.names, s.Config.Cadence()))
 		m := marksToCome{what: fmt.Sprintf("%s to come %s: %s", count(len(g.names), "tag"), g.what, stretch)}
 		switch {
 		case s.inWorkingCopy(files[g.what]):

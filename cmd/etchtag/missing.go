@@ -20,7 +20,7 @@ func (s *site) there(names []string) []string {
 }
 
 func (s *site) isThere(name string) bool {
-	_, err := os.Lstat(s.layout.Dir(name))
+	_, err := os.Lstat(s.Base.Dir(name))
 	return !errors.Is(err, fs.ErrNotExist)
 }
 

@@ -35,18 +35,18 @@ func (s *site) needs(ctx context.Context, now time.Time) snapshot.Needs {
 
 // Read implements snapshot.Needs.
 func (n *needs) Read(tags *tag.Index, now time.Time) (by map[string][]string, unknown []string, err error) {
-	written := []string{n.layout.Pins(), n.layout.Kept()}
-	for _, path := range n.config.Tagstate {
-		written = append(written, filepath.Join(n.layout.Path, path))
+	written := []string{n.Base.Pins(), n.Base.Kept()}
+	for _, path := range n.Config.Tagstate {
+		written = append(written, filepath.Join(n.Base.Path, path))
 	}
 	n.read = inventory.WatchFiles(n.app.now(), written...)
 	states, err := n.states()
 	if err != nil {
 		return nil, nil, err
 	}
-	pins, pinsErr := tagging.LoadPins(n.layout.Pins())
-	kept, keptErr := tagging.LoadKept(n.layout.Kept())
-	r := &tagging.Resolver{Base: n.layout, Cadence: n.config.Cadence(), Rings: n.config.Rings, States: states,
+	pins, pinsErr := tagging.LoadPins(n.Base.Pins())
+	kept, keptErr := tagging.LoadKept(n.Base.Kept())
+	r := &tagging.Resolver{Base: n.Base, Cadence: n.Config.Cadence(), Rings: n.Config.Rings, States: states,
 		Index: tags, Pins: pins}
 	found := r.Needs(now, n.listed, kept)
 	for _, lack := range []struct {

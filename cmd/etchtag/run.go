@@ -66,8 +66,8 @@ func (a *app) runDaemon(c *cli.Context) error {
 	}
 	stopping := make(chan struct{})
 	go s.watchSignals(c.Context, scheduler, abort, stopping)
-	a.log.Info(fmt.Sprintf("serving %s: update %q, snapshot %q, in UTC", first.layout.Path,
-		first.config.Schedule.Update, first.config.Schedule.Snapshot))
+	a.log.Info(fmt.Sprintf("serving %s: update %q, snapshot %q, in UTC", first.Base.Path,
+		first.Config.Schedule.Update, first.Config.Schedule.Snapshot))
 	s.notify(daemon.SdNotifyReady)
 	err = scheduler.Run(c.Context)
 	<-stopping
@@ -77,7 +77,7 @@ func (a *app) runDaemon(c *cli.Context) error {
 
 // plan is what the present configuration wants to be done.
 func (s *service) plan() schedule.Plan {
-	spec := s.site.Load().config.Schedule
+	spec := s.site.Load().Config.Schedule
 	return schedule.Plan{
 		Update:   schedule.Job{Name: "update", Spec: spec.Update, Run: s.update},
 		Snapshot: schedule.Job{Name: "snapshot", Spec: spec.Snapshot, Run: s.snapshot},
@@ -106,8 +106,8 @@ func (s *service) snapshot(ctx context.Context) error {
 // missing reports whether the tag of the hour of now is still to be made.
 func (s *service) missing(now time.Time) bool {
 	site := s.site.Load()
-	name := tag.Name(site.config.Cadence().Floor(now))
-	_, err := os.Lstat(site.layout.Dir(name))
+	name := tag.Name(site.Config.Cadence().Floor(now))
+	_, err := os.Lstat(site.Base.Dir(name))
 	return errors.Is(err, fs.ErrNotExist)
 }
 

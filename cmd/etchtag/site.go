@@ -21,8 +21,8 @@ const defaultBase = "/etc/etchserver"
 // site is one etch server's base with its configuration, from which the parts are built.
 type site struct {
 	app    *app
-	config *config.Config
-	layout tag.Base
+	Config *config.Config
+	Base   tag.Base
 
 	configFile string // which need not exist
 }
@@ -99,8 +99,8 @@ func (a *app) openSite(base, path string, required bool) (*site, error) {
 func configPath(base, named string) string { return orElse(named, filepath.Join(base, "etchtag.yml")) }
 
 func (a *app) newSite(base, configFile string, cfg *config.Config) *site {
-	return &site{app: a, config: cfg, configFile: configFile,
-		layout: tag.Base{Path: base, WorkingCopy: cfg.WorkingCopy.Path}}
+	return &site{app: a, Config: cfg, configFile: configFile,
+		Base: tag.Base{Path: base, WorkingCopy: cfg.WorkingCopy.Path}}
 }
 
 // states reads the tagstate files and merges them.
@@ -108,12 +108,12 @@ func (s *site) states() (*tagstate.Set, error) { return s.statesWith("", nil) }
 
 // statesWith is states if one of the files had other contents.
 func (s *site) statesWith(file string, contents []byte) (*tagstate.Set, error) {
-	files := make([]*tagstate.File, len(s.config.Tagstate))
-	for i, path := range s.config.Tagstate {
+	files := make([]*tagstate.File, len(s.Config.Tagstate))
+	for i, path := range s.Config.Tagstate {
 		var err error
-		if full := filepath.Join(s.layout.Path, path); full == file {
-			files[i] = tagstate.Parse(path, contents, s.config.Cadence().Valid)
-		} else if files[i], err = tagstate.Load(full, path, s.config.Cadence().Valid); err != nil {
+		if full := filepath.Join(s.Base.Path, path); full == file {
+			files[i] = tagstate.Parse(path, contents, s.Config.Cadence().Valid)
+		} else if files[i], err = tagstate.Load(full, path, s.Config.Cadence().Valid); err != nil {
 			return nil, err
 		}
 	}
@@ -143,17 +143,17 @@ func (s *site) resolver(now time.Time) (*tagging.Resolver, error) {
 	if err != nil {
 		return nil, err
 	}
-	index, err := tag.ReadIndex(s.layout)
+	index, err := tag.ReadIndex(s.Base)
 	if err != nil {
 		return nil, err
 	}
-	pins, err := tagging.LoadPins(s.layout.Pins())
+	pins, err := tagging.LoadPins(s.Base.Pins())
 	if err != nil {
 		return nil, err
 	}
-	r := &tagging.Resolver{Base: s.layout, Cadence: s.config.Cadence(), Rings: s.config.Rings,
+	r := &tagging.Resolver{Base: s.Base, Cadence: s.Config.Cadence(), Rings: s.Config.Rings,
 		States: states, Index: index, Pins: pins}
-	for _, i := range s.config.Inventory {
+	for _, i := range s.Config.Inventory {
 		r.Inventories = append(r.Inventories, s.inventory(i, r, now))
 	}
 	return r, nil
@@ -164,23 +164,23 @@ func (s *site) path(p string) string {
 	if p == "" || filepath.IsAbs(p) {
 		return p
 	}
-	return filepath.Join(s.layout.Path, p)
+	return filepath.Join(s.Base.Path, p)
 }
 
 // bareManager is for what needs neither upstream nor the tags.
 func (s *site) bareManager() *snapshot.Manager {
-	return &snapshot.Manager{Base: s.layout, Step: s.app.step}
+	return &snapshot.Manager{Base: s.Base, Step: s.app.step}
 }
 
 // manager builds what updates the working copy and makes and removes tags. show is told of progress.
 func (s *site) manager(clock func() time.Time, show *progress) *snapshot.Manager {
 	m := &snapshot.Manager{
-		Base:     s.layout,
-		Cadence:  s.config.Cadence(),
+		Base:     s.Base,
+		Cadence:  s.Config.Cadence(),
 		Source:   s.source(clock, show),
-		Files:    snapshot.FileMode(s.config.Tags.Files),
-		Check:    s.config.Tags.Check,
-		Keep:     snapshot.Keep{Within: s.config.Tags.Keep.Within, Last: s.config.Tags.Keep.Last},
+		Files:    snapshot.FileMode(s.Config.Tags.Files),
+		Check:    s.Config.Tags.Check,
+		Keep:     snapshot.Keep{Within: s.Config.Tags.Keep.Within, Last: s.Config.Tags.Keep.Last},
 		Clock:    clock,
 		Needs:    s.needs,
 		Marked:   s.marked,
@@ -191,7 +191,7 @@ func (s *site) manager(clock func() time.Time, show *progress) *snapshot.Manager
 		Progress: func(done, total int) { show.report("stage", int64(done), int64(total)) },
 		Step:     s.app.step,
 	}
-	if slices.ContainsFunc(s.config.Inventory, func(i config.Inventory) bool { return i.Kind == "etch" }) {
+	if slices.ContainsFunc(s.Config.Inventory, func(i config.Inventory) bool { return i.Kind == "etch" }) {
 		m.Table = compileTable
 	}
 	return m

@@ -115,9 +115,9 @@ func (s *site) takeOptions(c *cli.Context, now time.Time) (snapshot.TakeOptions,
 		return o, usagef("--hour and --revision go together: a missed hour is never made from what is new today")
 	}
 	if given {
-		if !s.config.Cadence().Aligned(hour) {
+		if !s.Config.Cadence().Aligned(hour) {
 			return o, usagef("--hour %s is not a time of a tag: they are made every %s",
-				c.String("hour"), tag.FormatDuration(s.config.Tags.Every))
+				c.String("hour"), tag.FormatDuration(s.Config.Tags.Every))
 		}
 		if hour.After(now) {
 			return o, usagef("--hour %s is in the future", c.String("hour"))

@@ -19,49 +19,49 @@ import (
 
 // source builds the working copy's source.
 func (s *site) source(clock func() time.Time, show *progress) source.Source {
-	w := s.config.WorkingCopy
+	w := s.Config.WorkingCopy
 	auth := source.Auth{SSHKey: s.path(w.Auth.SSHKey), KnownHosts: s.path(w.Auth.KnownHosts),
 		Username: w.Auth.Username, PasswordFile: s.path(w.Auth.PasswordFile),
 		TokenFile: s.path(w.Auth.TokenFile), CAFile: s.path(w.Auth.CAFile)}
 	switch s.sourceKind() {
 	case "svn":
 		return source.NewSVN(source.SVNOptions{
-			Dir: s.layout.Trunk(), Base: s.layout.Path, URL: w.URL, Timeout: w.Timeout, Auth: auth,
-			IsTagstate: func(path string) bool { return slices.Contains(s.config.Tagstate, path) },
-			Discard:    s.layout.Discarded(), Progress: show.report, BeforeReplace: s.rescueMarks, Now: clock, Step: s.app.step,
+			Dir: s.Base.Trunk(), Base: s.Base.Path, URL: w.URL, Timeout: w.Timeout, Auth: auth,
+			IsTagstate: func(path string) bool { return slices.Contains(s.Config.Tagstate, path) },
+			Discard:    s.Base.Discarded(), Progress: show.report, BeforeReplace: s.rescueMarks, Now: clock, Step: s.app.step,
 		})
 	case "cvs":
 		return source.NewCVS(source.CVSOptions{
-			Dir: s.layout.Trunk(), URL: w.URL, Module: w.Module, Branch: w.Branch, Timeout: w.Timeout, Auth: auth,
-			Discard: s.layout.Discarded(), Progress: show.report, BeforeReplace: s.rescueMarks, Now: clock, Step: s.app.step,
+			Dir: s.Base.Trunk(), URL: w.URL, Module: w.Module, Branch: w.Branch, Timeout: w.Timeout, Auth: auth,
+			Discard: s.Base.Discarded(), Progress: show.report, BeforeReplace: s.rescueMarks, Now: clock, Step: s.app.step,
 		})
 	case "dir":
-		return source.NewDir(source.DirOptions{Dir: s.layout.Trunk(), TreeHash: treeHash})
+		return source.NewDir(source.DirOptions{Dir: s.Base.Trunk(), TreeHash: treeHash})
 	}
 	return source.NewGit(source.GitOptions{
-		Dir: s.layout.Trunk(), URL: w.URL, Branch: w.Branch, Timeout: w.Timeout, Auth: auth,
-		Discard: s.layout.Discarded(), Progress: show.report, BeforeReplace: s.rescueMarks, Now: clock, Step: s.app.step,
+		Dir: s.Base.Trunk(), URL: w.URL, Branch: w.Branch, Timeout: w.Timeout, Auth: auth,
+		Discard: s.Base.Discarded(), Progress: show.report, BeforeReplace: s.rescueMarks, Now: clock, Step: s.app.step,
 	})
 }
 
 // sourceKind finds out what the working copy is under: what the configuration says, or its URL, or else what stands
 // there. With Subversion that may be the base itself.
 func (s *site) sourceKind() string {
-	if kind := s.config.WorkingCopy.SourceKind(); kind != "" {
+	if kind := s.Config.WorkingCopy.SourceKind(); kind != "" {
 		return kind
 	}
-	trunk := s.layout.Trunk()
+	trunk := s.Base.Trunk()
 	for _, sign := range []struct{ path, kind string }{
 		{filepath.Join(trunk, ".git"), "git"},
 		{filepath.Join(trunk, ".svn"), "svn"},
 		{filepath.Join(trunk, "CVS", "Root"), "cvs"},
-		{filepath.Join(s.layout.Path, ".svn"), "svn"},
+		{filepath.Join(s.Base.Path, ".svn"), "svn"},
 	} {
 		if _, err := os.Lstat(sign.path); err == nil {
 			return sign.kind
 		}
 	}
-	if entries, err := os.ReadDir(trunk); err == nil && len(entries) > 0 && s.config.WorkingCopy.URL == "" {
+	if entries, err := os.ReadDir(trunk); err == nil && len(entries) > 0 && s.Config.WorkingCopy.URL == "" {
 		return "dir"
 	}
 	return "git"
@@ -69,8 +69,8 @@ func (s *site) sourceKind() string {
 
 // baseIsWorkingCopy reports whether the base itself is the working copy, as it may be with Subversion.
 func (s *site) baseIsWorkingCopy() bool {
-	_, own := os.Lstat(filepath.Join(s.layout.Trunk(), ".svn"))
-	_, base := os.Lstat(filepath.Join(s.layout.Path, ".svn"))
+	_, own := os.Lstat(filepath.Join(s.Base.Trunk(), ".svn"))
+	_, base := os.Lstat(filepath.Join(s.Base.Path, ".svn"))
 	return s.sourceKind() == "svn" && own != nil && base == nil
 }
 
@@ -91,8 +91,8 @@ func treeHash(exported []source.ExportedEntry) string {
 // rescueMarks saves the marks that somebody has written into a tagstate file of the working copy, which an
 // update is about to replace, by adding them to this server's own: a mark must not vanish.
 func (s *site) rescueMarks(path string, base, local, upstream []byte) error {
-	file := filepath.Join(s.layout.WorkingCopy, path)
-	if !slices.Contains(s.config.Tagstate, file) {
+	file := filepath.Join(s.Base.WorkingCopy, path)
+	if !slices.Contains(s.Config.Tagstate, file) {
 		return nil
 	}
 	return s.saveMarks(file, "was edited in the working copy", base, local, upstream)
@@ -100,11 +100,11 @@ func (s *site) rescueMarks(path string, base, local, upstream []byte) error {
 
 // rescueMarksOf saves the marks of a working copy that is about to be replaced by one of another upstream.
 func (s *site) rescueMarksOf(old, fresh string) error {
-	for _, file := range s.config.Tagstate {
+	for _, file := range s.Config.Tagstate {
 		if !s.inWorkingCopy(file) {
 			continue
 		}
-		path, err := filepath.Rel(s.layout.WorkingCopy, file)
+		path, err := filepath.Rel(s.Base.WorkingCopy, file)
 		if err != nil {
 			return err
 		}
@@ -128,7 +128,7 @@ func (s *site) rescueMarksOf(old, fresh string) error {
 // saveMarks adds the marks of a file that are neither in what it was edited from nor in what replaces it to this
 // server's own marks.
 func (s *site) saveMarks(file, why string, base, local, upstream []byte) error {
-	valid := s.config.Cadence().Valid
+	valid := s.Config.Cadence().Valid
 	before, now, after := tagstate.Parse(file, base, valid), tagstate.Parse(file, local, valid), tagstate.Parse(file, upstream, valid)
 	var lost []tagstate.Change
 	for tag, e := range now.Entries {

@@ -23,7 +23,7 @@ const (
 // may do is a choice that somebody has made; what everybody may do, none that somebody should have made.
 func (s *site) accessFindings() []finding {
 	const what = "access"
-	base := s.layout.Path
+	base := s.Base.Path
 	all, group, open := &writable{base: base}, &writable{base: base}, &writable{base: base}
 	var out []finding
 	for _, path := range s.decisiveFiles() {
@@ -40,12 +40,12 @@ func (s *site) accessFindings() []finding {
 			group.add(path)
 		}
 	}
-	for _, path := range []string{s.layout.SnapshotLock(), s.layout.TagstateLock()} {
+	for _, path := range []string{s.Base.SnapshotLock(), s.Base.TagstateLock()} {
 		if info, err := os.Stat(path); err == nil && info.Mode()&othersOpen != 0 {
 			open.add(path)
 		}
 	}
-	for _, path := range snapshot.FindReplaced(s.layout) {
+	for _, path := range snapshot.FindReplaced(s.Base) {
 		out = append(out, finding{levelProblem, what, path + " is no directory of ours, so that no tag is made, and none removed",
 			"see who has put it there and where it leads; then: rm " + path})
 	}
@@ -71,10 +71,10 @@ func (s *site) accessFindings() []finding {
 // stands directly in it, what the configuration names elsewhere, the tags and our own records. A path's end may be a
 // link: what counts is who can write what it leads to.
 func (s *site) decisiveFiles() []string {
-	l := s.layout
+	l := s.Base
 	files := []string{l.Path, s.configFile, filepath.Join(l.Path, "nodetagger"), l.Pins(), l.Kept(), l.Killswitch(),
 		l.Tags(), l.Work(), l.Trunk()}
-	for _, path := range s.config.Tagstate {
+	for _, path := range s.Config.Tagstate {
 		files = append(files, s.path(path))
 	}
 	files = append(files, s.configuredFiles()...)
@@ -98,10 +98,10 @@ func (s *site) decisiveFiles() []string {
 
 // configuredFiles are the files and programs that the configuration names by a path.
 func (s *site) configuredFiles() (files []string) {
-	if check := s.config.Tags.Check; len(check) > 0 && filepath.IsAbs(check[0]) { // others stand in the tree
+	if check := s.Config.Tags.Check; len(check) > 0 && filepath.IsAbs(check[0]) { // others stand in the tree
 		files = append(files, check[0])
 	}
-	for _, i := range s.config.Inventory {
+	for _, i := range s.Config.Inventory {
 		switch i.Kind {
 		case "command":
 			if strings.Contains(i.Command[0], "/") {

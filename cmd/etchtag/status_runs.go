@@ -17,7 +17,7 @@ const askWho = "is cron, the timer or etchtag run at work?"
 
 func (s *site) killswitchFinding(now time.Time) finding {
 	const what, do = "killswitch", "etchtag killswitch off lets the etch server serve again"
-	state, err := tagging.Killswitch{Path: s.layout.Killswitch()}.Status()
+	state, err := tagging.Killswitch{Path: s.Base.Killswitch()}.Status()
 	on := "on for " + age(now.Sub(state.Since))
 	if state.Since.After(now) { // the clock was set back, or is about to be
 		on = "on since " + state.Since.UTC().Format(time.RFC3339) + ", which is still to come"
@@ -36,7 +36,7 @@ func (s *site) killswitchFinding(now time.Time) finding {
 // updateFinding says when the working copy was last brought to upstream's newest revision.
 func (s *site) updateFinding(now time.Time) finding {
 	const what = "update"
-	u, err := snapshot.ReadLastUpdate(s.layout)
+	u, err := snapshot.ReadLastUpdate(s.Base)
 	ago := fmt.Sprintf("%s ago, at %s", age(now.Sub(u.Time)), shortID(u.Revision))
 	switch {
 	case errors.Is(err, fs.ErrPermission):
@@ -56,7 +56,7 @@ func (s *site) updateFinding(now time.Time) finding {
 	case u.Time.After(now.Add(time.Minute)):
 		return finding{levelWarning, what, "the last one is recorded at " + u.Time.UTC().Format(time.RFC3339) +
 			", which is still to come", "is the clock right? then etchtag update"}
-	case len(s.due(u.Time, now.Add(-s.config.Tags.Every/2))) > 1: // each snapshot updates first, and one may be at work
+	case len(s.due(u.Time, now.Add(-s.Config.Tags.Every/2))) > 1: // each snapshot updates first, and one may be at work
 		return finding{levelWarning, what, "the last one was " + ago, askWho}
 	}
 	return finding{levelOK, what, ago, ""}
@@ -73,8 +73,8 @@ func (s *site) lockFindings(now time.Time) []finding {
 		what, path string
 		everything bool
 	}{
-		{"lock", s.layout.SnapshotLock(), true},
-		{"tagstate lock", s.layout.TagstateLock(), false},
+		{"lock", s.Base.SnapshotLock(), true},
+		{"tagstate lock", s.Base.TagstateLock(), false},
 	} {
 		holder, held, err := snapshot.FindLockHolder(procDir, lock.path)
 		switch {
@@ -123,7 +123,7 @@ func shorten(text string) string {
 // in the time in which one should have, or if none can.
 func (s *site) debrisFindings(now time.Time) []finding {
 	const what = "debris"
-	debris, err := snapshot.FindDebris(s.layout)
+	debris, err := snapshot.FindDebris(s.Base)
 	var out []finding
 	if err != nil {
 		out = append(out, cannotTell(what, err))
@@ -131,10 +131,10 @@ func (s *site) debrisFindings(now time.Time) []finding {
 	var names []string
 	oldest := now
 	for _, d := range debris {
-		name := printable(strings.TrimPrefix(d.Path, s.layout.Work()+"/"))
+		name := printable(strings.TrimPrefix(d.Path, s.Base.Work()+"/"))
 		if len(d.Mounted) > 0 {
 			out = append(out, finding{levelWarning, what, fmt.Sprintf("%s in %s stays: something is mounted in it, at %s",
-				name, s.layout.Work(), printable(some(d.Mounted))), "unmount that, and the next snapshot or prune sweeps it"})
+				name, s.Base.Work(), printable(some(d.Mounted))), "unmount that, and the next snapshot or prune sweeps it"})
 			continue
 		}
 		names = append(names, name)
@@ -145,9 +145,9 @@ func (s *site) debrisFindings(now time.Time) []finding {
 	if len(names) == 0 {
 		return out
 	}
-	f := finding{levelNote, what, fmt.Sprintf("dead runs have left %s in %s", some(names), s.layout.Work()),
+	f := finding{levelNote, what, fmt.Sprintf("dead runs have left %s in %s", some(names), s.Base.Work()),
 		"the next snapshot or prune sweeps it"}
-	if old := now.Sub(oldest); old > 2*s.config.Tags.Every {
+	if old := now.Sub(oldest); old > 2*s.Config.Tags.Every {
 		f.Level, f.Says = levelWarning, f.Says+", and for "+age(old)+" none has swept it"
 		f.Do = "etchtag prune sweeps it or says why it cannot (lsattr shows what chattr has made immutable)"
 	}
@@ -157,7 +157,7 @@ func (s *site) debrisFindings(now time.Time) []finding {
 // discardedFindings tells of what was set aside in the last day: somebody may miss it. It is no business of who may
 // not read it.
 func (s *site) discardedFindings(now time.Time) []finding {
-	names, err := snapshot.DiscardedNames(s.layout)
+	names, err := snapshot.DiscardedNames(s.Base)
 	if err != nil {
 		return nil
 	}

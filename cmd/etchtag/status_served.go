@@ -26,7 +26,7 @@ func (s *site) markFindings(r *tagging.Resolver, now time.Time) []finding {
 
 // keptFindings reports lines that are to keep a tag and name none.
 func (s *site) keptFindings() []finding {
-	kept, err := tagging.LoadKept(s.layout.Kept())
+	kept, err := tagging.LoadKept(s.Base.Kept())
 	if err != nil {
 		return []finding{cannotSee("kept", err)}
 	}
@@ -80,7 +80,7 @@ func (s *site) inventoryFindings(ctx context.Context, r *tagging.Resolver) []fin
 	var out []finding
 	for i, inv := range r.Inventories {
 		answer, err := inv.Lookup(ctx, "host.invalid")
-		switch stale := s.config.Inventory[i].Stale; {
+		switch stale := s.Config.Inventory[i].Stale; {
 		case err != nil && stale > 0:
 			out = append(out, finding{levelProblem, "inventory", err.Error(), "only hosts that were served within " +
 				tag.FormatDuration(stale) + " are served until this is mended"})
@@ -135,7 +135,7 @@ func (s *site) lostPins(pins []tagging.Pin, do string) []finding {
 // checkPin says why a pin leads nowhere.
 func (s *site) checkPin(pin tagging.Pin) error {
 	if !pin.IsBump() {
-		return s.layout.CheckPath(pin.Path)
+		return s.Base.CheckPath(pin.Path)
 	}
 	_, stamp, _ := strings.Cut(pin.Path, "-")
 	_, err := tag.ParseName(tag.Prefix + stamp)
@@ -152,7 +152,7 @@ func (s *site) inventoryPins(ctx context.Context, r *tagging.Resolver) ([]taggin
 	decided := map[string]bool{}
 	for i, inv := range r.Inventories {
 		lister, ok := inv.(inventory.Lister)
-		if kind := s.config.Inventory[i].Kind; !ok || kind == "etch" || kind == "nodegrouper" {
+		if kind := s.Config.Inventory[i].Kind; !ok || kind == "etch" || kind == "nodegrouper" {
 			continue
 		}
 		err := lister.Hosts(ctx, func(host string, a inventory.Answer) bool {

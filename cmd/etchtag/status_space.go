@@ -22,7 +22,7 @@ const (
 // spaceFindings says for how many more tags there is room.
 func (s *site) spaceFindings(index *tag.Index) []finding {
 	const what = "space"
-	c, err := snapshot.EstimateCapacity(s.layout, index.Tags, snapshot.FileMode(s.config.Tags.Files))
+	c, err := snapshot.EstimateCapacity(s.Base, index.Tags, snapshot.FileMode(s.Config.Tags.Files))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // there is no directory of tags yet
 	}
@@ -49,7 +49,7 @@ func (s *site) judgeSpace(c snapshot.Capacity, tags int) []finding {
 		f.Level = levelWarning
 		f.Says += fmt.Sprintf(", but %d are to come before pruning begins", toCome)
 		f.Do = fmt.Sprintf("it is full in about %s: %s, or set tags.files to hardlink",
-			age(time.Duration(c.Tags)*s.config.Tags.Every), makeRoom)
+			age(time.Duration(c.Tags)*s.Config.Tags.Every), makeRoom)
 	case c.FreeBytes < c.TotalBytes/scarce:
 		f.Level, f.Do = levelWarning, makeRoom
 	}
@@ -78,6 +78,6 @@ func moreTags(c snapshot.Capacity) string {
 
 // mostTags is about how many tags there are when as many are pruned as are made.
 func (s *site) mostTags() int {
-	keep := s.config.Tags.Keep
-	return max(keep.Last+1, int(keep.Within/s.config.Tags.Every)) + 1
+	keep := s.Config.Tags.Keep
+	return max(keep.Last+1, int(keep.Within/s.Config.Tags.Every)) + 1
 }

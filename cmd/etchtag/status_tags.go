@@ -30,7 +30,7 @@ func (s *site) tagSequence(index *tag.Index, now time.Time) tagSequence {
 			q.future = append(q.future, t.Name)
 			continue
 		}
-		if s.config.Cadence().Aligned(t.Time) {
+		if s.Config.Cadence().Aligned(t.Time) {
 			q.past = append(q.past, t)
 		}
 		header, ok, err := t.Header()
@@ -66,7 +66,7 @@ func (s *site) tagFindings(r *tagging.Resolver, now time.Time) []finding {
 	if len(q.future) > 0 {
 		out = append(out, finding{levelWarning, "future",
 			some(q.future) + " in the future: served to nobody before the time, and never pruned",
-			"was the clock wrong? once it is right: rm -r " + s.layout.Dir(q.future[0])})
+			"was the clock wrong? once it is right: rm -r " + s.Base.Dir(q.future[0])})
 	}
 	if len(r.Index.Foreign) > 0 {
 		names := make([]string, len(r.Index.Foreign))
@@ -87,13 +87,13 @@ func (s *site) newestFinding(past []*tag.Tag, now time.Time) finding {
 	newest := past[len(past)-1]
 	f := finding{levelOK, "tags", fmt.Sprintf("%s, the newest is %s, %s old", count(len(past), "tag"), newest.Name,
 		age(now.Sub(newest.Time))), ""}
-	due := s.due(newest.Time.Add(s.config.Tags.Every-1), now)
-	if len(due) == 0 || len(due) == 1 && now.Sub(due[0]) < s.config.Tags.Every/2 {
+	due := s.due(newest.Time.Add(s.Config.Tags.Every-1), now)
+	if len(due) == 0 || len(due) == 1 && now.Sub(due[0]) < s.Config.Tags.Every/2 {
 		return f
 	}
 	f.Level, f.Do = levelWarning, "etchtag snapshot; "+askWho
 	f.Says += fmt.Sprintf(", though %s been due since (schedule.snapshot %q)",
-		map[bool]string{true: "one has", false: fmt.Sprintf("%d have", len(due))}[len(due) == 1], s.config.Schedule.Snapshot)
+		map[bool]string{true: "one has", false: fmt.Sprintf("%d have", len(due))}[len(due) == 1], s.Config.Schedule.Snapshot)
 	if len(due) > 2 {
 		f.Level = levelProblem
 	}
@@ -102,8 +102,8 @@ func (s *site) newestFinding(past []*tag.Tag, now time.Time) finding {
 
 // due lists the times after from, up to and including to, at which snapshots of different tags should begin.
 func (s *site) due(from, to time.Time) []time.Time {
-	cadence := s.config.Cadence()
-	next, err := schedule.Next(s.config.Schedule.Snapshot)
+	cadence := s.Config.Cadence()
+	next, err := schedule.Next(s.Config.Schedule.Snapshot)
 	if err != nil {
 		panic(err) // it was checked when the configuration was read
 	}
@@ -120,8 +120,8 @@ func (s *site) gapFindings(past []*tag.Tag, now time.Time) []finding {
 	if len(past) == 0 {
 		return nil
 	}
-	cadence := s.config.Cadence()
-	first := cadence.Floor(now.Add(-s.config.Tags.Keep.Within))
+	cadence := s.Config.Cadence()
+	first := cadence.Floor(now.Add(-s.Config.Tags.Keep.Within))
 	if past[0].Time.After(first) {
 		first = past[0].Time
 	}
@@ -140,7 +140,7 @@ func (s *site) gapFindings(past []*tag.Tag, now time.Time) []finding {
 	}
 	slices.Reverse(missing)
 	f := finding{levelNote, "gaps", fmt.Sprintf("%s missing between others in the last %s: %s", count(len(missing), "tag"),
-		tag.FormatDuration(s.config.Tags.Keep.Within), some(missing)),
+		tag.FormatDuration(s.Config.Tags.Keep.Within), some(missing)),
 		"who counts on one makes it by etchtag snapshot --hour TIME --revision REV"}
 	if missing[0] >= tag.Name(cadence.Floor(now.Add(-s.longestDelay()))) {
 		f.Level, f.Says = levelWarning, f.Says+"; rings get older ones instead"
@@ -150,7 +150,7 @@ func (s *site) gapFindings(past []*tag.Tag, now time.Time) []finding {
 
 // longestDelay is the age of the oldest tag that a ring gets if nothing is wrong.
 func (s *site) longestDelay() (d time.Duration) {
-	for _, r := range s.config.Rings {
+	for _, r := range s.Config.Rings {
 		d = max(d, r.Delay)
 	}
 	return d
@@ -224,8 +224,8 @@ func (q tagSequence) unverifiedFindings() []finding {
 
 // keepFindings compares the configuration with itself.
 func (s *site) keepFindings() []finding {
-	keep, delay := s.config.Tags.Keep, s.longestDelay()
-	if keep.Within >= delay || time.Duration(keep.Last)*s.config.Tags.Every >= delay {
+	keep, delay := s.Config.Tags.Keep, s.longestDelay()
+	if keep.Within >= delay || time.Duration(keep.Last)*s.Config.Tags.Every >= delay {
 		return nil
 	}
 	return []finding{{levelWarning, "keep", "tags may be pruned before all rings have come to them",

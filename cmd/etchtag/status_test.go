@@ -385,7 +385,7 @@ func TestEveryFindingSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 func TestTheRoomIsJudgedByWhatIsToCome(t *testing.T) {
 	const gib = 1 << 30
 	config := config.Default()
-	s := &site{config: &config}
+	s := &site{Config: &config}
 	space := func(free, freeInodes uint64) snapshot.Space {
 		return snapshot.Space{FreeBytes: free, TotalBytes: 100 * gib, FreeInodes: freeInodes, TotalInodes: 1000}
 	}

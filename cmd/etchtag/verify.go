@@ -53,7 +53,7 @@ func (a *app) verify(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	index, err := tag.ReadIndex(site.layout)
+	index, err := tag.ReadIndex(site.Base)
 	if err != nil {
 		return err
 	}
@@ -97,7 +97,7 @@ func (s *site) runVerify(c *cli.Context, o snapshot.VerifyOptions, show *progres
 	case c.Bool("adopt"):
 		return s.adopt(c, o, show)
 	default:
-		v.reports, err = snapshot.Verify(c.Context, s.layout, o)
+		v.reports, err = snapshot.Verify(c.Context, s.Base, o)
 	}
 	return v, err
 }
@@ -111,7 +111,7 @@ func (s *site) tagArguments(c *cli.Context, index *tag.Index) ([]string, error) 
 			return nil, err
 		}
 		if index.Find(name) == nil {
-			return nil, usagef("there is no tag %s in %s; etchtag list shows those that there are", name, s.layout.Tags())
+			return nil, usagef("there is no tag %s in %s; etchtag list shows those that there are", name, s.Base.Tags())
 		}
 		names = append(names, name)
 	}
