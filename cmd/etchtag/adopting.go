@@ -44,7 +44,7 @@ func (s *site) adopt(c *cli.Context, o snapshot.VerifyOptions, show *progress) (
 
 // effectOfAdopting says what changes if tags have these manifests.
 func (s *site) effectOfAdopting(headers []*tag.Header) (tagging.Effect, error) {
-	states, err := s.states()
+	states, err := s.States()
 	if err != nil {
 		return tagging.Effect{}, err
 	}
@@ -66,7 +66,7 @@ func (s *site) effectOfAdopting(headers []*tag.Header) (tagging.Effect, error) {
 			}
 		}
 	}
-	return tagging.Compare(s.ringResolver(states, index), s.ringResolver(states, tag.NewIndex(tags...)), s.app.now().UTC()), nil
+	return tagging.Compare(s.RingResolver(states, index), s.RingResolver(states, tag.NewIndex(tags...)), s.app.now().UTC()), nil
 }
 
 // describeAdoption says what an adoption changes, if it changes anything or somebody asks. A program that reads the answer

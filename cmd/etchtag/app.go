@@ -14,6 +14,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/etch/etchtag/cmd/internal/decide"
 	"github.com/urfave/cli/v2"
 	"golang.org/x/term"
 )
@@ -107,7 +108,7 @@ func (a *app) cli() *cli.App {
 		Before: a.configureLog,
 		Action: func(c *cli.Context) error {
 			if name := c.Args().First(); name != "" {
-				return usagef("there is no command %q; etchtag --help lists them", name)
+				return decide.Usagef("there is no command %q; etchtag --help lists them", name)
 			}
 			return cli.ShowAppHelp(c)
 		},
@@ -139,7 +140,7 @@ func (a *app) prepare(c *cli.Command, name string) {
 }
 
 func onUsageError(c *cli.Context, err error, _ bool) error {
-	return usagef("%w; see %s --help", err, c.Command.HelpName)
+	return decide.Usagef("%w; see %s --help", err, c.Command.HelpName)
 }
 
 func (a *app) configureLog(c *cli.Context) error {
@@ -237,7 +238,7 @@ func parseTime(c *cli.Context, flag string) (t time.Time, given bool, err error)
 	text := c.String(flag)
 	t, err = time.Parse(time.RFC3339, text)
 	if err != nil {
-		return t, false, usagef("--%s %q is not a time in RFC 3339, such as 2026-11-22T09:00:00Z", flag, text)
+		return t, false, decide.Usagef("--%s %q is not a time in RFC 3339, such as 2026-11-22T09:00:00Z", flag, text)
 	}
 	return t.UTC(), true, nil
 }
@@ -245,7 +246,7 @@ func parseTime(c *cli.Context, flag string) (t time.Time, given bool, err error)
 // needArgs checks the number of arguments; most is -1 for any number.
 func needArgs(c *cli.Context, least, most int) error {
 	if n := c.NArg(); n < least || most >= 0 && n > most {
-		return usagef("%s takes %s, not %q; see %s --help", c.Command.Name,
+		return decide.Usagef("%s takes %s, not %q; see %s --help", c.Command.Name,
 			argsText(c.Command.ArgsUsage), c.Args().Slice(), c.Command.HelpName)
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/etch/etchtag/cmd/internal/decide"
 	"github.com/urfave/cli/v2"
 )
 
@@ -49,7 +50,7 @@ func flagsFirst(app *cli.App, line []string) ([]string, error) {
 		*to = append(*to, word)
 		if takesValue(flag, word) {
 			if len(rest) == 0 || rest[0] == "--" {
-				return nil, usagef("%s needs a value", word)
+				return nil, decide.Usagef("%s needs a value", word)
 			}
 			*to = append(*to, rest[0])
 			rest = rest[1:]

@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/etch/etchtag/cmd/internal/decide"
 	"github.com/etch/etchtag/tagging/tag"
 	"github.com/urfave/cli/v2"
 )
@@ -52,7 +53,7 @@ func (a *app) completionCommand() *cli.Command {
 			}
 			script, ok := completionScripts[c.Args().First()]
 			if !ok {
-				return usagef("no completion for %q: it is bash, zsh or fish", c.Args().First())
+				return decide.Usagef("no completion for %q: it is bash, zsh or fish", c.Args().First())
 			}
 			_, err := io.WriteString(a.stdout, script)
 			return err
@@ -92,7 +93,7 @@ func (a *app) complete(app *cli.App, words []string) {
 }
 
 func (a *app) completeRings() {
-	site, err := a.openSite(a.defaultBase(), "", configOptional)
+	site, err := a.openSite(decide.FindBase(a.getenv, a.link), "", configOptional)
 	if err != nil {
 		return // there is nothing to offer, and nobody to tell
 	}
@@ -100,7 +101,7 @@ func (a *app) completeRings() {
 }
 
 func (a *app) completeTags() {
-	index, err := tag.ReadIndex(tag.Base{Path: a.defaultBase()})
+	index, err := tag.ReadIndex(tag.Base{Path: decide.FindBase(a.getenv, a.link)})
 	if err != nil {
 		return // there is nothing to offer, and nobody to tell
 	}

@@ -192,7 +192,7 @@ func (d *demo) printRings(first bool) error {
 	if err != nil {
 		return err
 	}
-	r, err := s.resolver(d.now)
+	r, err := s.Resolver(d.now)
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/etch/etchtag/cmd/internal/decide"
 	"github.com/etch/etchtag/snapshot"
 	"github.com/etch/etchtag/snapshot/source"
 	"github.com/etch/etchtag/tagging/tag"
@@ -63,7 +64,7 @@ type discardedJSON struct {
 
 func (a *app) discarded(c *cli.Context) error {
 	if c.NArg() > 0 {
-		return usagef("discarded takes show, restore or nothing, not %q", c.Args().First())
+		return decide.Usagef("discarded takes show, restore or nothing, not %q", c.Args().First())
 	}
 	s, err := a.site(c)
 	if err != nil {
@@ -129,7 +130,7 @@ func (a *app) openDiscarded(c *cli.Context) (*site, *snapshot.DiscardedTree, err
 	}
 	name := filepath.Base(c.Args().First())
 	if _, ok := source.ParseDiscard(name); !ok {
-		return nil, nil, usagef("%q is not the name of what was set aside, such as 20261122-110000", c.Args().First())
+		return nil, nil, decide.Usagef("%q is not the name of what was set aside, such as 20261122-110000", c.Args().First())
 	}
 	tree, err := snapshot.OpenDiscarded(s.Base, name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -233,7 +234,7 @@ func (a *app) discardedRestore(c *cli.Context) error {
 		return err
 	}
 	if c.String("to") == "" {
-		return usagef("restore needs --to DIRECTORY: in the working copy the next update would set the files aside again")
+		return decide.Usagef("restore needs --to DIRECTORY: in the working copy the next update would set the files aside again")
 	}
 	s, tree, err := a.openDiscarded(c)
 	if err != nil {
@@ -278,7 +279,7 @@ func (s *site) checkRestoreTo(dir string) (string, error) {
 	}
 	real := realPath(to)
 	if isBelow(real, realPath(s.Base.Tags())) {
-		return "", usagef("--to %q is among the tags, which never change once they are published", dir)
+		return "", decide.Usagef("--to %q is among the tags, which never change once they are published", dir)
 	}
 	if isBelow(real, realPath(s.Base.Trunk())) {
 		s.app.log.Warn(fmt.Sprintf("%s is in the working copy: the next update sets aside again what is not upstream's", to))

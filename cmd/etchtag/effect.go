@@ -20,12 +20,6 @@ func refusal(why string) error {
 	return fmt.Errorf("refused, and nothing is changed: %s; if that is meant, say --force", why)
 }
 
-// ringResolver decides for rings, and knows no hosts: rings get their tags whatever inventories say, so that none of
-// them, down or slow, is in the way.
-func (s *site) ringResolver(states *tagstate.Set, index *tag.Index) *tagging.Resolver {
-	return &tagging.Resolver{Base: s.Base, Cadence: s.Config.Cadence(), Rings: s.Config.Rings, States: states, Index: index}
-}
-
 // groups are names by what is to be said of them, in the order in which that came up.
 type groups []group
 

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/etch/etchtag/cmd/internal/config"
+	"github.com/etch/etchtag/cmd/internal/decide"
 	"github.com/etch/etchtag/examples"
 	"github.com/etch/etchtag/tagging/inventory"
 	"github.com/etch/etchtag/tagstate"
@@ -471,7 +472,7 @@ func TestUnitsSayWhatTheyMust(t *testing.T) {
 	} {
 		text := readExample(t, "systemd/"+unit)
 		if strings.HasSuffix(unit, ".service") {
-			want["ReadWritePaths"], want["Environment"] = defaultBase, "ETCHTAG_BASE="+defaultBase
+			want["ReadWritePaths"], want["Environment"] = decide.StandardBase, "ETCHTAG_BASE="+decide.StandardBase
 			want["ProtectSystem"], want["NoNewPrivileges"] = "strict", "yes"
 		}
 		for key, value := range want {

@@ -2,8 +2,8 @@ package main
 
 import (
 	"errors"
-	"fmt"
 
+	"github.com/etch/etchtag/cmd/internal/decide"
 	"github.com/etch/etchtag/snapshot"
 	"github.com/etch/etchtag/tagstate/lines"
 	"github.com/urfave/cli/v2"
@@ -18,16 +18,6 @@ const (
 	exitDrift      = 4  // verify found tags that are not as they were published
 	exitBusy       = 11 // another run holds the lock
 )
-
-// usageError is a command line or a configuration that cannot be understood.
-type usageError struct{ err error }
-
-func (e usageError) Error() string { return e.err.Error() }
-func (e usageError) Unwrap() error { return e.err }
-
-func usagef(format string, args ...any) error {
-	return usageError{fmt.Errorf(format, args...)}
-}
 
 // incompleteError says that the command did its work, but not all of it.
 type incompleteError struct{ err error }
@@ -62,7 +52,7 @@ var errSilent = errors.New("")
 
 // exitCode is the one place where errors become exit codes.
 func exitCode(err error) int {
-	var usage usageError
+	var usage decide.UsageError
 	var partly incompleteError
 	var drift driftError
 	// Help that was asked about no command of ours. What it wraps does not count: the error of a program that we ran has

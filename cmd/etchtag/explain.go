@@ -7,6 +7,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/etch/etchtag/cmd/internal/decide"
 	"github.com/etch/etchtag/tagging"
 	"github.com/etch/etchtag/tagging/tag"
 	"github.com/urfave/cli/v2"
@@ -31,7 +32,7 @@ func (a *app) explain(c *cli.Context) error {
 	}
 	host := c.Args().First()
 	if err := tagging.ValidateHost(host); err != nil {
-		return usageError{err}
+		return decide.Usage(err)
 	}
 	clock, err := a.clock(c, "at")
 	if err != nil {
@@ -42,7 +43,7 @@ func (a *app) explain(c *cli.Context) error {
 		return err
 	}
 	now := clock()
-	r, err := site.resolver(now)
+	r, err := site.Resolver(now)
 	var d *tagging.Decision
 	if err != nil {
 		d = &tagging.Decision{Host: strings.ToLower(host), At: now, Failure: err.Error()}

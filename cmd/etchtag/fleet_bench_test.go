@@ -80,7 +80,7 @@ func fleetBase(b *testing.B, kind string, hosts int) *site {
 	s, err := a.openSite(l.Path, "", configRequired)
 	must(b, err)
 	must(b, s.refreshTables(nil))
-	r, err := s.resolver(fleetTime)
+	r, err := s.Resolver(fleetTime)
 	must(b, err)
 	if d := r.Decide(b.Context(), fleetHost(0), fleetTime); d.Err != nil || len(d.Notes) > 0 {
 		b.Fatalf("the table is not used: %+v", d)
@@ -161,7 +161,7 @@ func median(times []time.Duration) time.Duration {
 // BenchmarkFleetDecisions counts the decisions a second in one process, one host after the other as they come.
 func BenchmarkFleetDecisions(b *testing.B) {
 	eachFleet(b, func(b *testing.B, s *site, hosts int) {
-		r, err := s.resolver(fleetTime)
+		r, err := s.Resolver(fleetTime)
 		must(b, err)
 		n := 0
 		for b.Loop() {

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/etch/etchtag/cmd/internal/decide"
 	"github.com/etch/etchtag/tagging"
 	"github.com/urfave/cli/v2"
 )
@@ -90,7 +91,7 @@ func checkRing(rings tagging.Rings, name string) error {
 	if slices.ContainsFunc(rings, func(r tagging.Ring) bool { return r.Name == name }) {
 		return nil
 	}
-	return usagef("there is no ring %q; the rings are %s", name, strings.Join(ringNames(rings), ", "))
+	return decide.Usagef("there is no ring %q; the rings are %s", name, strings.Join(ringNames(rings), ", "))
 }
 
 func ringNames(rings tagging.Rings) []string {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/etch/etchtag/cmd/internal/config"
+	"github.com/etch/etchtag/cmd/internal/decide"
 	"github.com/etch/etchtag/snapshot/source"
 	"github.com/etch/etchtag/tagging/inventory"
 	"github.com/etch/etchtag/tagging/tag"
@@ -49,7 +50,7 @@ func (a *app) init(c *cli.Context) error {
 	if err := needArgs(c, 0, 0); err != nil {
 		return err
 	}
-	base := orElse(c.String("base"), a.defaultBase())
+	base := orElse(c.String("base"), decide.FindBase(a.getenv, a.link))
 	if err := makePublicDir(base); err != nil {
 		return err
 	}
@@ -125,7 +126,7 @@ func (s *site) freshConfig(c *cli.Context) ([]byte, error) {
 		for _, value := range []struct{ key, flag, file string }{{"kind", flags.Kind, w.Kind}, {"url", flags.URL, w.URL},
 			{"branch", flags.Branch, w.Branch}, {"module", flags.Module, w.Module}} {
 			if value.flag != "" && value.flag != value.file {
-				return nil, usagef("%s is there already and has another working_copy.%s: change it there, or leave out --%s",
+				return nil, decide.Usagef("%s is there already and has another working_copy.%s: change it there, or leave out --%s",
 					s.configFile, value.key, value.key)
 			}
 		}
@@ -133,12 +134,12 @@ func (s *site) freshConfig(c *cli.Context) ([]byte, error) {
 	}
 	flags.Kind = orElse(flags.Kind, "auto")
 	if err := config.CheckKind(flags.Kind); err != nil {
-		return nil, usagef("--kind: %w", err)
+		return nil, decide.Usagef("--kind: %w", err)
 	}
 	data := config.Render(flags)
 	cfg := config.Default()
 	if err := cfg.Parse("--url, --kind, --branch, --module", data); err != nil {
-		return nil, usageError{err}
+		return nil, decide.Usage(err)
 	}
 	s.Config = &cfg
 	return data, nil
@@ -241,7 +242,7 @@ func (s *site) makeCache(c *cli.Context) error {
 	}
 	u, err := user.Lookup(s.Config.ServerUser)
 	if err != nil {
-		return usagef("server_user: %w", err)
+		return decide.Usagef("server_user: %w", err)
 	}
 	return s.makeServersDir(c, inventory.CacheDir(s.Config.CacheDir, u.Uid), 0o700)
 }
@@ -325,7 +326,7 @@ func (s *site) renameLegacyTags(c *cli.Context) error {
 	zone := c.String("legacy-tz")
 	loc, err := time.LoadLocation(zone)
 	if err != nil {
-		return usagef("--legacy-tz: %w", err)
+		return decide.Usagef("--legacy-tz: %w", err)
 	}
 	legacy, err := legacyTags(s.Base)
 	if err != nil || len(legacy) == 0 {

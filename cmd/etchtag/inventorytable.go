@@ -18,7 +18,7 @@ func (s *site) refreshTables(step func(label string) error) error {
 		if i.Kind != "file" {
 			continue
 		}
-		path := s.path(i.Path)
+		path := s.Path(i.Path)
 		rebuilt, err := inventory.RefreshFileTable(path, s.Base.FileTable(path), step)
 		var fault *parse.Fault
 		switch {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/etch/etchtag/cmd/internal/decide"
 	"github.com/etch/etchtag/tagging"
 	"github.com/etch/etchtag/tagging/tag"
 	"github.com/urfave/cli/v2"
@@ -26,13 +27,13 @@ func (a *app) killswitchCommand() *cli.Command {
 			{Name: "status", Usage: "say whether it is on", Flags: []cli.Flag{jsonFlag()}, Action: a.killswitchStatus},
 		},
 		Action: func(c *cli.Context) error {
-			return usagef("killswitch takes on, off or status, not %q", c.Args().First())
+			return decide.Usagef("killswitch takes on, off or status, not %q", c.Args().First())
 		},
 	}
 }
 
 func (a *app) killswitch(c *cli.Context) (tagging.Killswitch, error) {
-	base, err := checkBase(orElse(c.String("base"), a.defaultBase()))
+	base, err := decide.CheckBase(orElse(c.String("base"), decide.FindBase(a.getenv, a.link)))
 	return tagging.Killswitch{Path: tag.Base{Path: base}.Killswitch(), Step: a.step}, err
 }
 

@@ -9,6 +9,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/etch/etchtag/cmd/internal/decide"
 	"github.com/etch/etchtag/tagging"
 	"github.com/etch/etchtag/tagging/tag"
 	"github.com/urfave/cli/v2"
@@ -154,7 +155,7 @@ func (a *app) reading(c *cli.Context) (*site, *tagging.Resolver, time.Time, erro
 		return nil, nil, time.Time{}, err
 	}
 	now := clock()
-	r, err := s.resolver(now)
+	r, err := s.Resolver(now)
 	return s, r, now, err
 }
 
@@ -246,7 +247,7 @@ func tagArgument(arg string) (string, error) {
 	name := strings.TrimSuffix(arg, "/")
 	name = name[strings.LastIndexByte(name, '/')+1:]
 	if _, err := tag.ParseName(name); err != nil {
-		return "", usageError{err}
+		return "", decide.Usage(err)
 	}
 	return name, nil
 }

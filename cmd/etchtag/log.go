@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"unicode"
+
+	"github.com/etch/etchtag/cmd/internal/decide"
 )
 
 // newLogger writes what is not a result: one line each, for people or, as JSON, for programs.
@@ -19,7 +21,7 @@ func newLogger(w io.Writer, format string, level slog.Level, colour bool) (*slog
 	case "text":
 		return slog.New(&lineHandler{w: w, level: level, colour: colour, mu: new(sync.Mutex)}), nil
 	}
-	return nil, usagef("--log-format %q: it is text or json", format)
+	return nil, decide.Usagef("--log-format %q: it is text or json", format)
 }
 
 // lineHandler prints records as people read them. The time is left to whoever collects the lines.

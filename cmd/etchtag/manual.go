@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/etch/etchtag/cmd/etchtag/manual"
+	"github.com/etch/etchtag/cmd/internal/decide"
 	"github.com/urfave/cli/v2"
 )
 
@@ -28,7 +29,7 @@ func (a *app) manualCommand() *cli.Command {
 			}
 			text, err := a.manualPage(c.App, c.Args().First())
 			if err != nil {
-				return usageError{err}
+				return decide.Usage(err)
 			}
 			return a.page(c.Context, text)
 		},

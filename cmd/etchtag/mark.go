@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/etch/etchtag/cmd/internal/decide"
 	"github.com/etch/etchtag/tagging/tag"
 	"github.com/etch/etchtag/tagstate"
 	"github.com/etch/etchtag/tagstate/lines"
@@ -86,7 +87,7 @@ func markState(word string) (tagstate.State, error) {
 	if word == "clear" {
 		return tagstate.None, nil
 	}
-	return "", usagef("mark takes good, bad, badfwd or clear, and then tags, not %q", word)
+	return "", decide.Usagef("mark takes good, bad, badfwd or clear, and then tags, not %q", word)
 }
 
 // markedNames lists the tags that the command line names, one by one and as a range.
@@ -100,7 +101,7 @@ func (m *marking) markedNames(c *cli.Context) ([]string, error) {
 		names = append(names, name)
 	}
 	if c.IsSet("from") != c.IsSet("to") {
-		return nil, usagef("--from and --to go together")
+		return nil, decide.Usagef("--from and --to go together")
 	}
 	if c.IsSet("from") {
 		inRange, err := m.tagRange(c.String("from"), c.String("to"))
@@ -110,7 +111,7 @@ func (m *marking) markedNames(c *cli.Context) ([]string, error) {
 		names = append(names, inRange...)
 	}
 	if len(names) == 0 {
-		return nil, usagef("mark takes at least one tag, or --from and --to; see %s --help", c.Command.HelpName)
+		return nil, decide.Usagef("mark takes at least one tag, or --from and --to; see %s --help", c.Command.HelpName)
 	}
 	slices.Sort(names)
 	return slices.Compact(names), nil
@@ -123,7 +124,7 @@ func (m *marking) tagArgument(arg string) (string, error) {
 		err = m.valid(name)
 	}
 	if err != nil {
-		return "", usageError{err}
+		return "", decide.Usage(err)
 	}
 	return name, nil
 }
@@ -139,11 +140,11 @@ func (m *marking) tagRange(from, to string) ([]string, error) {
 		ends[i], _ = tag.ParseName(name)
 	}
 	if ends[0].After(ends[1]) {
-		return nil, usagef("--from %s comes after --to %s", from, to)
+		return nil, decide.Usagef("--from %s comes after --to %s", from, to)
 	}
 	every := m.site.Config.Tags.Every
 	if ends[1].Sub(ends[0]) >= maxRange*every {
-		return nil, usagef("--from %s --to %s is more than %d tags", from, to, maxRange)
+		return nil, decide.Usagef("--from %s --to %s is more than %d tags", from, to, maxRange)
 	}
 	var names []string
 	for t := ends[0]; !t.After(ends[1]); t = t.Add(every) {

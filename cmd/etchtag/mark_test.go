@@ -108,7 +108,7 @@ func (l *markLab) known(t *rapid.T) (rings map[string]string, states map[string]
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := s.resolver(l.now)
+	r, err := s.Resolver(l.now)
 	if err != nil {
 		t.Fatal(err)
 	}

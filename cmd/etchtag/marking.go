@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/etch/etchtag/cmd/internal/config"
+	"github.com/etch/etchtag/cmd/internal/decide"
 	"github.com/etch/etchtag/tagging"
 	"github.com/etch/etchtag/tagging/tag"
 	"github.com/etch/etchtag/tagstate"
@@ -64,7 +65,7 @@ func (a *app) siteToMark(c *cli.Context) (s *site, wrong, err error) {
 	if err == nil {
 		return s, nil, nil
 	}
-	base, baseErr := checkBase(orElse(c.String("base"), a.defaultBase()))
+	base, baseErr := decide.CheckBase(orElse(c.String("base"), decide.FindBase(a.getenv, a.link)))
 	if baseErr != nil {
 		return nil, nil, err
 	}
@@ -72,8 +73,8 @@ func (a *app) siteToMark(c *cli.Context) (s *site, wrong, err error) {
 	if _, statErr := os.Lstat(path); statErr != nil {
 		return nil, nil, err // the command line names no file
 	}
-	if usage, ok := errors.AsType[usageError](err); ok {
-		err = usage.err // the command line is right
+	if usage, ok := errors.AsType[decide.UsageError](err); ok {
+		err = usage.Err // the command line is right
 	}
 	return a.newSite(base, path, config.Salvage(path)), err, nil
 }
@@ -158,11 +159,11 @@ func (m *marking) resolvers(old, fresh []byte) (before, after *tagging.Resolver,
 	}
 	var both [2]*tagging.Resolver
 	for i, data := range [][]byte{old, fresh} {
-		states, err := m.site.statesWith(m.file, data)
+		states, err := m.site.StatesWith(m.file, data)
 		if err != nil {
 			return nil, nil, err
 		}
-		both[i] = m.site.ringResolver(states, index)
+		both[i] = m.site.RingResolver(states, index)
 	}
 	return both[0], both[1], nil
 }
@@ -207,7 +208,7 @@ func (m *marking) warnOfPins(ctx context.Context) error {
 	if m.state != tagstate.Bad && m.state != tagstate.BadFwd {
 		return nil
 	}
-	r, err := m.site.resolver(m.now)
+	r, err := m.site.Resolver(m.now)
 	var pinned map[string][]string
 	if err == nil {
 		pinned, err = r.PinnedTags(ctx)

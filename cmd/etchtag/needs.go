@@ -25,7 +25,7 @@ var _ snapshot.Needs = (*needs)(nil)
 // needs asks the inventories for their pins, as of now.
 func (s *site) needs(ctx context.Context, now time.Time) snapshot.Needs {
 	n := &needs{site: s}
-	r, err := s.resolver(now)
+	r, err := s.Resolver(now)
 	if err == nil {
 		n.listed, err = r.ListPins(ctx)
 	}
@@ -40,7 +40,7 @@ func (n *needs) Read(tags *tag.Index, now time.Time) (by map[string][]string, un
 		written = append(written, filepath.Join(n.Base.Path, path))
 	}
 	n.read = inventory.WatchFiles(n.app.now(), written...)
-	states, err := n.states()
+	states, err := n.States()
 	if err != nil {
 		return nil, nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/etch/etchtag/cmd/internal/decide"
 	"github.com/etch/etchtag/tagging"
 	"github.com/urfave/cli/v2"
 )
@@ -40,9 +41,9 @@ func (a *app) nodetaggerCommand() *cli.Command {
 func (a *app) runNodetagger(ctx context.Context, line []string) int {
 	err := func() error {
 		if len(line) != 2 {
-			return usagef("nodetagger takes one argument, the host's name, not %d", len(line)-1)
+			return decide.Usagef("nodetagger takes one argument, the host's name, not %d", len(line)-1)
 		}
-		site, err := a.openSite(a.defaultBase(), "", configOptional)
+		site, err := a.openSite(decide.FindBase(a.getenv, a.link), "", configOptional)
 		if err != nil {
 			return err
 		}
@@ -54,9 +55,9 @@ func (a *app) runNodetagger(ctx context.Context, line []string) int {
 // answer prints the path that a host gets.
 func (a *app) answer(ctx context.Context, s *site, host string, now time.Time) error {
 	if err := tagging.ValidateHost(host); err != nil {
-		return usageError{err}
+		return decide.Usage(err)
 	}
-	r, err := s.resolver(now)
+	r, err := s.Resolver(now)
 	if err != nil {
 		return fmt.Errorf("no tag for %s: %w", host, err)
 	}

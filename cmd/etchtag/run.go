@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/etch/etchtag/cmd/internal/decide"
 	"github.com/etch/etchtag/schedule"
 	"github.com/etch/etchtag/snapshot"
 	"github.com/etch/etchtag/tagging/tag"
@@ -62,7 +63,7 @@ func (a *app) runDaemon(c *cli.Context) error {
 			a.log.Warn(fmt.Sprintf("the clock was set by %s, or the machine has slept", by.Round(time.Second)))
 		}})
 	if err != nil {
-		return usageError{err}
+		return decide.Usage(err)
 	}
 	stopping := make(chan struct{})
 	go s.watchSignals(c.Context, scheduler, abort, stopping)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/etch/etchtag/cmd/internal/decide"
 	"github.com/etch/etchtag/snapshot"
 	"github.com/etch/etchtag/tagging/tag"
 	"github.com/urfave/cli/v2"
@@ -81,7 +82,7 @@ func (a *app) snapshot(c *cli.Context) error {
 func (s *site) take(ctx context.Context, clock func() time.Time, show *progress, o snapshot.TakeOptions) (snapshot.Result, error) {
 	m := s.manager(clock, show)
 	r, err := m.Take(ctx, o)
-	if states, readErr := s.states(); err == nil && readErr == nil {
+	if states, readErr := s.States(); err == nil && readErr == nil {
 		for _, g := range s.marksToCome(states, clock()) {
 			m.Warn(g.what + "; if that is a mistake, " + g.undo)
 		}
@@ -112,15 +113,15 @@ func (s *site) takeOptions(c *cli.Context, now time.Time) (snapshot.TakeOptions,
 		return o, err
 	}
 	if given != (o.Revision != "") {
-		return o, usagef("--hour and --revision go together: a missed hour is never made from what is new today")
+		return o, decide.Usagef("--hour and --revision go together: a missed hour is never made from what is new today")
 	}
 	if given {
 		if !s.Config.Cadence().Aligned(hour) {
-			return o, usagef("--hour %s is not a time of a tag: they are made every %s",
+			return o, decide.Usagef("--hour %s is not a time of a tag: they are made every %s",
 				c.String("hour"), tag.FormatDuration(s.Config.Tags.Every))
 		}
 		if hour.After(now) {
-			return o, usagef("--hour %s is in the future", c.String("hour"))
+			return o, decide.Usagef("--hour %s is in the future", c.String("hour"))
 		}
 		o.Hour = hour
 	}

@@ -20,9 +20,9 @@ import (
 // source builds the working copy's source.
 func (s *site) source(clock func() time.Time, show *progress) source.Source {
 	w := s.Config.WorkingCopy
-	auth := source.Auth{SSHKey: s.path(w.Auth.SSHKey), KnownHosts: s.path(w.Auth.KnownHosts),
-		Username: w.Auth.Username, PasswordFile: s.path(w.Auth.PasswordFile),
-		TokenFile: s.path(w.Auth.TokenFile), CAFile: s.path(w.Auth.CAFile)}
+	auth := source.Auth{SSHKey: s.Path(w.Auth.SSHKey), KnownHosts: s.Path(w.Auth.KnownHosts),
+		Username: w.Auth.Username, PasswordFile: s.Path(w.Auth.PasswordFile),
+		TokenFile: s.Path(w.Auth.TokenFile), CAFile: s.Path(w.Auth.CAFile)}
 	switch s.sourceKind() {
 	case "svn":
 		return source.NewSVN(source.SVNOptions{

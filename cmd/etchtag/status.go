@@ -138,7 +138,7 @@ func (s *site) findings(ctx context.Context, now time.Time) []finding {
 	out = append(out, s.accessFindings()...)
 	out = append(out, s.discardedFindings(now)...)
 	out = append(out, s.keptFindings()...)
-	r, err := s.resolver(now)
+	r, err := s.Resolver(now)
 	if err != nil {
 		return append(out, finding{levelProblem, "resolver", err.Error(), "until this is mended no client is served"})
 	}

@@ -75,7 +75,7 @@ func (s *site) decisiveFiles() []string {
 	files := []string{l.Path, s.configFile, filepath.Join(l.Path, "nodetagger"), l.Pins(), l.Kept(), l.Killswitch(),
 		l.Tags(), l.Work(), l.Trunk()}
 	for _, path := range s.Config.Tagstate {
-		files = append(files, s.path(path))
+		files = append(files, s.Path(path))
 	}
 	files = append(files, s.configuredFiles()...)
 	for _, name := range []string{".git", ".svn", "CVS"} {
@@ -105,10 +105,10 @@ func (s *site) configuredFiles() (files []string) {
 		switch i.Kind {
 		case "command":
 			if strings.Contains(i.Command[0], "/") {
-				files = append(files, s.program(i.Command)[0])
+				files = append(files, s.Program(i.Command)[0])
 			}
 		case "file":
-			files = append(files, s.path(i.Path))
+			files = append(files, s.Path(i.Path))
 		case "nventory":
 			files = append(files, nventoryFiles(s.app.getenv("HOME"))...)
 		}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/etch/etchtag/cmd/internal/config"
+	"github.com/etch/etchtag/cmd/internal/decide"
 	"github.com/etch/etchtag/snapshot"
 	"github.com/etch/etchtag/snapshot/mounttest"
 	"github.com/etch/etchtag/tagging/tag"
@@ -385,7 +386,7 @@ func TestEveryFindingSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 func TestTheRoomIsJudgedByWhatIsToCome(t *testing.T) {
 	const gib = 1 << 30
 	config := config.Default()
-	s := &site{Config: &config}
+	s := &site{Site: &decide.Site{Config: &config}}
 	space := func(free, freeInodes uint64) snapshot.Space {
 		return snapshot.Space{FreeBytes: free, TotalBytes: 100 * gib, FreeInodes: freeInodes, TotalInodes: 1000}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/etch/etchtag/cmd/internal/decide"
 	"github.com/etch/etchtag/snapshot"
 	"github.com/etch/etchtag/tagging/tag"
 	"github.com/urfave/cli/v2"
@@ -39,14 +40,14 @@ func (a *app) verifyCommand() *cli.Command {
 
 func (a *app) verify(c *cli.Context) error {
 	if c.Bool("repair") && c.Bool("adopt") {
-		return usagef("--repair and --adopt are for different tags: those with and those without a manifest")
+		return decide.Usagef("--repair and --adopt are for different tags: those with and those without a manifest")
 	}
 	if c.IsSet("lock-wait") && !c.Bool("repair") && !c.Bool("adopt") {
-		return usagef("--lock-wait is for --repair and --adopt: to verify takes no lock")
+		return decide.Usagef("--lock-wait is for --repair and --adopt: to verify takes no lock")
 	}
 	for _, flag := range []string{"dry-run", "force"} {
 		if c.IsSet(flag) && !c.Bool("adopt") {
-			return usagef("--%s is for --adopt", flag)
+			return decide.Usagef("--%s is for --adopt", flag)
 		}
 	}
 	site, err := a.site(c)
@@ -111,7 +112,7 @@ func (s *site) tagArguments(c *cli.Context, index *tag.Index) ([]string, error) 
 			return nil, err
 		}
 		if index.Find(name) == nil {
-			return nil, usagef("there is no tag %s in %s; etchtag list shows those that there are", name, s.Base.Tags())
+			return nil, decide.Usagef("there is no tag %s in %s; etchtag list shows those that there are", name, s.Base.Tags())
 		}
 		names = append(names, name)
 	}

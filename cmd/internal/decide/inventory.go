@@ -1,0 +1,70 @@
+package decide
+
+import (
+	"fmt"
+	"iter"
+	"strings"
+	"time"
+
+	"github.com/etch/etchtag/cmd/internal/config"
+	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/inventory"
+)
+
+// Kind makes inventories of one kind. The trees are the copies of the configuration that one may be read from, the best
+// first.
+type Kind func(s *Site, i config.Inventory, trees iter.Seq[inventory.Tree]) inventory.Inventory
+
+// Kinds are kinds of inventories by the names that they have in a configuration.
+type Kinds map[string]Kind
+
+// LocalKinds are those that take no more than files and programs.
+var LocalKinds = Kinds{
+	"etch": func(_ *Site, _ config.Inventory, trees iter.Seq[inventory.Tree]) inventory.Inventory {
+		return inventory.NewEtch(trees)
+	},
+	"nodegrouper": func(s *Site, i config.Inventory, trees iter.Seq[inventory.Tree]) inventory.Inventory {
+		return inventory.NewNodegrouper(trees, inventory.ProgramOptions{Timeout: i.Timeout, Alone: s.Alone})
+	},
+	"command": func(s *Site, i config.Inventory, _ iter.Seq[inventory.Tree]) inventory.Inventory {
+		return inventory.NewCommand(s.Program(i.Command), inventory.ProgramOptions{Timeout: i.Timeout, Alone: s.Alone})
+	},
+	"file": func(s *Site, i config.Inventory, _ iter.Seq[inventory.Tree]) inventory.Inventory {
+		path := s.Path(i.Path)
+		return inventory.NewFile(path, s.Base.FileTable(path))
+	},
+}
+
+// UnknownKindError says that the configuration names a kind of inventory that this program does not have.
+type UnknownKindError struct{ Kind string }
+
+func (e *UnknownKindError) Error() string {
+	return fmt.Sprintf("this program knows no inventory of kind %s", e.Kind)
+}
+
+// inventory builds one of the inventories of a resolver that decides for now.
+func (s *Site) inventory(i config.Inventory, r *tagging.Resolver, now time.Time) (inventory.Inventory, error) {
+	kind, ok := s.Kinds[i.Kind]
+	if !ok {
+		return nil, &UnknownKindError{i.Kind}
+	}
+	trees := r.SettledTrees(now)
+	if i.From == "trunk" {
+		trees = tagging.WorkingTrees(s.Base)
+	}
+	inv := kind(s, i, trees)
+	if i.Stale == 0 {
+		return inv, nil
+	}
+	return inventory.WithStale(inv, inventory.StaleOptions{Age: i.Stale, ID: s.Base.Path + " " + inv.Name(),
+		Dir: s.Config.CacheDir, Now: s.Clock}), nil
+}
+
+// Program is a command of the configuration with the path of its program. A name without a slash is looked for in
+// $PATH.
+func (s *Site) Program(words []string) []string {
+	if !strings.Contains(words[0], "/") {
+		return words
+	}
+	return append([]string{s.Path(words[0])}, words[1:]...)
+}
