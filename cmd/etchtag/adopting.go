@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/etch/etchtag/cmd/internal/term"
 	"github.com/etch/etchtag/snapshot"
 	"github.com/etch/etchtag/tagging"
 	"github.com/etch/etchtag/tagging/tag"
@@ -13,14 +14,14 @@ import (
 
 // adopt records tags that have no manifest. A manifest shows which tags have the same content, and a mark of one is handed
 // on to the others: what changes by that is said before, and nobody marks anything in between.
-func (s *site) adopt(c *cli.Context, o snapshot.VerifyOptions, show *progress) (v verification, err error) {
+func (s *site) adopt(c *cli.Context, o snapshot.VerifyOptions, show *term.Progress) (v verification, err error) {
 	adoption, err := s.manager(s.app.now, show).PrepareAdoption(c.Context, o)
 	if err != nil {
 		return v, err
 	}
 	marks := s.editor(filepath.Join(s.Base.Path, "tagstate"))
 	err = marks.Hold(c.Context, func() error {
-		show.end()
+		show.End()
 		effect, err := s.effectOfAdopting(adoption.Headers())
 		if err != nil {
 			v.leftOver = append(v.leftOver, fmt.Errorf("what changes for the rings is not known: %w", err))

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,8 +14,8 @@ import (
 	"time"
 
 	"github.com/etch/etchtag/cmd/internal/decide"
+	"github.com/etch/etchtag/cmd/internal/term"
 	"github.com/urfave/cli/v2"
-	"golang.org/x/term"
 )
 
 // app is the program with everything that it takes from its surroundings.
@@ -36,12 +35,12 @@ type app struct {
 // run is the whole program: line is the command line with the name that the program was called by. It
 // returns the exit code.
 func (a *app) run(line []string) int {
-	ctx := &interruption{}
-	defer ctx.end()
+	ctx := &term.Interruption{}
+	defer ctx.End()
 	if f, ok := a.stderr.(*os.File); ok { // what else there is, in tests, always has room
-		messages := newOutlet(f, maxUnread)
+		messages := term.NewOutlet(f, term.MaxUnread)
 		a.stderr = messages
-		defer endMessages(messages)
+		defer messages.EndSoon()
 	}
 	_ = a.openLog("text", slog.LevelInfo)
 	switch filepath.Base(line[0]) {
@@ -68,7 +67,7 @@ func (a *app) run(line []string) int {
 func (a *app) end(ctx context.Context, err error) int {
 	code := exitCode(err)
 	if code != exitDone {
-		outliveReaders()
+		term.OutliveReaders()
 	}
 	switch {
 	case err == nil || errors.Is(err, errSilent):
@@ -156,37 +155,22 @@ func (a *app) configureLog(c *cli.Context) error {
 
 // openLog begins a log on standard error.
 func (a *app) openLog(format string, level slog.Level) error {
-	colour := a.colours(a.stderr)
-	log, err := newLogger(a.stderr, format, level, colour)
+	log, err := term.NewLog(a.stderr, format, level, a.colours(a.stderr))
 	if err != nil {
-		return err
+		return decide.Usage(err)
 	}
 	a.log = log
-	messages, ok := a.stderr.(*outlet)
-	if !ok {
-		return nil
-	}
-	messages.tell = func(lost int, why error) []byte {
-		var line bytes.Buffer
-		if log, err := newLogger(&line, format, level, colour); err == nil {
-			log.Warn(describeLost(lost, why))
-		}
-		return line.Bytes()
-	}
 	return nil
 }
 
-// colours reports whether w is a terminal whose user has not asked for plain text (https://no-color.org).
-func (a *app) colours(w io.Writer) bool {
-	return isTerminal(w) && a.getenv("NO_COLOR") == "" && a.getenv("TERM") != "dumb"
-}
+func (a *app) colours(w io.Writer) bool { return term.WantsColours(w, a.getenv) }
 
-func isTerminal(w io.Writer) bool {
-	if o, ok := w.(*outlet); ok {
-		w = o.to
+// newProgress returns nil where nobody watches.
+func (a *app) newProgress(c *cli.Context) *term.Progress {
+	if c.Bool("quiet") || c.String("log-format") == "json" || !term.IsTerminal(a.stderr) {
+		return nil
 	}
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
+	return term.NewProgress(a.stderr, time.Now)
 }
 
 // say prints a result for people, unless they asked for silence. What a command that acts says does not fail.

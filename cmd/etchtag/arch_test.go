@@ -35,10 +35,10 @@ var watched = []string{"flag", "log", "log/slog", "net/http", "os/exec"}
 // rooms are all packages of the module. Who moves a wall edits this table.
 var rooms = map[string]room{
 	"cmd/etchtag": {
-		ours:  "cmd/etchtag/manual cmd/internal/config cmd/internal/decide examples schedule snapshot snapshot/source tagging tagging/inventory tagging/inventory/nventory tagging/inventory/parse tagging/tag tagstate tagstate/lines",
+		ours:  "cmd/etchtag/manual cmd/internal/config cmd/internal/decide cmd/internal/term examples schedule snapshot snapshot/source tagging tagging/inventory tagging/inventory/nventory tagging/inventory/parse tagging/tag tagstate tagstate/lines",
 		tests: "snapshot/mounttest snapshot/runtest",
 		others: "github.com/coreos/go-systemd/v22 github.com/go-git/go-git/v5 github.com/google/renameio/v2 " +
-			"github.com/urfave/cli/v2 golang.org/x/sys golang.org/x/term log/slog os/exec",
+			"github.com/urfave/cli/v2 golang.org/x/sys log/slog os/exec",
 	},
 	"cmd/internal/config": {
 		ours:   "examples schedule tagging tagging/tag tagstate/lines",
@@ -46,6 +46,10 @@ var rooms = map[string]room{
 	},
 	"cmd/internal/decide": {
 		ours: "cmd/internal/config tagging tagging/inventory tagging/tag tagstate",
+	},
+	"cmd/internal/term": {
+		ours:   "tagging/tag",
+		others: "golang.org/x/term log/slog",
 	},
 	"cmd/etchtag/manual": {},
 	"cmd/etchtag-bench":  {tests: "snapshot/runtest", others: "flag golang.org/x/sys os/exec"},

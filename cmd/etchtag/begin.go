@@ -8,6 +8,7 @@ import (
 	"os"
 	"syscall"
 
+	"github.com/etch/etchtag/cmd/internal/term"
 	"github.com/urfave/cli/v2"
 )
 
@@ -27,9 +28,9 @@ func (a *app) beginReading(*cli.Context) error {
 func (a *app) beginActing(c *cli.Context) error {
 	c.Context.Done()
 	a.alone = false
-	outliveReaders()
+	term.OutliveReaders()
 	if f, ok := a.stdout.(*os.File); ok {
-		a.stdout = newOutlet(f, math.MaxInt) // the command has all of its answer in memory anyway
+		a.stdout = term.NewOutlet(f, math.MaxInt) // the command has all of its answer in memory anyway
 	}
 	return nil
 }
@@ -37,28 +38,12 @@ func (a *app) beginActing(c *cli.Context) error {
 // endResults waits until the answer of a command that acts is written. It returns an error if that could not be done,
 // unless the reader has gone, who does not want it.
 func (a *app) endResults(ctx context.Context) error {
-	results, ok := a.stdout.(*outlet)
+	results, ok := a.stdout.(*term.Outlet)
 	if !ok {
 		return nil
 	}
-	if err := results.end(ctx); err != nil && !errors.Is(err, syscall.EPIPE) {
+	if err := results.End(ctx); err != nil && !errors.Is(err, syscall.EPIPE) {
 		return fmt.Errorf("what is done could not be said: %w", err)
 	}
 	return nil
-}
-
-// endMessages waits for the readers of messages, but not for long.
-func endMessages(messages *outlet) {
-	ctx, cancel := context.WithTimeout(context.Background(), maxHoldUp)
-	defer cancel()
-	_ = messages.end(ctx) // nobody can be told
-}
-
-// describeLost says that messages were lost.
-func describeLost(lost int, why error) string {
-	text := count(lost, "message") + " before this one could not be written: "
-	if why == nil {
-		return text + "nobody was reading"
-	}
-	return text + why.Error()
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/etch/etchtag/cmd/internal/term"
 	"github.com/etch/etchtag/examples"
 	"github.com/etch/etchtag/snapshot/source"
 	"github.com/etch/etchtag/tagging/tag"
@@ -89,7 +90,7 @@ func (d *demo) tell() error {
 			return d.command("explain", "prod1.example.com", "--at", d.now.Format(time.RFC3339))
 		}},
 	} {
-		fmt.Fprintf(d.stdout, "\n%s\n\n", paint(d.colour, bold, s.says))
+		fmt.Fprintf(d.stdout, "\n%s\n\n", term.Paint(d.colour, term.Bold, s.says))
 		if err := s.do(); err != nil {
 			return err
 		}
@@ -211,7 +212,7 @@ func (d *demo) printRings(first bool) error {
 	}
 	head, line = strings.TrimRight(head, " "), strings.TrimRight(line, " ")
 	if first {
-		fmt.Fprintln(d.stdout, paint(d.colour, dim, head))
+		fmt.Fprintln(d.stdout, term.Paint(d.colour, term.Dim, head))
 	}
 	_, err = fmt.Fprintln(d.stdout, line)
 	return err

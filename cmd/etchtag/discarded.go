@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/etch/etchtag/cmd/internal/decide"
+	"github.com/etch/etchtag/cmd/internal/term"
 	"github.com/etch/etchtag/snapshot"
 	"github.com/etch/etchtag/snapshot/source"
 	"github.com/etch/etchtag/tagging/tag"
@@ -88,18 +89,18 @@ func (a *app) discarded(c *cli.Context) error {
 		a.log.Info("nothing is set aside")
 		return nil
 	}
-	table := columns{w: a.stdout}
-	rows := []row{{[]string{"NAME", "SET ASIDE", "SIZE", "FILES"}, a.onTerminal(dim)}}
+	table := term.Columns{W: a.stdout}
+	rows := []term.Row{{Cells: []string{"NAME", "SET ASIDE", "SIZE", "FILES"}, Colour: a.onTerminal(term.Dim)}}
 	for _, d := range all {
-		rows = append(rows, row{cells: []string{d.Name, d.Time.Format("2006-01-02 15:04:05 UTC"),
+		rows = append(rows, term.Row{Cells: []string{d.Name, d.Time.Format("2006-01-02 15:04:05 UTC"),
 			tag.FormatBytes(uint64(d.Bytes)), firstFiles(d)}})
 	}
 	for _, r := range rows {
-		if err := table.add(r); err != nil {
+		if err := table.Add(r); err != nil {
 			return err
 		}
 	}
-	return table.end()
+	return table.End()
 }
 
 // onTerminal is the colour, or none where colours are not wanted.
@@ -114,7 +115,7 @@ func (a *app) onTerminal(colour string) string {
 func firstFiles(d snapshot.Discarded) string {
 	text := tag.FormatCount(int64(d.Files))
 	for i, name := range d.First {
-		text += map[bool]string{true: ": ", false: ", "}[i == 0] + printable(name)
+		text += map[bool]string{true: ": ", false: ", "}[i == 0] + term.Printable(name)
 	}
 	if d.Files > len(d.First) {
 		text += ", ..."
@@ -204,17 +205,17 @@ func (a *app) discardedShow(c *cli.Context) error {
 	case len(files) == 1 && files[0].Path == filepath.Clean(path) && !files[0].Mode.IsDir():
 		return tree.WriteFile(a.stdout, path)
 	}
-	table := columns{w: a.stdout}
+	table := term.Columns{W: a.stdout}
 	for _, f := range files {
-		name := printable(f.Path)
+		name := term.Printable(f.Path)
 		if f.Mode.Type() == fs.ModeSymlink {
-			name += " -> " + printable(f.Target)
+			name += " -> " + term.Printable(f.Target)
 		}
-		if err := table.add(row{cells: []string{f.Mode.String(), tag.FormatBytes(uint64(f.Size)), name}}); err != nil {
+		if err := table.Add(term.Row{Cells: []string{f.Mode.String(), tag.FormatBytes(uint64(f.Size)), name}}); err != nil {
 			return err
 		}
 	}
-	return table.end()
+	return table.End()
 }
 
 func (a *app) printDiscardedJSON(files []snapshot.DiscardedFile) error {
@@ -250,7 +251,7 @@ func (a *app) discardedRestore(c *cli.Context) error {
 	}
 	r, err := tree.Restore(to, c.Args().Tail(), a.step)
 	if err != nil && r.Files > 0 {
-		err = fmt.Errorf("%w; %s copied before that", err, count(r.Files, "file"))
+		err = fmt.Errorf("%w; %s copied before that", err, term.Count(r.Files, "file"))
 	}
 	if err != nil {
 		return err
@@ -262,7 +263,7 @@ func (a *app) discardedRestore(c *cli.Context) error {
 			Left  []string `json:"left"` // what cannot be copied
 		}{to, r.Files, append([]string{}, r.Left...)})
 	} else {
-		a.say(c, "restored %s to %s", count(r.Files, "file"), to)
+		a.say(c, "restored %s to %s", term.Count(r.Files, "file"), to)
 	}
 	if err == nil && len(r.Left) > 0 {
 		err = incompleteError{fmt.Errorf("not restored, since they have no contents: %q", r.Left)}

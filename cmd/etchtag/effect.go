@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/etch/etchtag/cmd/internal/term"
 	"github.com/etch/etchtag/tagging"
 	"github.com/etch/etchtag/tagging/tag"
 	"github.com/etch/etchtag/tagstate"
@@ -67,7 +68,7 @@ func describeTags(what string, names []string, missing int, cadence tag.Cadence)
 	if len(names) == 1 {
 		return what + ": " + names[0] + map[int]string{0: "", 1: ", which does not exist"}[missing] + "\n"
 	}
-	text := fmt.Sprintf("%s: %s", what, count(len(names), "tag"))
+	text := fmt.Sprintf("%s: %s", what, term.Count(len(names), "tag"))
 	switch missing {
 	case 0:
 	case len(names):
@@ -99,23 +100,23 @@ func (a *app) describeEffect(e tagging.Effect, cadence tag.Cadence) string {
 	for _, g := range by {
 		text.WriteString(describeTags(g.what, g.names, 0, cadence))
 	}
-	table := columns{w: &text}
-	rows := []row{{[]string{"RING", "BEFORE", "AFTER"}, a.onTerminal(dim)}}
+	table := term.Columns{W: &text}
+	rows := []term.Row{{Cells: []string{"RING", "BEFORE", "AFTER"}, Colour: a.onTerminal(term.Dim)}}
 	for _, r := range e.Rings {
 		was, is := orElse(r.Before.Tag(), "nothing"), orElse(r.After.Tag(), "nothing")
-		cells := row{cells: []string{printable(r.After.Ring), was, is, describeMove(r.Before, r.After)}}
+		cells := term.Row{Cells: []string{term.Printable(r.After.Ring), was, is, describeMove(r.Before, r.After)}}
 		switch {
 		case was == is:
-			cells.cells[2] = "the same"
+			cells.Cells[2] = "the same"
 		case r.After.Path == "":
-			cells.colour = a.onTerminal(red)
+			cells.Colour = a.onTerminal(term.Red)
 		}
 		rows = append(rows, cells)
 	}
 	for _, r := range rows {
-		_ = table.add(r) // to a text that takes everything
+		_ = table.Add(r) // to a text that takes everything
 	}
-	_ = table.end()
+	_ = table.End()
 	return text.String()
 }
 
@@ -136,10 +137,10 @@ func describeMove(before, after *tagging.Decision) string {
 func describeLosers(losers []tagging.RingEffect) string {
 	var names []string
 	for _, r := range losers {
-		names = append(names, printable(r.After.Ring))
+		names = append(names, term.Printable(r.After.Ring))
 	}
 	if len(names) == 1 {
 		return "ring " + names[0] + " would get nothing"
 	}
-	return "the rings " + some(names) + " would get nothing"
+	return "the rings " + term.Some(names) + " would get nothing"
 }

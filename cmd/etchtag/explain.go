@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/etch/etchtag/cmd/internal/decide"
+	"github.com/etch/etchtag/cmd/internal/term"
 	"github.com/etch/etchtag/tagging"
 	"github.com/etch/etchtag/tagging/tag"
 	"github.com/urfave/cli/v2"
@@ -126,9 +127,9 @@ func printDecision(w io.Writer, d *tagging.Decision, colour bool) error {
 	if err := printSteps(w, d.Steps, colour); err != nil {
 		return err
 	}
-	answer := paint(colour, bold, "gets "+d.Path)
+	answer := term.Paint(colour, term.Bold, "gets "+d.Path)
 	if d.Failure != "" {
-		answer = paint(colour, red, "gets nothing: ") + d.Failure
+		answer = term.Paint(colour, term.Red, "gets nothing: ") + d.Failure
 	}
 	_, err := fmt.Fprintf(w, "\n%s\n", answer)
 	return err

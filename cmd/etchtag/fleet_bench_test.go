@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/etch/etchtag/cmd/internal/term"
 	"github.com/etch/etchtag/tagging/inventory"
 	"github.com/etch/etchtag/tagging/tag"
 )
@@ -76,7 +77,7 @@ func fleetBase(b *testing.B, kind string, hosts int) *site {
 		}
 	}
 	a := &app{stdout: io.Discard, stderr: os.Stderr, getenv: os.Getenv, now: func() time.Time { return fleetTime }}
-	a.log, _ = newLogger(io.Discard, "text", slog.LevelInfo, false)
+	a.log, _ = term.NewLog(io.Discard, "text", slog.LevelInfo, false)
 	s, err := a.openSite(l.Path, "", configRequired)
 	must(b, err)
 	must(b, s.refreshTables(nil))

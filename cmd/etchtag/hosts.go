@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/etch/etchtag/cmd/internal/decide"
+	"github.com/etch/etchtag/cmd/internal/term"
 	"github.com/etch/etchtag/tagging"
 	"github.com/urfave/cli/v2"
 )
@@ -52,7 +53,7 @@ func (a *app) hosts(c *cli.Context) error {
 		wanted = func(d *tagging.Decision) bool { return d.Ring == name }
 	}
 	w := bufio.NewWriterSize(a.stdout, 1<<16)
-	var list hostList = &hostTable{columns: columns{w: w}, colour: a.colours(a.stdout)}
+	var list hostList = &hostTable{Columns: term.Columns{W: w}, colour: a.colours(a.stdout)}
 	if c.Bool("json") {
 		list = &hostsJSON{w: w}
 	}
@@ -72,7 +73,7 @@ func (a *app) hosts(c *cli.Context) error {
 		err = fmt.Errorf("%w: those of the kinds %s can", err, listingKinds)
 	}
 	if err == nil && writing == nil {
-		writing = list.end()
+		writing = list.End()
 	}
 	if err := errors.Join(err, writing, w.Flush()); err != nil {
 		return err
@@ -81,7 +82,7 @@ func (a *app) hosts(c *cli.Context) error {
 		a.log.Info("there are no such hosts")
 	}
 	if failed > 0 {
-		return incomplete(fmt.Errorf("there is nothing for %s", count(failed, "host")))
+		return incomplete(fmt.Errorf("there is nothing for %s", term.Count(failed, "host")))
 	}
 	return nil
 }
@@ -105,12 +106,12 @@ func ringNames(rings tagging.Rings) []string {
 // hostList writes what hosts get as it becomes known: there may be a million of them.
 type hostList interface {
 	add(d *tagging.Decision) error
-	end() error
+	End() error
 }
 
 // hostTable is the list for people.
 type hostTable struct {
-	columns
+	term.Columns
 	colour bool
 	begun  bool
 }
@@ -118,25 +119,25 @@ type hostTable struct {
 func (t *hostTable) add(d *tagging.Decision) error {
 	if !t.begun {
 		t.begun = true
-		heading := row{cells: []string{"HOST", "RING", "TAG", "PIN", "GROUPS"}}
+		heading := term.Row{Cells: []string{"HOST", "RING", "TAG", "PIN", "GROUPS"}}
 		if t.colour {
-			heading.colour = dim
+			heading.Colour = term.Dim
 		}
-		if err := t.columns.add(heading); err != nil {
+		if err := t.Columns.Add(heading); err != nil {
 			return err
 		}
 	}
 	tag := orElse(d.Tag(), d.Path)
 	groups := strings.Join(d.Groups, ",")
-	line := row{cells: []string{printable(d.Host), orDash(d.Ring), orDash(printable(tag)), orDash(printable(d.Pin)),
-		orDash(printable(groups))}}
+	line := term.Row{Cells: []string{term.Printable(d.Host), orDash(d.Ring), orDash(term.Printable(tag)), orDash(term.Printable(d.Pin)),
+		orDash(term.Printable(groups))}}
 	if d.Failure != "" {
-		line.cells = append(line.cells, "gets nothing: "+printable(d.Failure))
+		line.Cells = append(line.Cells, "gets nothing: "+term.Printable(d.Failure))
 		if t.colour {
-			line.colour = red
+			line.Colour = term.Red
 		}
 	}
-	return t.columns.add(line)
+	return t.Columns.Add(line)
 }
 
 // hostsJSON is the list for programs: one document, with a line for each host. If the hosts cannot all be
@@ -179,7 +180,7 @@ func (j *hostsJSON) add(d *tagging.Decision) error {
 	return err
 }
 
-func (j *hostsJSON) end() error {
+func (j *hostsJSON) End() error {
 	text := "\n  ]\n}\n"
 	if !j.some {
 		text = "{\n  \"hosts\": []\n}\n"

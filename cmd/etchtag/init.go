@@ -15,6 +15,7 @@ import (
 
 	"github.com/etch/etchtag/cmd/internal/config"
 	"github.com/etch/etchtag/cmd/internal/decide"
+	"github.com/etch/etchtag/cmd/internal/term"
 	"github.com/etch/etchtag/snapshot/source"
 	"github.com/etch/etchtag/tagging/inventory"
 	"github.com/etch/etchtag/tagging/tag"
@@ -171,7 +172,7 @@ func (s *site) writeConfig(c *cli.Context, data []byte) error {
 // is one.
 func (s *site) makeWorkingCopy(c *cli.Context) (bool, error) {
 	show := s.app.newProgress(c)
-	defer show.end()
+	defer show.End()
 	m := s.manager(s.app.now, show)
 	switch missing, err := m.NoWorkingCopy(); {
 	case err != nil:
@@ -186,7 +187,7 @@ func (s *site) makeWorkingCopy(c *cli.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	show.end()
+	show.End()
 	s.app.say(c, "cloned the working copy %s at %s", s.Base.Trunk(), shortID(outcome.Revision.ID))
 	return true, nil
 }
@@ -336,7 +337,7 @@ func (s *site) renameLegacyTags(c *cli.Context) error {
 		return fmt.Errorf("%s without a manifest, such as %s, have names that are %s the UTC time at which they were made: "+
 			"rings would get them at the wrong hour. If they were named in local time, etchtag init --legacy-tz ZONE "+
 			"(such as America/Los_Angeles) renames them; otherwise move them away",
-			count(len(legacy), "tag"), legacy[0].name, describeShift(legacy[0].shift))
+			term.Count(len(legacy), "tag"), legacy[0].name, describeShift(legacy[0].shift))
 	}
 	return s.renameTags(c, legacy, loc)
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/etch/etchtag/cmd/internal/decide"
+	"github.com/etch/etchtag/cmd/internal/term"
 	"github.com/etch/etchtag/tagging"
 	"github.com/etch/etchtag/tagging/tag"
 	"github.com/urfave/cli/v2"
@@ -101,7 +102,7 @@ func describeKillswitch(k tagging.KillswitchState) string {
 	var messages []string
 	for line := range strings.Lines(k.Message) {
 		if line = strings.TrimSpace(line); line != "" {
-			messages = append(messages, printable(line))
+			messages = append(messages, term.Printable(line))
 		}
 	}
 	return fmt.Sprintf("since %s, by %s: %s", k.Since.UTC().Format("2006-01-02 15:04:05 UTC"), userName(k.Owner),

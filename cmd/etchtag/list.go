@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/etch/etchtag/cmd/internal/decide"
+	"github.com/etch/etchtag/cmd/internal/term"
 	"github.com/etch/etchtag/tagging"
 	"github.com/etch/etchtag/tagging/tag"
 	"github.com/urfave/cli/v2"
@@ -164,27 +165,27 @@ func (s *site) printTags(to io.Writer, records []tagRecord, now time.Time) error
 		return nil
 	}
 	w := bufio.NewWriter(to)
-	table := columns{w: w}
-	rows := make([]row, 0, 1+len(records))
-	rows = append(rows, row{[]string{"TAG", "AGE", "STATE", "REVISION", "FILES", "SIZE", "RINGS", "NOTE"}, s.app.onTerminal(dim)})
+	table := term.Columns{W: w}
+	rows := make([]term.Row, 0, 1+len(records))
+	rows = append(rows, term.Row{Cells: []string{"TAG", "AGE", "STATE", "REVISION", "FILES", "SIZE", "RINGS", "NOTE"}, Colour: s.app.onTerminal(term.Dim)})
 	for _, r := range records {
 		files, size := "-", "-"
 		if r.Manifest {
 			files, size = tag.FormatCount(int64(r.Files)), tag.FormatBytes(uint64(r.Bytes))
 		}
-		line := row{cells: []string{r.Name, age(now.Sub(r.Time)), orDash(r.State), orDash(shortID(r.Revision)), files, size,
+		line := term.Row{Cells: []string{r.Name, age(now.Sub(r.Time)), orDash(r.State), orDash(shortID(r.Revision)), files, size,
 			orDash(strings.Join(r.Rings, ",")), r.notes(s, now)}}
 		if r.State == "bad" || r.State == "badfwd" {
-			line.colour = s.app.onTerminal(red)
+			line.Colour = s.app.onTerminal(term.Red)
 		}
 		rows = append(rows, line)
 	}
 	for _, r := range rows {
-		if err := table.add(r); err != nil {
+		if err := table.Add(r); err != nil {
 			return err
 		}
 	}
-	if err := table.end(); err != nil {
+	if err := table.End(); err != nil {
 		return err
 	}
 	return w.Flush()
@@ -236,7 +237,7 @@ func (s *site) printTag(w io.Writer, r tagRecord, now time.Time) error {
 		row("revision", orElse(r.Revision, "not known")+" ("+r.Source+")")
 		row("tree", r.Tree)
 		row("published", r.Published.UTC().Format("2006-01-02 15:04:05 UTC"))
-		row("contents", count(r.Files, "file")+", "+tag.FormatBytes(uint64(r.Bytes)))
+		row("contents", term.Count(r.Files, "file")+", "+tag.FormatBytes(uint64(r.Bytes)))
 	}
 	row("note", r.notes(s, now))
 	return t.Flush()

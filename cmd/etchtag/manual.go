@@ -10,6 +10,7 @@ import (
 
 	"github.com/etch/etchtag/cmd/etchtag/manual"
 	"github.com/etch/etchtag/cmd/internal/decide"
+	"github.com/etch/etchtag/cmd/internal/term"
 	"github.com/urfave/cli/v2"
 )
 
@@ -61,7 +62,7 @@ func (a *app) manualPage(app *cli.App, name string) (string, error) {
 // page shows a text by the user's pager on a terminal, and prints it elsewhere.
 func (a *app) page(ctx context.Context, text string) error {
 	pager := orElse(a.getenv("PAGER"), "less")
-	if words := strings.Fields(pager); isTerminal(a.stdout) && len(words) > 0 {
+	if words := strings.Fields(pager); term.IsTerminal(a.stdout) && len(words) > 0 {
 		if _, err := exec.LookPath(words[0]); err == nil {
 			ctx.Done() // from now on signals are caught, because Ctrl-C is for the pager
 			cmd := exec.Command(words[0], words[1:]...)

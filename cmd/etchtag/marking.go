@@ -11,6 +11,7 @@ import (
 
 	"github.com/etch/etchtag/cmd/internal/config"
 	"github.com/etch/etchtag/cmd/internal/decide"
+	"github.com/etch/etchtag/cmd/internal/term"
 	"github.com/etch/etchtag/tagging"
 	"github.com/etch/etchtag/tagging/tag"
 	"github.com/etch/etchtag/tagstate"
@@ -181,8 +182,8 @@ func (m *marking) refuse(losers []tagging.RingEffect) error {
 	next := tag.Name(cadence.Floor(m.now).Add(cadence.Every()))
 	far := slices.DeleteFunc(slices.Clone(m.names), func(name string) bool { return name <= next })
 	if len(far) > 0 && m.state != tagstate.None {
-		why = append(why, fmt.Sprintf("it names %s of hours to come beyond the next one: %s", count(len(far), "tag"),
-			some(stretches(far, cadence))))
+		why = append(why, fmt.Sprintf("it names %s of hours to come beyond the next one: %s", term.Count(len(far), "tag"),
+			term.Some(stretches(far, cadence))))
 	}
 	if len(why) == 0 {
 		return nil
@@ -219,12 +220,12 @@ func (m *marking) warnOfPins(ctx context.Context) error {
 	var hosts []string
 	for _, name := range m.names {
 		for _, host := range pinned[name] {
-			hosts = append(hosts, fmt.Sprintf("%s with %s", printable(host), name))
+			hosts = append(hosts, fmt.Sprintf("%s with %s", term.Printable(host), name))
 		}
 	}
 	if len(hosts) > 0 {
 		m.site.app.log.Warn(fmt.Sprintf("the mark does not move %s pinned: %s",
-			map[bool]string{true: "1 host that is", false: count(len(hosts), "host") + " that are"}[len(hosts) == 1], some(hosts)))
+			map[bool]string{true: "1 host that is", false: term.Count(len(hosts), "host") + " that are"}[len(hosts) == 1], term.Some(hosts)))
 	}
 	return nil
 }
@@ -244,8 +245,8 @@ func stillMarked(r *tagging.Resolver, names []string, want tagstate.State) error
 	var others []error
 	for _, g := range by {
 		if len(g.names) > 1 {
-			others = append(others, fmt.Errorf("%s go on being %s: %s", count(len(g.names), "tag"), g.what,
-				some(stretches(g.names, r.Cadence))))
+			others = append(others, fmt.Errorf("%s go on being %s: %s", term.Count(len(g.names), "tag"), g.what,
+				term.Some(stretches(g.names, r.Cadence))))
 			continue
 		}
 		line := ""

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/etch/etchtag/cmd/internal/term"
 	"github.com/etch/etchtag/tagging/tag"
 	"github.com/etch/etchtag/tagstate"
 )
@@ -22,15 +23,15 @@ func (s *site) marksToCome(states *tagstate.Set, now time.Time) []marksToCome {
 	present := tag.Name(now)
 	for _, e := range states.Entries() {
 		if e.Tag > present {
-			how := fmt.Sprintf("marked %s by %s", printable(orElse(e.Word, "nothing")), e.File)
+			how := fmt.Sprintf("marked %s by %s", term.Printable(orElse(e.Word, "nothing")), e.File)
 			by.add(how, e.Tag)
 			files[how] = e.File
 		}
 	}
 	var out []marksToCome
 	for _, g := range by {
-		stretch := some(stretches(g.names, s.Config.Cadence()))
-		m := marksToCome{what: fmt.Sprintf("%s to come %s: %s", count(len(g.names), "tag"), g.what, stretch)}
+		stretch := term.Some(stretches(g.names, s.Config.Cadence()))
+		m := marksToCome{what: fmt.Sprintf("%s to come %s: %s", term.Count(len(g.names), "tag"), g.what, stretch)}
 		switch {
 		case s.inWorkingCopy(files[g.what]):
 			m.undo = "take it back by a commit"

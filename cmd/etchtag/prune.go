@@ -6,6 +6,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/etch/etchtag/cmd/internal/term"
 	"github.com/etch/etchtag/snapshot"
 	"github.com/urfave/cli/v2"
 )
@@ -76,7 +77,7 @@ func (a *app) printPlan(c *cli.Context, plan snapshot.Plan, failed []error) erro
 		a.say(c, "removed %s: %s", v.Name, strings.Join(v.Reasons, "; "))
 	}
 	if len(plan.Remove) == 0 && len(failed) == 0 {
-		a.say(c, "nothing to remove among %s", count(len(plan.Keep), "tag"))
+		a.say(c, "nothing to remove among %s", term.Count(len(plan.Keep), "tag"))
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/etch/etchtag/cmd/internal/decide"
+	"github.com/etch/etchtag/cmd/internal/term"
 	"github.com/etch/etchtag/schedule"
 	"github.com/etch/etchtag/snapshot"
 	"github.com/etch/etchtag/tagging/tag"
@@ -89,7 +90,7 @@ func (s *service) plan() schedule.Plan {
 func (s *service) update(ctx context.Context) error {
 	outcome, err := s.site.Load().manager(s.utc, nil).Update(ctx, runLockWait)
 	if err == nil && outcome.Changed > 0 {
-		s.log.Info(fmt.Sprintf("updated to %s: %s changed", shortID(outcome.Revision.ID), count(outcome.Changed, "file")))
+		s.log.Info(fmt.Sprintf("updated to %s: %s changed", shortID(outcome.Revision.ID), term.Count(outcome.Changed, "file")))
 	}
 	return err
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/etch/etchtag/cmd/internal/config"
 	"github.com/etch/etchtag/cmd/internal/decide"
+	"github.com/etch/etchtag/cmd/internal/term"
 	"github.com/etch/etchtag/snapshot"
 	"github.com/etch/etchtag/tagstate"
 	"github.com/urfave/cli/v2"
@@ -80,7 +81,7 @@ func (s *site) bareManager() *snapshot.Manager {
 }
 
 // manager builds what updates the working copy and makes and removes tags. show is told of progress.
-func (s *site) manager(clock func() time.Time, show *progress) *snapshot.Manager {
+func (s *site) manager(clock func() time.Time, show *term.Progress) *snapshot.Manager {
 	m := &snapshot.Manager{
 		Base:     s.Base,
 		Cadence:  s.Config.Cadence(),
@@ -93,9 +94,9 @@ func (s *site) manager(clock func() time.Time, show *progress) *snapshot.Manager
 		Marked:   s.marked,
 		Refresh:  func() error { return s.refreshTables(s.app.step) },
 		Replaced: s.rescueMarksOf,
-		Warn:     func(message string) { show.end(); s.app.log.Warn(message) },
-		Note:     func(message string) { show.end(); s.app.log.Info(message) },
-		Progress: func(done, total int) { show.report("stage", int64(done), int64(total)) },
+		Warn:     func(message string) { show.End(); s.app.log.Warn(message) },
+		Note:     func(message string) { show.End(); s.app.log.Info(message) },
+		Progress: func(done, total int) { show.Report("stage", int64(done), int64(total)) },
 		Step:     s.app.step,
 	}
 	if slices.ContainsFunc(s.Config.Inventory, func(i config.Inventory) bool { return i.Kind == "etch" }) {

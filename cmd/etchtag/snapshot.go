@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/etch/etchtag/cmd/internal/decide"
+	"github.com/etch/etchtag/cmd/internal/term"
 	"github.com/etch/etchtag/snapshot"
 	"github.com/etch/etchtag/tagging/tag"
 	"github.com/urfave/cli/v2"
@@ -64,7 +65,7 @@ func (a *app) snapshot(c *cli.Context) error {
 	}
 	show := a.newProgress(c)
 	r, err := site.take(c.Context, clock, show, options)
-	show.end()
+	show.End()
 	if err != nil {
 		return err
 	}
@@ -79,7 +80,7 @@ func (a *app) snapshot(c *cli.Context) error {
 }
 
 // take makes the present hour's tag, and warns of marks that wait for the next ones.
-func (s *site) take(ctx context.Context, clock func() time.Time, show *progress, o snapshot.TakeOptions) (snapshot.Result, error) {
+func (s *site) take(ctx context.Context, clock func() time.Time, show *term.Progress, o snapshot.TakeOptions) (snapshot.Result, error) {
 	m := s.manager(clock, show)
 	r, err := m.Take(ctx, o)
 	if states, readErr := s.States(); err == nil && readErr == nil {
@@ -150,12 +151,12 @@ func describeSnapshot(r snapshot.Result, took time.Duration) string {
 		return r.Name + " is there already"
 	}
 	text := fmt.Sprintf("made %s from %s: %s, %s, in %s", r.Name, shortID(r.Revision),
-		count(r.Files, "file"), tag.FormatBytes(uint64(r.Bytes)), took.Round(time.Millisecond))
+		term.Count(r.Files, "file"), tag.FormatBytes(uint64(r.Bytes)), took.Round(time.Millisecond))
 	if r.Stale {
 		text += ", stale"
 	}
 	if len(r.Pruned) > 0 {
-		text += fmt.Sprintf("; removed %s", count(len(r.Pruned), "old tag"))
+		text += fmt.Sprintf("; removed %s", term.Count(len(r.Pruned), "old tag"))
 	}
 	return text
 }
@@ -166,12 +167,4 @@ func shortID(id string) string {
 		return id[:12]
 	}
 	return id
-}
-
-// count writes a number with its noun.
-func count(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return tag.FormatCount(int64(n)) + " " + noun + "s"
 }

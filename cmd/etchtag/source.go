@@ -12,13 +12,14 @@ import (
 	"strings"
 	"time"
 
+	"github.com/etch/etchtag/cmd/internal/term"
 	"github.com/etch/etchtag/snapshot/source"
 	"github.com/etch/etchtag/tagging/tag"
 	"github.com/etch/etchtag/tagstate"
 )
 
 // source builds the working copy's source.
-func (s *site) source(clock func() time.Time, show *progress) source.Source {
+func (s *site) source(clock func() time.Time, show *term.Progress) source.Source {
 	w := s.Config.WorkingCopy
 	auth := source.Auth{SSHKey: s.Path(w.Auth.SSHKey), KnownHosts: s.Path(w.Auth.KnownHosts),
 		Username: w.Auth.Username, PasswordFile: s.Path(w.Auth.PasswordFile),
@@ -28,19 +29,19 @@ func (s *site) source(clock func() time.Time, show *progress) source.Source {
 		return source.NewSVN(source.SVNOptions{
 			Dir: s.Base.Trunk(), Base: s.Base.Path, URL: w.URL, Timeout: w.Timeout, Auth: auth,
 			IsTagstate: func(path string) bool { return slices.Contains(s.Config.Tagstate, path) },
-			Discard:    s.Base.Discarded(), Progress: show.report, BeforeReplace: s.rescueMarks, Now: clock, Step: s.app.step,
+			Discard:    s.Base.Discarded(), Progress: show.Report, BeforeReplace: s.rescueMarks, Now: clock, Step: s.app.step,
 		})
 	case "cvs":
 		return source.NewCVS(source.CVSOptions{
 			Dir: s.Base.Trunk(), URL: w.URL, Module: w.Module, Branch: w.Branch, Timeout: w.Timeout, Auth: auth,
-			Discard: s.Base.Discarded(), Progress: show.report, BeforeReplace: s.rescueMarks, Now: clock, Step: s.app.step,
+			Discard: s.Base.Discarded(), Progress: show.Report, BeforeReplace: s.rescueMarks, Now: clock, Step: s.app.step,
 		})
 	case "dir":
 		return source.NewDir(source.DirOptions{Dir: s.Base.Trunk(), TreeHash: treeHash})
 	}
 	return source.NewGit(source.GitOptions{
 		Dir: s.Base.Trunk(), URL: w.URL, Branch: w.Branch, Timeout: w.Timeout, Auth: auth,
-		Discard: s.Base.Discarded(), Progress: show.report, BeforeReplace: s.rescueMarks, Now: clock, Step: s.app.step,
+		Discard: s.Base.Discarded(), Progress: show.Report, BeforeReplace: s.rescueMarks, Now: clock, Step: s.app.step,
 	})
 }
 
@@ -150,7 +151,7 @@ func (s *site) saveMarks(file, why string, base, local, upstream []byte) error {
 		return err
 	}
 	s.app.log.Warn(fmt.Sprintf("%s %s; its %s not in upstream's are added to %s, and should be committed",
-		file, why, count(len(lost), "mark"), own))
+		file, why, term.Count(len(lost), "mark"), own))
 	return s.edit(context.Background(), own, func(old []byte) ([]byte, error) {
 		return tagstate.Apply(old, lost, valid)
 	})

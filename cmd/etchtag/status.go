@@ -9,8 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
+	"github.com/etch/etchtag/cmd/internal/term"
 	"github.com/urfave/cli/v2"
 )
 
@@ -97,7 +97,7 @@ func (a *app) status(c *cli.Context) error {
 }
 
 func (a *app) printFindings(findings []finding) error {
-	colours := map[level]string{levelOK: green, levelNote: dim, levelWarning: yellow, levelProblem: red}
+	colours := map[level]string{levelOK: term.Green, levelNote: term.Dim, levelWarning: term.Yellow, levelProblem: term.Red}
 	width, names := 0, 0
 	for _, f := range findings {
 		width, names = max(width, len(levelNames[f.Level])), max(names, len(f.What))
@@ -108,27 +108,13 @@ func (a *app) printFindings(findings []finding) error {
 			says += ": " + f.Do
 		}
 		name := levelNames[f.Level]
-		_, err := fmt.Fprintf(a.stdout, "%s%*s  %-*s  %s\n", paint(a.colours(a.stdout), colours[f.Level], name),
-			width-len(name), "", names, f.What, oneLine(says))
+		_, err := fmt.Fprintf(a.stdout, "%s%*s  %-*s  %s\n", term.Paint(a.colours(a.stdout), colours[f.Level], name),
+			width-len(name), "", names, f.What, term.OneLine(says))
 		if err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// oneLine keeps the text of a finding on one line, and free of what would garble a terminal.
-func oneLine(text string) string {
-	words := strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' })
-	for i := range words {
-		words[i] = strings.TrimSpace(words[i])
-	}
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return '?'
-		}
-		return r
-	}, strings.Join(words, " "))
 }
 
 // findings examines everything; what cannot be read is a finding too. There is at least one.
@@ -148,13 +134,4 @@ func (s *site) findings(ctx context.Context, now time.Time) []finding {
 	out = append(out, ringFindings(r, now)...)
 	out = append(out, s.inventoryFindings(ctx, r)...)
 	return append(out, s.pinFindings(ctx, r)...)
-}
-
-// some names the first of many things.
-func some(names []string) string {
-	const most = 3
-	if len(names) > most {
-		return strings.Join(names[:most], ", ") + fmt.Sprintf(" and %d more", len(names)-most)
-	}
-	return strings.Join(names, ", ")
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/etch/etchtag/cmd/internal/term"
 	"github.com/etch/etchtag/snapshot"
 )
 
@@ -144,7 +145,7 @@ func (w *writable) String() string {
 		}
 		names = append(names, path)
 	}
-	return some(names)
+	return term.Some(names)
 }
 
 // paths are the paths in full.

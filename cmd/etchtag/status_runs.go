@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/etch/etchtag/cmd/internal/term"
 	"github.com/etch/etchtag/snapshot"
 	"github.com/etch/etchtag/snapshot/source"
 	"github.com/etch/etchtag/tagging"
@@ -105,7 +106,7 @@ func heldFinding(what string, h snapshot.LockHolder) finding {
 		return finding{levelNote, what, "held by a process that cannot be seen from here, as in another container",
 			"a run is at work there; wait for it"}
 	}
-	command := printable(shorten(orElse(h.Command, "unknown")))
+	command := term.Printable(shorten(orElse(h.Command, "unknown")))
 	return finding{levelNote, what, fmt.Sprintf("held by process %d (%s)", h.PID, command),
 		fmt.Sprintf("a run is at work; if it hangs, kill %d: nothing is lost, and the next run sweeps", h.PID)}
 }
@@ -131,10 +132,10 @@ func (s *site) debrisFindings(now time.Time) []finding {
 	var names []string
 	oldest := now
 	for _, d := range debris {
-		name := printable(strings.TrimPrefix(d.Path, s.Base.Work()+"/"))
+		name := term.Printable(strings.TrimPrefix(d.Path, s.Base.Work()+"/"))
 		if len(d.Mounted) > 0 {
 			out = append(out, finding{levelWarning, what, fmt.Sprintf("%s in %s stays: something is mounted in it, at %s",
-				name, s.Base.Work(), printable(some(d.Mounted))), "unmount that, and the next snapshot or prune sweeps it"})
+				name, s.Base.Work(), term.Printable(term.Some(d.Mounted))), "unmount that, and the next snapshot or prune sweeps it"})
 			continue
 		}
 		names = append(names, name)
@@ -145,7 +146,7 @@ func (s *site) debrisFindings(now time.Time) []finding {
 	if len(names) == 0 {
 		return out
 	}
-	f := finding{levelNote, what, fmt.Sprintf("dead runs have left %s in %s", some(names), s.Base.Work()),
+	f := finding{levelNote, what, fmt.Sprintf("dead runs have left %s in %s", term.Some(names), s.Base.Work()),
 		"the next snapshot or prune sweeps it"}
 	if old := now.Sub(oldest); old > 2*s.Config.Tags.Every {
 		f.Level, f.Says = levelWarning, f.Says+", and for "+age(old)+" none has swept it"
@@ -170,5 +171,5 @@ func (s *site) discardedFindings(now time.Time) []finding {
 	if len(fresh) == 0 {
 		return nil
 	}
-	return []finding{{levelNote, "discarded", "set aside in the last day: " + some(fresh), "etchtag discarded shows what it is"}}
+	return []finding{{levelNote, "discarded", "set aside in the last day: " + term.Some(fresh), "etchtag discarded shows what it is"}}
 }

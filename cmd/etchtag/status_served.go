@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/etch/etchtag/cmd/internal/term"
 	"github.com/etch/etchtag/tagging"
 	"github.com/etch/etchtag/tagging/inventory"
 	"github.com/etch/etchtag/tagging/tag"
@@ -127,7 +128,7 @@ func (s *site) lostPins(pins []tagging.Pin, do string) []finding {
 			hosts = append(hosts, fmt.Sprintf("%s (%s)", pin.Host, pin.From))
 		}
 		out = append(out, finding{levelWarning, "pin",
-			fmt.Sprintf("served nothing, since pinned to %q: %s: %v", path, some(hosts), wrong[path]), do})
+			fmt.Sprintf("served nothing, since pinned to %q: %s: %v", path, term.Some(hosts), wrong[path]), do})
 	}
 	return out
 }

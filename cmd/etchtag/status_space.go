@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"time"
 
+	"github.com/etch/etchtag/cmd/internal/term"
 	"github.com/etch/etchtag/snapshot"
 	"github.com/etch/etchtag/tagging/tag"
 )
@@ -69,11 +70,11 @@ func moreTags(c snapshot.Capacity) string {
 	const plenty = 1000
 	switch {
 	case c.Tags > plenty:
-		return "over " + count(plenty, "more tag")
+		return "over " + term.Count(plenty, "more tag")
 	case c.Shared:
-		return "at least " + count(int(c.Tags), "more tag")
+		return "at least " + term.Count(int(c.Tags), "more tag")
 	}
-	return "about " + count(int(c.Tags), "more tag")
+	return "about " + term.Count(int(c.Tags), "more tag")
 }
 
 // mostTags is about how many tags there are when as many are pruned as are made.

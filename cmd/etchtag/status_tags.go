@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/etch/etchtag/cmd/internal/term"
 	"github.com/etch/etchtag/schedule"
 	"github.com/etch/etchtag/tagging"
 	"github.com/etch/etchtag/tagging/tag"
@@ -65,7 +66,7 @@ func (s *site) tagFindings(r *tagging.Resolver, now time.Time) []finding {
 	out = append(out, s.keepFindings()...)
 	if len(q.future) > 0 {
 		out = append(out, finding{levelWarning, "future",
-			some(q.future) + " in the future: served to nobody before the time, and never pruned",
+			term.Some(q.future) + " in the future: served to nobody before the time, and never pruned",
 			"was the clock wrong? once it is right: rm -r " + s.Base.Dir(q.future[0])})
 	}
 	if len(r.Index.Foreign) > 0 {
@@ -73,7 +74,7 @@ func (s *site) tagFindings(r *tagging.Resolver, now time.Time) []finding {
 		for i, name := range r.Index.Foreign {
 			names[i] = fmt.Sprintf("%q", name)
 		}
-		out = append(out, finding{levelNote, "foreign", some(names) + " among the tags: no tag of ours, and never touched",
+		out = append(out, finding{levelNote, "foreign", term.Some(names) + " among the tags: no tag of ours, and never touched",
 			"if nobody needs it, remove it by hand"})
 	}
 	return out
@@ -85,7 +86,7 @@ func (s *site) newestFinding(past []*tag.Tag, now time.Time) finding {
 		return finding{levelProblem, "tags", "there are none", "etchtag snapshot"}
 	}
 	newest := past[len(past)-1]
-	f := finding{levelOK, "tags", fmt.Sprintf("%s, the newest is %s, %s old", count(len(past), "tag"), newest.Name,
+	f := finding{levelOK, "tags", fmt.Sprintf("%s, the newest is %s, %s old", term.Count(len(past), "tag"), newest.Name,
 		age(now.Sub(newest.Time))), ""}
 	due := s.due(newest.Time.Add(s.Config.Tags.Every-1), now)
 	if len(due) == 0 || len(due) == 1 && now.Sub(due[0]) < s.Config.Tags.Every/2 {
@@ -139,8 +140,8 @@ func (s *site) gapFindings(past []*tag.Tag, now time.Time) []finding {
 		return nil
 	}
 	slices.Reverse(missing)
-	f := finding{levelNote, "gaps", fmt.Sprintf("%s missing between others in the last %s: %s", count(len(missing), "tag"),
-		tag.FormatDuration(s.Config.Tags.Keep.Within), some(missing)),
+	f := finding{levelNote, "gaps", fmt.Sprintf("%s missing between others in the last %s: %s", term.Count(len(missing), "tag"),
+		tag.FormatDuration(s.Config.Tags.Keep.Within), term.Some(missing)),
 		"who counts on one makes it by etchtag snapshot --hour TIME --revision REV"}
 	if missing[0] >= tag.Name(cadence.Floor(now.Add(-s.longestDelay()))) {
 		f.Level, f.Says = levelWarning, f.Says+"; rings get older ones instead"
@@ -177,7 +178,7 @@ func (q tagSequence) staleFindings() []finding {
 	newest := q.stale[len(q.stale)-1]
 	f := finding{levelNote, "stale",
 		fmt.Sprintf("%s made of an older revision since the update had failed, the last of them %s",
-			count(len(q.stale), "tag"), newest.Name), ""}
+			term.Count(len(q.stale), "tag"), newest.Name), ""}
 	if newest == q.past[len(q.past)-1] {
 		f.Level, f.Do = levelWarning, "mend what the update fails of; the next tag is made of upstream's newest revision"
 	}
@@ -197,7 +198,7 @@ func (q tagSequence) markedFindings(r *tagging.Resolver) []finding {
 	}
 	newest := names[len(names)-1]
 	f := finding{levelNote, "marked", fmt.Sprintf("%s published although marked before, the last of them %s",
-		count(len(names), "tag"), newest), ""}
+		term.Count(len(names), "tag"), newest), ""}
 	if newest == q.past[len(q.past)-1].Name {
 		f.Level = levelWarning
 		f.Says = newest + " was marked before it was published, so no ring gets it"
@@ -212,11 +213,11 @@ func (q tagSequence) unverifiedFindings() []finding {
 	const what = "unverified"
 	if len(q.late) > 0 {
 		return []finding{{levelWarning, what, fmt.Sprintf("%s without a manifest among newer ones of ours: %s",
-			count(len(q.late), "tag"), some(q.late)),
+			term.Count(len(q.late), "tag"), term.Some(q.late)),
 			"is repo_update still in cron? what is right so is recorded by etchtag verify --adopt"}}
 	}
 	if len(q.unverified) > 0 {
-		return []finding{{levelNote, what, count(len(q.unverified), "tag") + " without a manifest, as repo_update made them",
+		return []finding{{levelNote, what, term.Count(len(q.unverified), "tag") + " without a manifest, as repo_update made them",
 			"they go when they are old; etchtag verify --adopt records them, so that they can be verified until then"}}
 	}
 	return nil

@@ -16,6 +16,7 @@ import (
 
 	"github.com/etch/etchtag/cmd/internal/config"
 	"github.com/etch/etchtag/cmd/internal/decide"
+	"github.com/etch/etchtag/cmd/internal/term"
 	"github.com/etch/etchtag/snapshot"
 	"github.com/etch/etchtag/snapshot/mounttest"
 	"github.com/etch/etchtag/tagging/tag"
@@ -416,7 +417,7 @@ func TestTheRoomIsJudgedByWhatIsToCome(t *testing.T) {
 }
 
 func TestAFindingStaysOnItsLine(t *testing.T) {
-	if got := oneLine("a\n  b\r\nc\x1b[31m\x9b\t"); got != "a b c?[31m\uFFFD" {
+	if got := term.OneLine("a\n  b\r\nc\x1b[31m\x9b\t"); got != "a b c?[31m\uFFFD" {
 		t.Errorf("got %q", got)
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"github.com/etch/etchtag/cmd/internal/term"
 	"github.com/urfave/cli/v2"
 )
 
@@ -29,7 +30,7 @@ func (a *app) update(c *cli.Context) error {
 	}
 	show := a.newProgress(c)
 	outcome, err := site.manager(a.now, show).Update(c.Context, c.Duration("lock-wait"))
-	show.end()
+	show.End()
 	if err != nil {
 		return err
 	}
@@ -48,9 +49,9 @@ func (a *app) update(c *cli.Context) error {
 	case outcome.Revision.ID == outcome.Previous && outcome.Changed == 0:
 		a.say(c, "already at %s", shortID(outcome.Revision.ID))
 	case outcome.Revision.ID == outcome.Previous:
-		a.say(c, "already at %s; %s put right", shortID(outcome.Revision.ID), count(outcome.Changed, "file"))
+		a.say(c, "already at %s; %s put right", shortID(outcome.Revision.ID), term.Count(outcome.Changed, "file"))
 	default:
-		a.say(c, "updated to %s: %s changed", shortID(outcome.Revision.ID), count(outcome.Changed, "file"))
+		a.say(c, "updated to %s: %s changed", shortID(outcome.Revision.ID), term.Count(outcome.Changed, "file"))
 	}
 	return nil
 }

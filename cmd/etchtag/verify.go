@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/etch/etchtag/cmd/internal/decide"
+	"github.com/etch/etchtag/cmd/internal/term"
 	"github.com/etch/etchtag/snapshot"
 	"github.com/etch/etchtag/tagging/tag"
 	"github.com/urfave/cli/v2"
@@ -63,9 +64,9 @@ func (a *app) verify(c *cli.Context) error {
 		return err
 	}
 	show := a.newProgress(c)
-	options.Progress = func(done, total int) { show.report("verify", int64(done), int64(total)) }
+	options.Progress = func(done, total int) { show.Report("verify", int64(done), int64(total)) }
 	v, err := site.runVerify(c, options, show)
-	show.end()
+	show.End()
 	if printErr := a.printVerification(c, v); err == nil {
 		err = printErr
 	}
@@ -91,7 +92,7 @@ type verification struct {
 	unrecorded int     // tags without a manifest that nobody asked for
 }
 
-func (s *site) runVerify(c *cli.Context, o snapshot.VerifyOptions, show *progress) (v verification, err error) {
+func (s *site) runVerify(c *cli.Context, o snapshot.VerifyOptions, show *term.Progress) (v verification, err error) {
 	switch {
 	case c.Bool("repair"):
 		v.reports, v.leftOver, err = s.manager(s.app.now, show).Repair(c.Context, o)
@@ -168,19 +169,19 @@ func (a *app) printVerification(c *cli.Context, v verification) error {
 			Tags []verifiedJSON `json:"tags"`
 		}{out})
 	}
-	table := columns{w: a.stdout}
+	table := term.Columns{W: a.stdout}
 	for _, r := range v.reports {
 		for _, f := range r.Findings {
-			cells := []string{r.Name, string(f.Kind), printable(orElse(f.Path, "-"))}
+			cells := []string{r.Name, string(f.Kind), term.Printable(orElse(f.Path, "-"))}
 			if f.Detail != "" {
-				cells[2] += " (" + printable(f.Detail) + ")"
+				cells[2] += " (" + term.Printable(f.Detail) + ")"
 			}
-			if err := table.add(row{cells: cells}); err != nil {
+			if err := table.Add(term.Row{Cells: cells}); err != nil {
 				return err
 			}
 		}
 	}
-	return table.end()
+	return table.End()
 }
 
 // verifyWords says of each status how the summary counts it.
@@ -212,7 +213,7 @@ func (v verification) summary() string {
 			parts = append(parts, fmt.Sprintf("%d %s", n, w.text))
 		}
 	}
-	return fmt.Sprintf("%s with %s: %s", count(len(v.reports)+v.unrecorded, "tag"), count(files, "file"),
+	return fmt.Sprintf("%s with %s: %s", term.Count(len(v.reports)+v.unrecorded, "tag"), term.Count(files, "file"),
 		orElse(strings.Join(parts, ", "), "nothing to do"))
 }
 

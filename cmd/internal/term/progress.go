@@ -1,4 +1,4 @@
-package main
+package term
 
 import (
 	"fmt"
@@ -7,15 +7,13 @@ import (
 	"time"
 
 	"github.com/etch/etchtag/tagging/tag"
-	"github.com/urfave/cli/v2"
 )
 
 // progressThrottle is how often the line is drawn at most.
 const progressThrottle = 100 * time.Millisecond
 
-// progress shows how far a long operation is, on one line of a terminal. A nil progress shows nothing. (There are
-// libraries for it, but they compile regular expressions before the resolver may begin.)
-type progress struct {
+// Progress shows how far a long operation is, on one line of a terminal. A nil progress shows nothing.
+type Progress struct {
 	out io.Writer
 	now func() time.Time
 
@@ -37,16 +35,11 @@ var phases = map[string]struct {
 	"verify":   {"verifying", false},
 }
 
-// newProgress returns nil where nobody watches.
-func (a *app) newProgress(c *cli.Context) *progress {
-	if c.Bool("quiet") || c.String("log-format") == "json" || !isTerminal(a.stderr) {
-		return nil
-	}
-	return &progress{out: a.stderr, now: time.Now}
-}
+// NewProgress shows progress on a terminal.
+func NewProgress(out io.Writer, now func() time.Time) *Progress { return &Progress{out: out, now: now} }
 
-// report shows that done of total units of a phase are finished. A negative total is not known.
-func (p *progress) report(phase string, done, total int64) {
+// Report shows that done of total units of a phase are finished. A negative total is not known.
+func (p *Progress) Report(phase string, done, total int64) {
 	if p == nil {
 		return
 	}
@@ -73,13 +66,13 @@ func progressLine(phase string, done, total int64) string {
 }
 
 // draw replaces the line; the cursor stays at its beginning.
-func (p *progress) draw(line string) {
+func (p *Progress) draw(line string) {
 	fmt.Fprintf(p.out, "\r%-*s\r", p.width, line)
 	p.width = len(line)
 }
 
-// end clears the line.
-func (p *progress) end() {
+// End clears the line.
+func (p *Progress) End() {
 	if p == nil {
 		return
 	}

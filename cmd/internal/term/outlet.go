@@ -1,4 +1,4 @@
-package main
+package term
 
 import (
 	"bytes"
@@ -12,17 +12,17 @@ import (
 )
 
 const (
-	// maxUnread is how much of our messages may wait for a reader, in bytes.
-	maxUnread = 1 << 20
+	// MaxUnread is how much of our messages may wait for a reader, in bytes.
+	MaxUnread = 1 << 20
 
 	// maxHoldUp is how long messages may hold up the work, all in all, and the end of the process.
 	maxHoldUp = time.Second
 )
 
-// outlet passes on what is written to it, and hardly holds up those who write if its reader is slow, stands still or is
+// Outlet passes on what is written to it, and hardly holds up those who write if its reader is slow, stands still or is
 // gone: journald, a pipe, a terminal after Ctrl-S. As long as nobody has to wait, what is written has been passed on when
 // Write returns, so that two outlets to one terminal keep their order.
-type outlet struct {
+type Outlet struct {
 	to   io.Writer
 	room int                              // bytes that may wait; what there is no room for is lost
 	tell func(lost int, why error) []byte // says that messages were lost, when somebody reads again; nil: nobody says so
@@ -42,10 +42,11 @@ type message struct {
 	count int // 1, or for how many lost ones it stands
 }
 
-func newOutlet(to io.Writer, room int) *outlet { return &outlet{to: to, room: room} }
+// NewOutlet has an outlet pass on to a writer. So many bytes may wait for its reader.
+func NewOutlet(to io.Writer, room int) *Outlet { return &Outlet{to: to, room: room} }
 
 // Write implements io.Writer. It does not fail.
-func (o *outlet) Write(p []byte) (int, error) {
+func (o *Outlet) Write(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.tellLost()
@@ -60,8 +61,8 @@ func (o *outlet) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// end waits until all is passed on or ctx is done, and returns why it could not be, if it could not.
-func (o *outlet) end(ctx context.Context) error {
+// End waits until all is passed on or ctx is done, and returns why it could not be, if it could not.
+func (o *Outlet) End(ctx context.Context) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.await(ctx)
@@ -71,8 +72,15 @@ func (o *outlet) end(ctx context.Context) error {
 	return why
 }
 
+// EndSoon ends messages: it waits for their readers, but not for long.
+func (o *Outlet) EndSoon() {
+	ctx, cancel := context.WithTimeout(context.Background(), maxHoldUp)
+	defer cancel()
+	_ = o.End(ctx) // nobody can be told
+}
+
 // await waits, with the lock released meanwhile, until all is passed on or ctx is done.
-func (o *outlet) await(ctx context.Context) {
+func (o *Outlet) await(ctx context.Context) {
 	idle := o.idle
 	if idle == nil {
 		return
@@ -86,7 +94,7 @@ func (o *outlet) await(ctx context.Context) {
 }
 
 // tellLost puts a message about the lost ones into the queue.
-func (o *outlet) tellLost() {
+func (o *Outlet) tellLost() {
 	if o.lost == 0 || o.tell == nil {
 		return
 	}
@@ -96,7 +104,7 @@ func (o *outlet) tellLost() {
 }
 
 // put puts a message into the queue, if there is room, and sees to it that somebody passes it on.
-func (o *outlet) put(m message) {
+func (o *Outlet) put(m message) {
 	if o.unread+len(m.text) > o.room {
 		o.lost += m.count
 		return
@@ -110,7 +118,7 @@ func (o *outlet) put(m message) {
 }
 
 // passOn works until the queue is empty.
-func (o *outlet) passOn() {
+func (o *Outlet) passOn() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for len(o.queue) > 0 {
@@ -128,7 +136,7 @@ func (o *outlet) passOn() {
 	o.idle = nil
 }
 
-// outliveReaders keeps this process alive when the reader of its standard output or error is gone: writing to it fails
+// OutliveReaders keeps this process alive when the reader of its standard output or error is gone: writing to it fails
 // then. Otherwise Go ends it, also if SIGPIPE was ignored when it started. (To ignore the signal would do as well, but
 // the programs that we start would ignore it, too.)
-var outliveReaders = sync.OnceFunc(func() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) })
+var OutliveReaders = sync.OnceFunc(func() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) })

@@ -1,4 +1,4 @@
-package main
+package term
 
 import (
 	"context"
@@ -8,20 +8,20 @@ import (
 	"time"
 )
 
-// interruption is a context that SIGINT and SIGTERM end. It catches them from the moment on at which somebody
+// Interruption is a context that SIGINT and SIGTERM end. It catches them from the moment on at which somebody
 // asks for its end, so as to wait for it; before that they end the process, as they would any. To catch signals takes
 // threads and their handshakes, which is more than a whole decision takes; and whoever only reads files has nothing to
 // bring to an end.
-type interruption struct {
+type Interruption struct {
 	mu     sync.Mutex
 	caught context.Context // nil until signals are caught
 	stop   func()
 }
 
-var _ context.Context = (*interruption)(nil)
+var _ context.Context = (*Interruption)(nil)
 
 // Done implements context.Context.
-func (i *interruption) Done() <-chan struct{} {
+func (i *Interruption) Done() <-chan struct{} {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.caught == nil {
@@ -30,8 +30,8 @@ func (i *interruption) Done() <-chan struct{} {
 	return i.caught.Done()
 }
 
-// end lets signals have their usual effect.
-func (i *interruption) end() {
+// End lets signals have their usual effect.
+func (i *Interruption) End() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.stop != nil {
@@ -39,7 +39,7 @@ func (i *interruption) end() {
 	}
 }
 
-func (i *interruption) current() context.Context {
+func (i *Interruption) current() context.Context {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.caught == nil {
@@ -49,10 +49,10 @@ func (i *interruption) current() context.Context {
 }
 
 // Err implements context.Context.
-func (i *interruption) Err() error { return i.current().Err() }
+func (i *Interruption) Err() error { return i.current().Err() }
 
 // Deadline implements context.Context. There is none.
-func (i *interruption) Deadline() (time.Time, bool) { return time.Time{}, false }
+func (i *Interruption) Deadline() (time.Time, bool) { return time.Time{}, false }
 
 // Value implements context.Context. It is how contexts that are derived from this one learn which signal ended it.
-func (i *interruption) Value(key any) any { return i.current().Value(key) }
+func (i *Interruption) Value(key any) any { return i.current().Value(key) }

@@ -1,4 +1,4 @@
-package main
+package term
 
 import (
 	"fmt"
@@ -8,14 +8,14 @@ import (
 
 func TestColumnsOfALongTableGrowButNeverShrink(t *testing.T) {
 	var out strings.Builder
-	c := columns{w: &out}
+	c := Columns{W: &out}
 	cell := func(i int) string { return "x" + strings.Repeat("é", i%7) }
 	for i := range sampleRows + 10 {
 		first := cell(i)
 		if i == sampleRows+5 {
 			first = strings.Repeat("y", 20)
 		}
-		if err := c.add(row{cells: []string{first, fmt.Sprint(i)}}); err != nil {
+		if err := c.Add(Row{Cells: []string{first, fmt.Sprint(i)}}); err != nil {
 			t.Fatal(err)
 		}
 		if i < sampleRows-1 && out.Len() > 0 {
@@ -25,7 +25,7 @@ func TestColumnsOfALongTableGrowButNeverShrink(t *testing.T) {
 			t.Fatalf("row %d is held back", i)
 		}
 	}
-	if err := c.end(); err != nil {
+	if err := c.End(); err != nil {
 		t.Fatal(err)
 	}
 	lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
@@ -40,14 +40,5 @@ func TestColumnsOfALongTableGrowButNeverShrink(t *testing.T) {
 	}
 	if len(lines) != sampleRows+10 {
 		t.Errorf("%d rows", len(lines))
-	}
-}
-
-func TestTextFromOutsideCannotSteerATerminal(t *testing.T) {
-	for in, want := range map[string]string{"web1": "web1", "Zürich": "Zürich", "a b": "a b", "": "",
-		"a\x1b[2Jb": `"a\x1b[2Jb"`, "a\nb": `"a\nb"`, "\xff": `"\xff"`, "a\u202eb": `"a\u202eb"`} {
-		if got := printable(in); got != want {
-			t.Errorf("%q is shown as %s, want %s", in, got, want)
-		}
 	}
 }

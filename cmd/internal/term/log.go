@@ -1,19 +1,31 @@
-package main
+package term
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"log/slog"
-	"strconv"
 	"strings"
 	"sync"
-	"unicode"
-
-	"github.com/etch/etchtag/cmd/internal/decide"
 )
 
-// newLogger writes what is not a result: one line each, for people or, as JSON, for programs.
+// NewLog writes what is not a result: one line each, for people or, as JSON, for programs. An outlet says in the same form
+// that messages were lost.
+func NewLog(w io.Writer, format string, level slog.Level, colour bool) (*slog.Logger, error) {
+	log, err := newLogger(w, format, level, colour)
+	if messages, ok := w.(*Outlet); ok && err == nil {
+		messages.tell = func(lost int, why error) []byte {
+			var line bytes.Buffer
+			if log, err := newLogger(&line, format, level, colour); err == nil {
+				log.Warn(describeLost(lost, why))
+			}
+			return line.Bytes()
+		}
+	}
+	return log, err
+}
+
 func newLogger(w io.Writer, format string, level slog.Level, colour bool) (*slog.Logger, error) {
 	switch format {
 	case "json":
@@ -21,7 +33,7 @@ func newLogger(w io.Writer, format string, level slog.Level, colour bool) (*slog
 	case "text":
 		return slog.New(&lineHandler{w: w, level: level, colour: colour, mu: new(sync.Mutex)}), nil
 	}
-	return nil, decide.Usagef("--log-format %q: it is text or json", format)
+	return nil, fmt.Errorf("--log-format %q: it is text or json", format)
 }
 
 // lineHandler prints records as people read them. The time is left to whoever collects the lines.
@@ -39,9 +51,9 @@ func (h *lineHandler) Handle(_ context.Context, r slog.Record) error {
 	prefix := ""
 	switch {
 	case r.Level >= slog.LevelError:
-		prefix = paint(h.colour, red, "error: ")
+		prefix = Paint(h.colour, Red, "error: ")
 	case r.Level >= slog.LevelWarn:
-		prefix = paint(h.colour, yellow, "warning: ")
+		prefix = Paint(h.colour, Yellow, "warning: ")
 	}
 	line := prefix + visible(r.Message+h.attrs)
 	r.Attrs(func(a slog.Attr) bool {
@@ -52,19 +64,6 @@ func (h *lineHandler) Handle(_ context.Context, r slog.Record) error {
 	defer h.mu.Unlock()
 	_, err := fmt.Fprintln(h.w, "etchtag: "+strings.ReplaceAll(line, "\n", "\n  "))
 	return err
-}
-
-// visible shows what a terminal would obey instead of showing it: messages quote servers and commands.
-func visible(text string) string {
-	var b strings.Builder
-	for _, r := range text {
-		if r == '\n' || r == '\t' || unicode.IsPrint(r) {
-			b.WriteRune(r)
-		} else {
-			b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
-		}
-	}
-	return b.String()
 }
 
 func (h *lineHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
@@ -80,19 +79,11 @@ func (h *lineHandler) WithGroup(string) slog.Handler { return h }
 
 func formatAttr(a slog.Attr) string { return fmt.Sprintf(" %s=%v", a.Key, a.Value) }
 
-// Terminal colours, as SGR parameters.
-const (
-	bold   = "1"
-	red    = "31"
-	green  = "32"
-	yellow = "33"
-	dim    = "2"
-)
-
-// paint colours text for terminals that want it.
-func paint(on bool, colour, text string) string {
-	if !on || text == "" {
-		return text
+// describeLost says that messages were lost.
+func describeLost(lost int, why error) string {
+	text := Count(lost, "message") + " before this one could not be written: "
+	if why == nil {
+		return text + "nobody was reading"
 	}
-	return "\x1b[" + colour + "m" + text + "\x1b[0m"
+	return text + why.Error()
 }

@@ -1,4 +1,4 @@
-package main
+package term
 
 import (
 	"bytes"
@@ -9,8 +9,10 @@ import (
 
 func TestMessagesCannotCommandATerminal(t *testing.T) {
 	var screen bytes.Buffer
-	log, err := newLogger(&screen, "text", slog.LevelInfo, false)
-	must(t, err)
+	log, err := NewLog(&screen, "text", slog.LevelInfo, false)
+	if err != nil {
+		t.Fatal(err)
+	}
 	log.Error("upstream: \x1b[2J\rno ç\x7f\u009b\xff\nand\tmore", "why", errors.New("\a"))
 	if got, want := screen.String(), "etchtag: error: upstream: \\x1b[2J\\rno ç\\x7f\\u009b\uFFFD\n  and\tmore why=\\a\n"; got != want {
 		t.Errorf("%q, not %q", got, want)

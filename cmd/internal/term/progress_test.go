@@ -1,4 +1,4 @@
-package main
+package term
 
 import (
 	"bytes"
@@ -9,7 +9,7 @@ import (
 func TestProgressIsOneLineThatGoesAway(t *testing.T) {
 	var screen bytes.Buffer
 	now := time.Date(2026, 11, 27, 9, 0, 0, 0, time.UTC)
-	p := &progress{out: &screen, now: func() time.Time { return now }}
+	p := NewProgress(&screen, func() time.Time { return now })
 	for _, step := range []struct {
 		after       time.Duration
 		phase       string
@@ -25,18 +25,18 @@ func TestProgressIsOneLineThatGoesAway(t *testing.T) {
 	} {
 		screen.Reset()
 		now = now.Add(step.after)
-		p.report(step.phase, step.done, step.total)
+		p.Report(step.phase, step.done, step.total)
 		if got := screen.String(); got != step.want {
 			t.Errorf("%s, %d of %d: %q, not %q", step.phase, step.done, step.total, got, step.want)
 		}
 	}
 	screen.Reset()
-	p.end()
-	p.end()
+	p.End()
+	p.End()
 	if got := screen.String(); got != "\r           \r" {
 		t.Errorf("the end: %q", got)
 	}
-	var nobody *progress
-	nobody.report("fetch", 1, 2)
-	nobody.end()
+	var nobody *Progress
+	nobody.Report("fetch", 1, 2)
+	nobody.End()
 }

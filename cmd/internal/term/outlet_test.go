@@ -1,4 +1,4 @@
-package main
+package term
 
 import (
 	"bytes"
@@ -30,16 +30,16 @@ func (r *slowReader) Write(p []byte) (int, error) {
 // follow has the reader read all that is written from now on.
 func (r *slowReader) follow() { close(r.reads) }
 
-func newSlowOutlet(room int) (*outlet, *slowReader) {
+func newSlowOutlet(room int) (*Outlet, *slowReader) {
 	r := &slowReader{reads: make(chan error)}
-	o := newOutlet(r, room)
+	o := NewOutlet(r, room)
 	o.tell = func(lost int, why error) []byte { return fmt.Appendf(nil, "[%d lost: %v]", lost, why) }
 	return o, r
 }
 
 func TestOutletHasPassedOnWhatSomebodyReads(t *testing.T) {
 	var out bytes.Buffer
-	o, both := newOutlet(&out, maxUnread), newOutlet(&out, maxUnread)
+	o, both := NewOutlet(&out, MaxUnread), NewOutlet(&out, MaxUnread)
 	want := ""
 	for i := range 100 {
 		fmt.Fprint(o, i, ",")
@@ -64,7 +64,7 @@ func TestOutletHoldsNobodyUpForLong(t *testing.T) {
 		reader.follow()
 		synctest.Wait()
 		fmt.Fprint(o, "next")
-		if err := o.end(t.Context()); err != nil {
+		if err := o.End(t.Context()); err != nil {
 			t.Error(err)
 		}
 		if got := reader.String(); !strings.HasPrefix(got, "000,001,") || !strings.HasSuffix(got, "249,[250 lost: <nil>]next") {
@@ -76,7 +76,7 @@ func TestOutletHoldsNobodyUpForLong(t *testing.T) {
 func TestOutletTellsOfWhatCouldNotBeWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		full := errors.New("full")
-		o, reader := newSlowOutlet(maxUnread)
+		o, reader := newSlowOutlet(MaxUnread)
 		go func() {
 			for range 3 {
 				reader.reads <- full // the second time it is the notice of the first
@@ -86,7 +86,7 @@ func TestOutletTellsOfWhatCouldNotBeWritten(t *testing.T) {
 		fmt.Fprint(o, "a")
 		fmt.Fprint(o, "b")
 		fmt.Fprint(o, "c")
-		if err := o.end(t.Context()); err != nil {
+		if err := o.End(t.Context()); err != nil {
 			t.Error(err)
 		}
 		if got := reader.String(); got != "[2 lost: full]c" {
@@ -98,18 +98,18 @@ func TestOutletTellsOfWhatCouldNotBeWritten(t *testing.T) {
 func TestOutletEndsInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gone := errors.New("gone")
-		o, reader := newSlowOutlet(maxUnread)
+		o, reader := newSlowOutlet(MaxUnread)
 		fmt.Fprint(o, "a")
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		start := time.Now()
-		if err := o.end(ctx); err != nil || time.Since(start) != time.Minute {
+		if err := o.End(ctx); err != nil || time.Since(start) != time.Minute {
 			t.Errorf("got %v after %s", err, time.Since(start))
 		}
 		reader.reads <- gone
 		reader.follow()
 		synctest.Wait()
-		if err := o.end(t.Context()); err != gone || reader.String() != "[1 lost: gone]" {
+		if err := o.End(t.Context()); err != gone || reader.String() != "[1 lost: gone]" {
 			t.Errorf("got %v, %q", err, reader)
 		}
 	})
@@ -123,7 +123,7 @@ func TestOutletForAnswersLosesNothing(t *testing.T) {
 			fmt.Fprint(o, text)
 		}
 		time.AfterFunc(time.Hour, reader.follow)
-		if err := o.end(t.Context()); err != nil || reader.Len() != 20<<20 {
+		if err := o.End(t.Context()); err != nil || reader.Len() != 20<<20 {
 			t.Errorf("got %v, %d bytes", err, reader.Len())
 		}
 	})
@@ -131,7 +131,7 @@ func TestOutletForAnswersLosesNothing(t *testing.T) {
 
 func TestOutletOfManyWriters(t *testing.T) {
 	var out bytes.Buffer
-	o := newOutlet(&out, maxUnread)
+	o := NewOutlet(&out, MaxUnread)
 	var writers sync.WaitGroup
 	for range 10 {
 		writers.Go(func() {
@@ -141,7 +141,7 @@ func TestOutletOfManyWriters(t *testing.T) {
 		})
 	}
 	writers.Wait()
-	if err := o.end(t.Context()); err != nil || out.String() != strings.Repeat("a line\n", 1000) {
+	if err := o.End(t.Context()); err != nil || out.String() != strings.Repeat("a line\n", 1000) {
 		t.Errorf("got %v, %q", err, &out)
 	}
 }
@@ -151,9 +151,8 @@ func TestLossOfMessagesIsSaidInTheFormOfTheLog(t *testing.T) {
 		"text": "etchtag: warning: 3 messages before this one could not be written: nobody was reading\n",
 		"json": `"level":"WARN","msg":"3 messages before this one could not be written: nobody was reading"}` + "\n",
 	} {
-		messages := newOutlet(&bytes.Buffer{}, maxUnread)
-		a := &app{stderr: messages}
-		if err := a.openLog(format, slog.LevelWarn); err != nil {
+		messages := NewOutlet(&bytes.Buffer{}, MaxUnread)
+		if _, err := NewLog(messages, format, slog.LevelWarn, false); err != nil {
 			t.Fatal(err)
 		}
 		if got := string(messages.tell(3, nil)); !strings.HasSuffix(got, want) {
