@@ -56,6 +56,7 @@ func (f *fixture) adoptTags(names ...string) []TagReport {
 }
 
 func TestAnAdoptionThatIsNotPublishedChangesNothing(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	f.Table = writeSomeTable
 	ours := f.take(TakeOptions{}).Name
@@ -98,6 +99,7 @@ func (f *fixture) inodes(tag string) map[string]string {
 }
 
 func TestAnAdoptedTagIsCleanUntilItChanges(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	f.Table = func(w io.Writer, dir string) (string, error) {
 		data, err := os.ReadFile(filepath.Join(dir, "defaults.yml"))
@@ -158,6 +160,7 @@ func TestAnAdoptedTagIsCleanUntilItChanges(t *testing.T) {
 }
 
 func TestOnlyTagsWithoutAManifestAreAdopted(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	ours := f.take(TakeOptions{}).Name
 	before, err := os.ReadFile(f.Base.Manifest(ours))
@@ -183,6 +186,7 @@ func TestOnlyTagsWithoutAManifestAreAdopted(t *testing.T) {
 }
 
 func TestWhatNoTagMayHaveIsRefusedByName(t *testing.T) {
+	t.Parallel()
 	for name, spoil := range map[string]func(path string) error{
 		"setuid": func(p string) error {
 			return errors.Join(os.WriteFile(p, nil, 0o755), os.Chmod(p, 0o755|os.ModeSetuid))
@@ -227,6 +231,7 @@ func TestWhatNoTagMayHaveIsRefusedByName(t *testing.T) {
 }
 
 func TestAnEmptyTagIsNotAdopted(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	if err := os.MkdirAll(f.at(oldTag, "source"), 0o755); err != nil {
 		t.Fatal(err)
@@ -237,6 +242,7 @@ func TestAnEmptyTagIsNotAdopted(t *testing.T) {
 }
 
 func TestAdoptionChangesNoDecision(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	for h := range 6 {
 		f.makeOldTag(fmt.Sprintf("etchautotag-20261122-%02d00", h))
@@ -265,6 +271,7 @@ func TestAdoptionChangesNoDecision(t *testing.T) {
 }
 
 func TestTheNextTagIsRightAfterAnAdoptedOne(t *testing.T) {
+	t.Parallel()
 	eachKindOfSource(t, func(t *testing.T, f *fixture) {
 		dir := f.Base.Dir("etchautotag-20261122-0800")
 		for key, content := range sampleTree { // the same tree, with modes that are not ours
@@ -293,6 +300,7 @@ func TestTheNextTagIsRightAfterAnAdoptedOne(t *testing.T) {
 }
 
 func TestAFaultAtAnyStepOfAnAdoptionLeavesAManifestOrNone(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	if err := f.Prepare(); err != nil {
 		t.Fatal(err)

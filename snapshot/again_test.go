@@ -40,6 +40,7 @@ func (f *fixture) withoutTag(o TakeOptions, words ...string) {
 }
 
 func TestWhenNothingIsWholeTheNewestTagIsPublishedAgain(t *testing.T) {
+	t.Parallel()
 	for name, o := range map[string]TakeOptions{"snapshot": {}, "without an update": {NoUpdate: true}} {
 		t.Run(name, func(t *testing.T) {
 			eachKindOfSource(t, func(t *testing.T, f *fixture) {
@@ -76,6 +77,7 @@ func TestWhenNothingIsWholeTheNewestTagIsPublishedAgain(t *testing.T) {
 }
 
 func TestWhatHasBegunToChangeIsNotPublishedEither(t *testing.T) {
+	t.Parallel()
 	f := newPlainFixture(t, Auto)
 	first := f.take(TakeOptions{})
 	f.now = f.now.Add(time.Hour)
@@ -88,6 +90,7 @@ func TestWhatHasBegunToChangeIsNotPublishedEither(t *testing.T) {
 }
 
 func TestOnlyTheNewestTagStandsInForTheWorkingCopy(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		harm func(f *fixture, newest string) error
 		says string
@@ -130,6 +133,7 @@ func TestOnlyTheNewestTagStandsInForTheWorkingCopy(t *testing.T) {
 }
 
 func TestTagsToComeDoNotStandIn(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	first := f.take(TakeOptions{})
 	f.now = f.now.Add(3 * time.Hour) // by mistake
@@ -143,6 +147,7 @@ func TestTagsToComeDoNotStandIn(t *testing.T) {
 }
 
 func TestAnExistingTagNeedsNothingWhole(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	first := f.take(TakeOptions{})
 	f.mixUp()
@@ -153,6 +158,7 @@ func TestAnExistingTagNeedsNothingWhole(t *testing.T) {
 
 // What was bad stays bad: nobody gets the newest tag's content by its new name who was kept from it by the old one.
 func TestATagThatIsPublishedAgainInheritsItsMark(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	good := f.take(TakeOptions{})
 	f.now = f.now.Add(time.Hour)
@@ -171,6 +177,7 @@ func TestATagThatIsPublishedAgainInheritsItsMark(t *testing.T) {
 }
 
 func TestAFaultAtAnyStepOfPublishingAgainLeavesNoTagOrAWholeOne(t *testing.T) {
+	t.Parallel()
 	f := newPlainFixture(t, Hardlink)
 	f.source.revisions["r1"] = map[string]string{"defaults.yml": "a: 1\n", "source/run*": "#!/bin/sh\n", "source/link@": "run"}
 	f.source.revisions["r1-exported"] = f.source.revisions["r1"]

@@ -8,6 +8,7 @@ import (
 )
 
 func TestTheRoomForMoreTagsIsThatOfTheNewest(t *testing.T) {
+	t.Parallel()
 	for _, files := range []FileMode{Auto, Hardlink} {
 		f := newFixture(t)
 		f.Files = files
@@ -54,6 +55,7 @@ func TestTheRoomForMoreTagsIsThatOfTheNewest(t *testing.T) {
 }
 
 func TestTheReserveIsNotCountedAsRoom(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct{ free, total, need, want uint64 }{
 		{1000, 10000, 100, 9}, {199, 10000, 100, 0}, {200, 10000, 100, 1}, {99, 10000, 1, 0}, {500, 1000, 0, 490},
 	} {

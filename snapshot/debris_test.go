@@ -8,6 +8,7 @@ import (
 )
 
 func TestDebrisIsWhatSweepRemoves(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	if left, err := FindDebris(f.Base); len(left) > 0 || err != nil {
 		t.Errorf("without a base: %v, %v", left, err)

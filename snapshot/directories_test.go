@@ -46,6 +46,7 @@ func parents(entries []source.Entry) map[string][]int {
 }
 
 func TestEveryEntryStandsInItsDirectory(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		entries := drawnEntries.Draw(t, "entries")
 		found := map[string][]int{}
@@ -74,6 +75,7 @@ func TestEveryEntryStandsInItsDirectory(t *testing.T) {
 }
 
 func TestEveryShareIsHandedOutOnceAndAfterItsParent(t *testing.T) {
+	t.Parallel()
 	var entries []source.Entry
 	for _, dir := range []string{"", "a/", "a/b/", "a/b/c/", "d/"} {
 		for i := range len(dir) * shareSize / 2 {

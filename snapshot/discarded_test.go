@@ -57,6 +57,7 @@ func openDiscards(t *testing.T, l tag.Base) *DiscardedTree {
 }
 
 func TestWhatWasSetAsideIsListedNewestFirst(t *testing.T) {
+	t.Parallel()
 	l := newDiscards(t)
 	for _, name := range []string{"20261122-120000-working-copy", "20261122-110000-1", "not ours", "20261122-110000x"} {
 		if err := os.Mkdir(filepath.Join(l.Discarded(), name), 0o700); err != nil {
@@ -83,12 +84,14 @@ func TestWhatWasSetAsideIsListedNewestFirst(t *testing.T) {
 }
 
 func TestNothingSetAsideIsNoError(t *testing.T) {
+	t.Parallel()
 	if got, err := ListDiscarded(tag.Base{Path: t.TempDir()}); len(got) > 0 || err != nil {
 		t.Errorf("got %v, %v", got, err)
 	}
 }
 
 func TestNothingOutsideIsReadThroughWhatWasSetAside(t *testing.T) {
+	t.Parallel()
 	l := newDiscards(t)
 	tree := openDiscards(t, l)
 	var seen []string
@@ -157,6 +160,7 @@ func describeTree(t *testing.T, dir string) []string {
 }
 
 func TestEverythingIsRestoredWithItsModesAndLinks(t *testing.T) {
+	t.Parallel()
 	l := newDiscards(t)
 	to := filepath.Join(t.TempDir(), "a", "b")
 	r, err := openDiscards(t, l).Restore(to, nil, nil)
@@ -185,6 +189,7 @@ func TestEverythingIsRestoredWithItsModesAndLinks(t *testing.T) {
 }
 
 func TestChosenPathsAreRestoredBesideWhatIsThere(t *testing.T) {
+	t.Parallel()
 	l := newDiscards(t)
 	to := t.TempDir()
 	if err := os.MkdirAll(filepath.Join(to, "source", "mine"), 0o755); err != nil {
@@ -202,6 +207,7 @@ func TestChosenPathsAreRestoredBesideWhatIsThere(t *testing.T) {
 }
 
 func TestARestoreThatCannotBeWholeChangesNothing(t *testing.T) {
+	t.Parallel()
 	l := newDiscards(t)
 	elsewhere := t.TempDir()
 	for name, test := range map[string]struct {
@@ -245,6 +251,7 @@ func TestARestoreThatCannotBeWholeChangesNothing(t *testing.T) {
 }
 
 func TestAFaultWhileRestoringIsToldAndLeavesNoHalfFile(t *testing.T) {
+	t.Parallel()
 	l := newDiscards(t)
 	for _, label := range []string{"make restore directory", "copy directory", "copy file", "copy link"} {
 		to := filepath.Join(t.TempDir(), "to")
@@ -275,6 +282,7 @@ func TestAFaultWhileRestoringIsToldAndLeavesNoHalfFile(t *testing.T) {
 }
 
 func TestOneBoundHoldsForAllThatIsSetAside(t *testing.T) {
+	t.Parallel()
 	f := newPlainFixture(t, Auto)
 	if err := f.Prepare(); err != nil {
 		t.Fatal(err)

@@ -96,6 +96,7 @@ func (f *fixture) published(name, revision string) {
 }
 
 func TestAnExportedTreeBecomesATagWithTheRightModes(t *testing.T) {
+	t.Parallel()
 	for _, files := range []FileMode{Auto, Hardlink} {
 		t.Run(string(files), func(t *testing.T) {
 			f := newPlainFixture(t, files)
@@ -138,6 +139,7 @@ func TestAnExportedTreeBecomesATagWithTheRightModes(t *testing.T) {
 }
 
 func TestAFileThatWasTouchedInThePreviousTagIsNotShared(t *testing.T) {
+	t.Parallel()
 	f := newPlainFixture(t, Hardlink)
 	first := f.take(TakeOptions{})
 	touched := filepath.Join(f.Base.Dir(first.Name), "source/etc/ntp.conf")
@@ -155,6 +157,7 @@ func TestAFileThatWasTouchedInThePreviousTagIsNotShared(t *testing.T) {
 }
 
 func TestAWorkingCopyOfAnotherSourceIsSetAsideWhenTheNewOneIsWhole(t *testing.T) {
+	t.Parallel()
 	f := newPlainFixture(t, Auto)
 	first := f.take(TakeOptions{})
 	f.Source = &plain{m: f.source, dir: f.Base.Trunk(), foreign: "it is a checkout of something else"}
@@ -195,6 +198,7 @@ func TestAWorkingCopyOfAnotherSourceIsSetAsideWhenTheNewOneIsWhole(t *testing.T)
 }
 
 func TestAFaultWhileAWorkingCopyIsReplacedLeavesOneInPlace(t *testing.T) {
+	t.Parallel()
 	labels := []string{"make stage", "set new working copy up", "exchange working copies", "sync working copy's directory"}
 	for _, label := range labels {
 		f := newPlainFixture(t, Auto)
@@ -227,6 +231,7 @@ func TestAFaultWhileAWorkingCopyIsReplacedLeavesOneInPlace(t *testing.T) {
 }
 
 func TestAFileOfAnotherOwnerIsNotShared(t *testing.T) {
+	t.Parallel()
 	needRoot(t)
 	f := newPlainFixture(t, Hardlink)
 	first := f.take(TakeOptions{})

@@ -8,6 +8,7 @@ import (
 )
 
 func TestTheLockHolderIsFound(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	if _, held, err := FindLockHolder("/proc", f.Base.SnapshotLock()); held || err != nil {
 		t.Errorf("without a lock: %v, %v", held, err)
@@ -30,6 +31,7 @@ func TestTheLockHolderIsFound(t *testing.T) {
 }
 
 func TestTheTableOfLocksIsRead(t *testing.T) {
+	t.Parallel()
 	const dev = 8<<8 | 1 // 08:01
 	line := func(kind, pid, where string) string {
 		return fmt.Sprintf("1: %s  ADVISORY  WRITE %s %s 0 EOF\n", kind, pid, where)
@@ -58,6 +60,7 @@ func TestTheTableOfLocksIsRead(t *testing.T) {
 }
 
 func TestACommandIsNamedByWhatCanBeRead(t *testing.T) {
+	t.Parallel()
 	proc := t.TempDir()
 	if got := commandOf(proc, 7); got != "" {
 		t.Errorf("got %q", got)

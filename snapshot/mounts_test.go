@@ -50,6 +50,7 @@ func placeFor(t *testing.T, at string) string {
 }
 
 func TestATagWithAMountInItIsNotPruned(t *testing.T) {
+	t.Parallel()
 	mounttest.Each(t, func(t *testing.T, mount func(string)) {
 		f := newFixture(t)
 		f.days(12)
@@ -84,6 +85,7 @@ func TestATagWithAMountInItIsNotPruned(t *testing.T) {
 
 // Between the look and the rename something can be mounted, too, and goes into the trash with the tag.
 func TestATagThatTookAMountIntoTheTrashStaysThere(t *testing.T) {
+	t.Parallel()
 	mounttest.Each(t, func(t *testing.T, mount func(string)) {
 		f := newFixture(t)
 		f.days(12)
@@ -127,6 +129,7 @@ func TestATagThatTookAMountIntoTheTrashStaysThere(t *testing.T) {
 }
 
 func TestAWorkingCopyWithAMountInItIsNotReplaced(t *testing.T) {
+	t.Parallel()
 	mounttest.Each(t, func(t *testing.T, mount func(string)) {
 		f := newPlainFixture(t, Auto)
 		f.Source = &plain{m: f.source, dir: f.Base.Trunk(), foreign: "it is another one"}
@@ -164,6 +167,7 @@ func TestAWorkingCopyWithAMountInItIsNotReplaced(t *testing.T) {
 
 // One that is a mount of its own, of the very same file system, cannot be renamed.
 func TestAWorkingCopyInAnotherMountIsNotReplaced(t *testing.T) {
+	t.Parallel()
 	f := newPlainFixture(t, Auto)
 	f.Source = &plain{m: f.source, dir: f.Base.Trunk(), foreign: "it is another one"}
 	mounttest.Directory(t, f.Base.Trunk())
@@ -179,6 +183,7 @@ func TestAWorkingCopyInAnotherMountIsNotReplaced(t *testing.T) {
 }
 
 func TestATagWithAMountInItIsNotRepaired(t *testing.T) {
+	t.Parallel()
 	mounttest.Each(t, func(t *testing.T, mount func(string)) {
 		f := newFixture(t)
 		tag := f.take(TakeOptions{}).Name
@@ -204,6 +209,7 @@ func TestATagWithAMountInItIsNotRepaired(t *testing.T) {
 }
 
 func TestAStageWithAMountInItStays(t *testing.T) {
+	t.Parallel()
 	mounttest.Each(t, func(t *testing.T, mount func(string)) {
 		f := newFixture(t)
 		must(t, f.Prepare())

@@ -44,6 +44,7 @@ func reasonsFor(p Plan, name string) string {
 }
 
 func TestATagGoesOnlyIfEveryReasonLetsItGo(t *testing.T) {
+	t.Parallel()
 	keep := Keep{Within: 72 * time.Hour, Last: 72}
 	old := "etchautotag-20261118-1000" // the oldest of 96 hourly tags
 	for _, c := range []struct {
@@ -83,6 +84,7 @@ func TestATagGoesOnlyIfEveryReasonLetsItGo(t *testing.T) {
 }
 
 func TestNothingOldEnoughNeedsNoAnswers(t *testing.T) {
+	t.Parallel()
 	in := PruneInput{Now: pruneNow, Keep: Keep{Within: 72 * time.Hour, Last: 72}, Tags: hourly(3),
 		Unknown: []string{"ring production gets no tag yet"}}
 	if plan := PlanPrune(in); len(plan.Blocked) > 0 || len(plan.Keep) != 3 {
@@ -170,6 +172,7 @@ func (f *fixture) days(hours int) []string {
 }
 
 func TestOldTagsArePrunedHourByHour(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	f.source.revisions["r1"] = map[string]string{"defaults.yml": "a: 1\n"}
 	f.Keep = Keep{Within: 6 * time.Hour, Last: 6}
@@ -187,6 +190,7 @@ func TestOldTagsArePrunedHourByHour(t *testing.T) {
 }
 
 func TestPruneNeverTouchesWhatIsNotOurs(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	f.source.revisions["r1"] = map[string]string{"defaults.yml": "a: 1\n"}
 	f.Keep = Keep{Within: 6 * time.Hour, Last: 6}
@@ -232,6 +236,7 @@ func TestPruneNeverTouchesWhatIsNotOurs(t *testing.T) {
 }
 
 func TestAMarkThatOthersInheritIsNotPruned(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	f.source.revisions["r1"] = map[string]string{"defaults.yml": "a: 1\n"}
 	f.Keep = Keep{Within: 2 * time.Hour, Last: 2}
@@ -254,6 +259,7 @@ func TestAMarkThatOthersInheritIsNotPruned(t *testing.T) {
 // The third tag has the content of the first, which is badfwd, and sends production forward past all that is bad. Without
 // it production would go back to the second.
 func TestATagThatSendsARingForwardIsNotPruned(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	f.Keep = Keep{Within: 2 * time.Hour, Last: 2}
 	marks, sends := "", ""
@@ -281,6 +287,7 @@ func TestATagThatSendsARingForwardIsNotPruned(t *testing.T) {
 }
 
 func TestOneTagThatCannotBeRemovedDoesNotKeepTheOthers(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	f.source.revisions["r1"] = map[string]string{"defaults.yml": "a: 1\n"}
 	f.days(12)

@@ -18,6 +18,7 @@ func writeSomeTable(w io.Writer, _ string) (string, error) {
 }
 
 func TestATagCountsAsPublishedWhenItsTreeIsDurable(t *testing.T) {
+	t.Parallel()
 	hour := TakeOptions{Hour: time.Date(2026, 11, 22, 3, 0, 0, 0, time.UTC), Revision: "r1"}
 	for name, o := range map[string]TakeOptions{"present hour": {}, "missed hour": hour} {
 		t.Run(name, func(t *testing.T) {
@@ -42,6 +43,7 @@ func TestATagCountsAsPublishedWhenItsTreeIsDurable(t *testing.T) {
 }
 
 func TestATagThatIsMarkedWhenItIsPublishedSaysSo(t *testing.T) {
+	t.Parallel()
 	for what, c := range map[string]struct {
 		how    string
 		err    error
@@ -78,6 +80,7 @@ func TestATagThatIsMarkedWhenItIsPublishedSaysSo(t *testing.T) {
 }
 
 func TestWhatSomebodyElsePublishesMeanwhileGetsNoRecordsOfOurs(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	f.Table = writeSomeTable
 	name := tag.Name(f.Cadence.Floor(f.now))

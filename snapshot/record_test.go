@@ -11,6 +11,7 @@ import (
 )
 
 func TestTheRecordKeepsTheLastSuccessThroughFailures(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	update := func() LastUpdate {
 		t.Helper()
@@ -43,6 +44,7 @@ func TestTheRecordKeepsTheLastSuccessThroughFailures(t *testing.T) {
 }
 
 func TestARecordThatCannotBeReadIsAnErrorThatNamesIt(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	if u, err := ReadLastUpdate(f.Base); err != nil || !u.Time.IsZero() {
 		t.Errorf("without a record: %+v, %v", u, err)

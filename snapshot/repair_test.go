@@ -58,6 +58,7 @@ func eachKindOfSource(t *testing.T, test func(t *testing.T, f *fixture)) {
 }
 
 func TestADriftedTagIsRebuiltFromItsOwnRevision(t *testing.T) {
+	t.Parallel()
 	eachKindOfSource(t, func(t *testing.T, f *fixture) {
 		tag := f.take(TakeOptions{}).Name
 		f.now = f.now.Add(time.Hour)
@@ -111,6 +112,7 @@ func TestADriftedTagIsRebuiltFromItsOwnRevision(t *testing.T) {
 }
 
 func TestWhatIsInOrderIsNotRebuilt(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	tag := f.take(TakeOptions{}).Name
 	f.Step = func(label string) error {
@@ -125,6 +127,7 @@ func TestWhatIsInOrderIsNotRebuilt(t *testing.T) {
 }
 
 func TestWhatCannotBeRepairedStaysAsItIsAndTheReasonIsGiven(t *testing.T) {
+	t.Parallel()
 	rewrite := func(f *fixture, name string, change func(*tag.Manifest)) error {
 		m, err := tag.ReadManifest(f.Base.Manifest(name))
 		if err != nil {
@@ -193,6 +196,7 @@ func TestWhatCannotBeRepairedStaysAsItIsAndTheReasonIsGiven(t *testing.T) {
 }
 
 func TestOneTagThatCannotBeRepairedDoesNotKeepTheOthers(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	first := f.take(TakeOptions{}).Name
 	f.now = f.now.Add(time.Hour)
@@ -208,6 +212,7 @@ func TestOneTagThatCannotBeRepairedDoesNotKeepTheOthers(t *testing.T) {
 }
 
 func TestRepairAndAdoptAreBusyWhileAnotherRunIsAtWork(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	release, err := f.lock(t.Context(), 0)
 	if err != nil {
@@ -237,6 +242,7 @@ func failing(n int, all bool, asked map[string]bool) Step {
 }
 
 func TestAFaultAtAnyStepOfARepairLeavesTheOldTagOrTheNewOne(t *testing.T) {
+	t.Parallel()
 	eachKindOfSource(t, func(t *testing.T, f *fixture) {
 		f.commit("r1", map[string]string{"source/etc/big": ""})
 		f.source.revisions["r1-exported"] = f.source.revisions["r1"]
@@ -293,6 +299,7 @@ func mentionsLuck(leftOver []error, r TagReport) bool {
 }
 
 func TestATagIsDurableBeforeItIsExchanged(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	tag := f.take(TakeOptions{}).Name
 	f.spoil(tag)
@@ -307,6 +314,7 @@ func TestATagIsDurableBeforeItIsExchanged(t *testing.T) {
 }
 
 func TestReadersSeeOneOfTheTwoTreesDuringARepair(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	f.commit("r1", map[string]string{"source/etc/big": ""})
 	made := f.take(TakeOptions{}).Name

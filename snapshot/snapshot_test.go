@@ -309,6 +309,7 @@ func TestATagIsTheRevisionExactly(t *testing.T) {
 }
 
 func TestAnExistingTagIsNeverRewritten(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	first := f.take(TakeOptions{})
 	f.commit("r2", map[string]string{"defaults.yml": "a: 2\n"})
@@ -320,6 +321,7 @@ func TestAnExistingTagIsNeverRewritten(t *testing.T) {
 }
 
 func TestUnchangedFilesAreTakenFromThePreviousTag(t *testing.T) {
+	t.Parallel()
 	for _, files := range []FileMode{Auto, Hardlink} {
 		t.Run(string(files), func(t *testing.T) {
 			f := newFixture(t)
@@ -357,6 +359,7 @@ func TestUnchangedFilesAreTakenFromThePreviousTag(t *testing.T) {
 }
 
 func TestATouchedFileOfThePreviousTagIsNotHandedOn(t *testing.T) {
+	t.Parallel()
 	for _, files := range []FileMode{Auto, Hardlink} {
 		t.Run(string(files), func(t *testing.T) {
 			f := newFixture(t)
@@ -402,6 +405,7 @@ func TestATouchedFileOfThePreviousTagIsNotHandedOn(t *testing.T) {
 }
 
 func TestWhenUpstreamCannotBeAskedTheLastRevisionIsPublishedAsStale(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	f.source.updateErr = errors.New("connection refused")
 	r := f.take(TakeOptions{})
@@ -420,6 +424,7 @@ func TestWhenUpstreamCannotBeAskedTheLastRevisionIsPublishedAsStale(t *testing.T
 }
 
 func TestNothingIsPublishedWithoutARevisionOrWithoutFiles(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	f.source.newest, f.source.updateErr = "", errors.New("no route to host")
 	_, err := f.Take(t.Context(), TakeOptions{})
@@ -436,6 +441,7 @@ func TestNothingIsPublishedWithoutARevisionOrWithoutFiles(t *testing.T) {
 }
 
 func TestAMissedHourIsMadeFromTheRevisionThatIsNamed(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	f.commit("r2", map[string]string{"defaults.yml": "a: 2\n"})
 	f.take(TakeOptions{})
@@ -449,6 +455,7 @@ func TestAMissedHourIsMadeFromTheRevisionThatIsNamed(t *testing.T) {
 }
 
 func TestTheSiteCheckDecides(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	f.Check = []string{"sh", "-c", "echo defaults are wrong >&2; test ! -f defaults.yml"}
 	_, err := f.Take(t.Context(), TakeOptions{})
@@ -467,6 +474,7 @@ func TestTheSiteCheckDecides(t *testing.T) {
 }
 
 func TestASecondRunIsBusy(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	release, err := f.lock(t.Context(), 0)
 	if err != nil {
@@ -483,6 +491,7 @@ func TestASecondRunIsBusy(t *testing.T) {
 }
 
 func TestAFailureAtAnyStepLeavesNoTagOrAWholeOne(t *testing.T) {
+	t.Parallel()
 	for _, files := range []FileMode{Auto, Hardlink} {
 		labels := 0
 		for at := 1; ; at++ {
@@ -531,6 +540,7 @@ func TestAFailureAtAnyStepLeavesNoTagOrAWholeOne(t *testing.T) {
 }
 
 func TestADamagedSourceIsHealedAndThenPublished(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	f.source.damaged = true
 	r := f.take(TakeOptions{})
@@ -544,6 +554,7 @@ func TestADamagedSourceIsHealedAndThenPublished(t *testing.T) {
 }
 
 func TestACorruptSourceWithoutUpstreamMakesNoTag(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	f.source.damaged, f.source.updateErr = true, errors.New("no route to host")
 	if _, err := f.Take(t.Context(), TakeOptions{}); err == nil || !strings.Contains(err.Error(), "corrupt") {
@@ -555,6 +566,7 @@ func TestACorruptSourceWithoutUpstreamMakesNoTag(t *testing.T) {
 }
 
 func TestSweepRemovesWhatDeadRunsLeft(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	if err := f.Prepare(); err != nil {
 		t.Fatal(err)
@@ -579,6 +591,7 @@ func TestSweepRemovesWhatDeadRunsLeft(t *testing.T) {
 }
 
 func TestNotEnoughSpaceIsRefusedBeforeAnythingIsStaged(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	dir := f.Base.Tags()
 	if err := os.Mkdir(dir, 0o755); err != nil {

@@ -56,6 +56,7 @@ func (f *fixture) drift(name string) []string {
 }
 
 func TestEveryKindOfDriftIsFoundAndNothingElse(t *testing.T) {
+	t.Parallel()
 	replace := func(path string, with func(string) error) error { return errors.Join(os.Remove(path), with(path)) }
 	for _, test := range []struct {
 		name, path string
@@ -139,6 +140,7 @@ func TestEveryKindOfDriftIsFoundAndNothingElse(t *testing.T) {
 }
 
 func TestWhatBelongsToAnotherUserIsFound(t *testing.T) {
+	t.Parallel()
 	needRoot(t)
 	f := newFixture(t)
 	tag := f.take(TakeOptions{}).Name
@@ -154,6 +156,7 @@ func TestWhatBelongsToAnotherUserIsFound(t *testing.T) {
 }
 
 func TestVerifyFindsExactlyTheFilesThatWereTouched(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	tag := f.take(TakeOptions{}).Name
 	var files []string
@@ -187,6 +190,7 @@ func TestVerifyFindsExactlyTheFilesThatWereTouched(t *testing.T) {
 }
 
 func TestTheManifestItselfCanBeDamaged(t *testing.T) {
+	t.Parallel()
 	for name, damage := range map[string]func(text []byte) []byte{
 		"empty":            func([]byte) []byte { return nil },
 		"header cut":       func(b []byte) []byte { return b[:100] },
@@ -227,6 +231,7 @@ func TestTheManifestItselfCanBeDamaged(t *testing.T) {
 }
 
 func TestALayoutThatIsNotKnownIsNotDrift(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	made := f.take(TakeOptions{}).Name
 	m, err := tag.ReadManifest(f.Base.Manifest(made))
@@ -244,6 +249,7 @@ func TestALayoutThatIsNotKnownIsNotDrift(t *testing.T) {
 }
 
 func TestTagsAreVerifiedNewestFirst(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	var names []string
 	for range 3 {
@@ -275,6 +281,7 @@ func TestTagsAreVerifiedNewestFirst(t *testing.T) {
 }
 
 func TestATagThatIsPrunedMeanwhileIsNoError(t *testing.T) {
+	t.Parallel()
 	for _, removed := range []int{1, 6} { // files that are read before that
 		f := newFixture(t)
 		tag := f.take(TakeOptions{}).Name
@@ -297,6 +304,7 @@ func TestATagThatIsPrunedMeanwhileIsNoError(t *testing.T) {
 }
 
 func TestATagThatIsReplacedMeanwhileIsVerifiedAgain(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	tag := f.take(TakeOptions{}).Name
 	f.now = f.now.Add(time.Hour)
@@ -321,6 +329,7 @@ func TestATagThatIsReplacedMeanwhileIsVerifiedAgain(t *testing.T) {
 }
 
 func TestVerifyEndsWithItsContext(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	f.take(TakeOptions{})
 	ctx, cancel := context.WithCancel(t.Context())

@@ -27,6 +27,7 @@ const faultsVariable = "ETCHTAG_FAULTS"
 // it. Each time there must be no partial tag, the exit status must be true, and the commands after that must succeed
 // and leave what they leave without a fault.
 func TestNothingIsLostByAFaultAtAnyOperation(t *testing.T) {
+	t.Parallel()
 	u := makeFaultUpstreams(t)
 	var labs []*faultLab
 	for _, s := range runtest.Pick(faultScenarios, len(faultScenarios), 12) {

@@ -39,6 +39,7 @@ const (
 // at random moments, while commits arrive upstream. All the time readers compare every tag that they see with what git
 // archive says of its revision, and resolvers ask for tags. In the end one normal run must put everything right.
 func TestKillLoop(t *testing.T) {
+	t.Parallel()
 	runtest.Long(t)
 	if _, err := exec.LookPath("git"); err != nil {
 		skipUnlessCI(t, "git is not installed")

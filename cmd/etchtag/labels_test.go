@@ -24,6 +24,7 @@ var update = flag.Bool("update", false, "write the list of labels anew")
 //
 //	go test -run Labels ./cmd/etchtag -update
 func TestLabelsAreThoseOfTheList(t *testing.T) {
+	t.Parallel()
 	var list strings.Builder
 	sites := labelSites(t)
 	for _, label := range slices.Sorted(maps.Keys(sites)) {

@@ -20,6 +20,7 @@ import (
 // TestTheDaemonDropsWhatItDoesNotNeed runs the real program as a daemon, and reads from the kernel what its threads, and
 // a program that it starts, may do, after it has made a tag with that.
 func TestTheDaemonDropsWhatItDoesNotNeed(t *testing.T) {
+	t.Parallel()
 	runtest.Long(t)
 	program := filepath.Join(t.TempDir(), "etchtag")
 	build := exec.Command("go", "build", "-tags", "urfave_cli_no_docs", "-o", program, ".")

@@ -15,6 +15,7 @@ import (
 // TestScenario01KilledAtAnyStep kills, by SIGKILL, a process before the first and the last operation of each label of an
 // update, a snapshot, a prune and a mark, and after the last of all; before every one if faultsVariable says so.
 func TestScenario01KilledAtAnyStep(t *testing.T) {
+	t.Parallel()
 	u := makeFaultUpstreams(t)
 	for _, s := range faultScenarios {
 		if !slices.Contains([]string{"update with changed files", "snapshot with a previous tag", "prune", "mark"}, s.name) {
@@ -44,6 +45,7 @@ func TestScenario01KilledAtAnyStep(t *testing.T) {
 // moment is all that there is afterwards. What stands on the disk is what a file system in a loop device has written to
 // its file. A file that was written without a sync shows that the rest would have been lost.
 func TestScenario02PowerCut(t *testing.T) {
+	t.Parallel()
 	for _, disk := range []struct{ kind, options string }{
 		{"ext4", "loop,commit=300"}, {"xfs", "loop"}, {"btrfs", "loop,commit=300"},
 	} {
@@ -90,6 +92,7 @@ func TestScenario02PowerCut(t *testing.T) {
 
 // TestScenario06CrashWhileATagIsDeleted kills prune when some of the files of a tag are gone.
 func TestScenario06CrashWhileATagIsDeleted(t *testing.T) {
+	t.Parallel()
 	s := newScenario(t, "", "tags: {keep: {within: 2h, last: 1}}", "rings: [{name: all, delay: 1h}]")
 	const files = 1500
 	s.sh(fmt.Sprintf("cd up && mkdir many && cd many && seq %d | xargs touch && git add -A && git commit -qm many", files))

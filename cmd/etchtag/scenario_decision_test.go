@@ -9,10 +9,14 @@ import (
 	"testing"
 	"time"
 	"unicode/utf16"
+
+	"github.com/etch/etchtag/snapshot/runtest"
 )
 
 // TestScenario16HostileHostName asks for hosts that are none, in each way that a name can come in.
 func TestScenario16HostileHostName(t *testing.T) {
+	t.Parallel()
+	runtest.Long(t)
 	s := newScenario(t, "", "inventory: [{kind: command, command: [bin/lookup]}]", oneRing)
 	s.write("bin/lookup", "#!/bin/sh\ntouch "+s.dir+"/looked-up\necho '{groups: []}'\n")
 	must(t, os.Chmod(s.path("bin/lookup"), 0o755))
@@ -54,6 +58,7 @@ func TestScenario16HostileHostName(t *testing.T) {
 
 // TestScenario17NoAcceptableTag has nothing that may be served.
 func TestScenario17NoAcceptableTag(t *testing.T) {
+	t.Parallel()
 	s := newScenario(t, "", "rings: [{name: careful, delay: 0h, groups: [dev], require: good}, {name: all, delay: 0h}]")
 	for hour := 4; hour <= 6; hour++ {
 		s.sh(fmt.Sprintf("cd up && echo %d >source/etc/motd && git commit -qam %d", hour, hour))
@@ -92,6 +97,7 @@ func TestScenario17NoAcceptableTag(t *testing.T) {
 
 // TestScenario18PinsToNowhere pins hosts to what they cannot have.
 func TestScenario18PinsToNowhere(t *testing.T) {
+	t.Parallel()
 	s := newScenario(t, "", oneRing, "inventory: [{kind: file, path: hosts.yml}]")
 	s.write("hosts.yml", "listed.example.com: {groups: [], tag: tags/gone}\n")
 	s.snapshot(exitDone, 6)
@@ -175,6 +181,7 @@ func tagstateTroubles() []tagstateTrouble {
 
 // TestScenario19TagstateInTrouble spoils either of the two files of marks.
 func TestScenario19TagstateInTrouble(t *testing.T) {
+	t.Parallel()
 	s := newScenario(t, "")
 	s.configure("working_copy: {kind: dir}", oneRing)
 	s.sh("cp -r up base/trunk && rm -r base/trunk/.git")
@@ -182,8 +189,9 @@ func TestScenario19TagstateInTrouble(t *testing.T) {
 	s.sh("echo six >base/trunk/defaults.yml")
 	s.snapshot(exitDone, 6)
 	before := s.tags()
+	troubles := tagstateTroubles()
 	for _, file := range []string{"tagstate", "trunk/tagstate"} {
-		for _, trouble := range tagstateTroubles() {
+		for _, trouble := range runtest.Pick(troubles, len(troubles), 5) {
 			if trouble.large && file != "tagstate" {
 				continue // they are read in the same way, and once takes long enough
 			}

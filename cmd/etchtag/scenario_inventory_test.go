@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/etch/etchtag/snapshot/runtest"
 )
 
 // nodesXML is what nVentory says of a host, with something more.
@@ -80,6 +82,8 @@ var nventoryTroubles = map[string]http.HandlerFunc{
 // without and then with answers that were kept. That the program comes to its end by itself, though the server never
 // ends, is the deadline.
 func TestScenario21NVentoryInTrouble(t *testing.T) {
+	t.Parallel()
+	runtest.Long(t)
 	s := newScenario(t, "")
 	var mood atomic.Value
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { mood.Load().(http.HandlerFunc)(w, r) }))

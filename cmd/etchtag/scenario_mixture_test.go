@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/etch/etchtag/snapshot/runtest"
 )
 
 // mixtures are sources whose client brings a revision here in several steps. Each has a client that takes the first step,
@@ -42,7 +44,8 @@ $REAL "$@" f; kill -9 $PPID`,
 // TestScenario01KilledBetweenTwoParts kills an update when one part of a revision is here and another is not, and lets
 // upstream be gone then.
 func TestScenario01KilledBetweenTwoParts(t *testing.T) {
-	for _, m := range mixtures {
+	t.Parallel()
+	for _, m := range runtest.Pick(mixtures, len(mixtures), 1) {
 		t.Run(m.kind, func(t *testing.T) {
 			t.Parallel()
 			needPrograms(t, m.programs...)

@@ -13,6 +13,7 @@ import (
 
 // TestSomethingIsMountedInATag has somebody mount a directory in the oldest tag, on the very file system of the tags.
 func TestSomethingIsMountedInATag(t *testing.T) {
+	t.Parallel()
 	s := newScenario(t, "", "rings: [{name: all, delay: 0h}]", "tags: {keep: {within: 1h, last: 1}}")
 	for hour := 4; hour <= 10; hour++ {
 		s.write("../up/defaults.yml", hourAt(hour))
@@ -37,6 +38,7 @@ func TestSomethingIsMountedInATag(t *testing.T) {
 
 // TestSomethingIsMountedInTheWorkingCopy has somebody mount a directory beside what is upstream's, and then on it.
 func TestSomethingIsMountedInTheWorkingCopy(t *testing.T) {
+	t.Parallel()
 	s := newScenario(t, "", "rings: [{name: all, delay: 0h}]")
 	s.snapshot(exitDone, 4)
 	mounttest.Directory(t, s.path("trunk/extra/mounted"))
@@ -55,6 +57,7 @@ func TestSomethingIsMountedInTheWorkingCopy(t *testing.T) {
 
 // TestTagsWithAMountInThemAreNotRenamed has somebody mount a directory in a tag that is named in local time.
 func TestTagsWithAMountInThemAreNotRenamed(t *testing.T) {
+	t.Parallel()
 	s := newScenario(t, "")
 	for _, hour := range []int{-2, -1} { // eight hours behind
 		dir := s.layout.Dir(hourTag(hour))

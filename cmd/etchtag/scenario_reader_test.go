@@ -17,6 +17,7 @@ import (
 // TestScenario23PruneWhileClientsRead prunes among pinned tags, links, foreign things and equal times, while clients
 // read the oldest tag.
 func TestScenario23PruneWhileClientsRead(t *testing.T) {
+	t.Parallel()
 	s := newScenario(t, "", oneRing, "tags: {keep: {within: 2h, last: 1}}")
 	s.sh("cd up && mkdir many && cd many && seq 300 | xargs touch && git add -A && git commit -qm many")
 	for hour := range 10 {
@@ -111,6 +112,7 @@ func (s *scenario) readAllTheTime(stop chan struct{}, tags map[string]map[string
 
 // TestScenario24UnprivilegedAndReadOnly has a user to whom nothing belongs work on a base that is mounted read-only.
 func TestScenario24UnprivilegedAndReadOnly(t *testing.T) {
+	t.Parallel()
 	s := newScenario(t, "", "tags: {keep: {within: 2h, last: 1}}")
 	for hour := -1; hour <= 6; hour++ {
 		s.snapshot(exitDone, hour, "--no-prune")

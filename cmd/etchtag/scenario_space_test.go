@@ -20,6 +20,7 @@ const page = 4096
 // and a few pages, a tmpfs that somebody fills while a tag is made, and a btrfs with a quota, of which the free space
 // says nothing.
 func TestScenario03DiskFull(t *testing.T) {
+	t.Parallel()
 	t.Run("update on a tmpfs", updateOnAFullDisk)
 	t.Run("snapshot on a tmpfs that becomes full", snapshotOnADiskThatBecomesFull)
 	t.Run("snapshot under a quota", snapshotUnderAQuota)
@@ -181,6 +182,7 @@ func syncFS(dir string) error {
 
 // TestScenario04InodesExhausted has an ext4 in which fewer inodes are left than a tag takes.
 func TestScenario04InodesExhausted(t *testing.T) {
+	t.Parallel()
 	dir := loopMount(t, "ext4", 16, "-N", "512")
 	s := newScenario(t, dir, "rings: [{name: all, delay: 0h}]")
 	s.snapshot(exitDone, 6)

@@ -112,6 +112,7 @@ func (d *sshd) fingerprint(kind string) string {
 
 // TestScenario22SSHHostKeys has a real sshd with keys that are known, unknown, changed, of another type and hashed.
 func TestScenario22SSHHostKeys(t *testing.T) {
+	t.Parallel()
 	runtest.Long(t)
 	s := newScenario(t, "")
 	d := s.serveSSH()

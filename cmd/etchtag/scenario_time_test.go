@@ -18,6 +18,7 @@ const year = 365 * 24
 
 // TestScenario07ClockIsWrong has the clock be a year ahead, go back by two hours, and step at the end of an hour.
 func TestScenario07ClockIsWrong(t *testing.T) {
+	t.Parallel()
 	s := newScenario(t, "", oneRing, "tags: {keep: {within: 2h, last: 1}}")
 	for hour := 2; hour <= 6; hour++ {
 		s.snapshot(exitDone, hour, "--no-prune")
@@ -81,6 +82,7 @@ func (s *scenario) snapshotWhile(t *testing.T, from, to time.Time) outcome {
 // TestScenario08DaylightSaving lives through days on which clocks are changed, with snapshot in one time zone after the
 // other, and the resolver in the next.
 func TestScenario08DaylightSaving(t *testing.T) {
+	t.Parallel()
 	zones := []string{"Europe/Berlin", "America/Los_Angeles", "Australia/Lord_Howe", "Asia/Kathmandu", "Pacific/Kiritimati", "UTC"}
 	for _, day := range []string{"2026-03-29", "2026-10-25"} { // Berlin has 23 hours on the one, and 25 on the other
 		t.Run(day, func(t *testing.T) {
@@ -137,6 +139,7 @@ var fleet = map[string]int{"dev1.example.com": 0, "qa1.example.com": 1, "stg1.ex
 
 // TestScenario09FiveDaysWithoutARun has nothing run at all for five days.
 func TestScenario09FiveDaysWithoutARun(t *testing.T) {
+	t.Parallel()
 	s := newScenario(t, "", "tags: {keep: {within: 24h, last: 2}}")
 	for hour := range 7 {
 		s.snapshot(exitDone, hour, "--no-prune")
@@ -175,6 +178,7 @@ func (s *scenario) serves(hour int) {
 
 // TestScenario09FiveDaysWithoutUpstream has snapshot run every hour for five days while upstream is away.
 func TestScenario09FiveDaysWithoutUpstream(t *testing.T) {
+	t.Parallel()
 	s := newScenario(t, "", "tags: {keep: {within: 12h, last: 12}}")
 	for hour := range 7 {
 		s.snapshot(exitDone, hour)

@@ -13,6 +13,7 @@ import (
 // TestScenario05ManyAtOnce starts two snapshots, a prune and 50 resolvers at once, again and again. TestKillLoop does
 // the like for as long as it is told, and kills them.
 func TestScenario05ManyAtOnce(t *testing.T) {
+	t.Parallel()
 	s := newScenario(t, "", "tags: {keep: {within: 2h, last: 1}}", oneRing)
 	s.snapshot(exitDone, 0)
 	motd := map[string]string{"tags/" + hourTag(0): "two\n"}
@@ -121,6 +122,7 @@ func (s *scenario) loserExitsAtOnce(hour int) {
 // TestScenario20HoursMissedAndOverrun misses hours, has a snapshot take longer than an hour, and asks the resolver on
 // the stroke of it.
 func TestScenario20HoursMissedAndOverrun(t *testing.T) {
+	t.Parallel()
 	s := newScenario(t, "", oneRing)
 	s.snapshot(exitDone, 5)
 	s.snapshot(exitDone, 6)

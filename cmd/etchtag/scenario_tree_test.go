@@ -25,6 +25,8 @@ import (
 // TestScenario14SomeoneEditsATag edits tags in place, and makes them immutable, on a file system without reflinks and
 // on the two with.
 func TestScenario14SomeoneEditsATag(t *testing.T) {
+	t.Parallel()
+	runtest.Long(t)
 	for kind, reflinks := range map[string]bool{"ext4": false, "btrfs": true, "xfs": true} {
 		t.Run(kind, func(t *testing.T) {
 			needPrograms(t, "chattr", "filefrag")
@@ -210,6 +212,7 @@ var oddNames = []string{"a\nb", "\n", "-rf", "$(touch x)", "`id`", "a;b", "*", "
 // TestScenario15HostileTree gives git and a plain tree everything that a tree can have. What is refused is named, and
 // what is not is written as it is; outside the staging directory and the working copy nothing is ever written.
 func TestScenario15HostileTree(t *testing.T) {
+	t.Parallel()
 	runtest.Long(t)
 	t.Run("git refused", hostileGitTrees)
 	t.Run("git taken", oddGitTrees)

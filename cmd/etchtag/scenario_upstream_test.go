@@ -125,6 +125,7 @@ func (m *moodyServer) withMood(mood http.HandlerFunc) (undo func()) {
 
 // TestScenario10UpstreamInTrouble has each trouble come to a site with tags, and to one that begins.
 func TestScenario10UpstreamInTrouble(t *testing.T) {
+	t.Parallel()
 	runtest.Long(t)
 	for _, trouble := range upstreamTroubles {
 		t.Run(trouble.name, func(t *testing.T) {
@@ -172,6 +173,7 @@ func (s *scenario) isUpstream(tag string) {
 
 // TestScenario11HistoryRewritten has upstream replace its last commit, and then go back by one.
 func TestScenario11HistoryRewritten(t *testing.T) {
+	t.Parallel()
 	s := newScenario(t, "", oneRing)
 	s.sh("cd up && echo three >source/etc/motd && git commit -qam three")
 	s.snapshot(exitDone, 6)
@@ -213,6 +215,7 @@ var repositoryDamages = []struct{ name, damage, names string }{
 
 // TestScenario12DamagedRepository damages the working copy's repository, with upstream up and down.
 func TestScenario12DamagedRepository(t *testing.T) {
+	t.Parallel()
 	runtest.Long(t)
 	for _, d := range repositoryDamages {
 		t.Run(d.name, func(t *testing.T) {
@@ -253,6 +256,7 @@ func TestScenario12DamagedRepository(t *testing.T) {
 // TestScenario13TreeChangesWhileItIsCopied has another program change the tree whenever a certain file of it is read:
 // always, and then a few times.
 func TestScenario13TreeChangesWhileItIsCopied(t *testing.T) {
+	t.Parallel()
 	s := newScenario(t, "")
 	s.configure("working_copy: {kind: dir}", oneRing)
 	s.sh("cp -r up base/trunk && rm -r base/trunk/.git")

@@ -31,6 +31,7 @@ func TestMain(m *testing.M) {
 // TestScripts plays the stories in testdata/script. Each begins in an empty directory with an upstream
 // repository UP that has two commits, tagged one and two, and nothing else.
 func TestScripts(t *testing.T) {
+	t.Parallel()
 	for _, program := range []string{"svn", "cvs", "git"} { // scripts that need the others skip themselves
 		if _, err := exec.LookPath(program); err == nil {
 			continue

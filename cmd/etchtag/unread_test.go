@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/etch/etchtag/snapshot/runtest"
 )
 
 // pipeWithoutReader is a pipe whose reader has gone.
@@ -126,7 +128,7 @@ func (p *process) until(happened func() bool) {
 
 func TestWorkIsDoneWhoeverReads(t *testing.T) {
 	t.Parallel()
-	for name, prepare := range map[string]func(t *testing.T, cmd *exec.Cmd){
+	for name, prepare := range runtest.PickRows(map[string]func(t *testing.T, cmd *exec.Cmd){
 		"read": func(*testing.T, *exec.Cmd) {},
 		"readers have gone": func(t *testing.T, cmd *exec.Cmd) {
 			cmd.Stdout, cmd.Stderr = pipeWithoutReader(t), pipeWithoutReader(t)
@@ -140,7 +142,7 @@ func TestWorkIsDoneWhoeverReads(t *testing.T) {
 			cmd.Stdout, cmd.Stderr = pipeWithoutReader(t), pipeWithoutReader(t)
 		},
 		"nobody reads messages": func(t *testing.T, cmd *exec.Cmd) { _, cmd.Stderr = fullPipe(t) },
-	} {
+	}, 4, 2) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newActing(t)

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/etch/etchtag/snapshot/runtest"
 )
 
 // sitesCopy is a working copy whose upstream has externals of all kinds: from other repositories a directory that has an
@@ -104,11 +106,11 @@ func (c *sitesCopy) isMixed() {
 
 func TestSVNExternalThatIsDownChangesNothing(t *testing.T) {
 	t.Parallel()
-	for name, sites := range map[string]func(c *sitesCopy) (repo *svnRepo, external string){
+	for name, sites := range runtest.PickRows(map[string]func(c *sitesCopy) (repo *svnRepo, external string){
 		"directory": func(c *sitesCopy) (*svnRepo, string) { return c.vendor, `"ext"` },
 		"nested":    func(c *sitesCopy) (*svnRepo, string) { return c.inner, `"ext/inner"` },
 		"pinned":    func(c *sitesCopy) (*svnRepo, string) { return c.pinned, `"fixed"` },
-	} {
+	}, 3, 1) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := newSitesCopy(t)
@@ -142,7 +144,7 @@ func TestSVNExternalThatIsDownChangesNothing(t *testing.T) {
 // An administrator's way out, if the server of an external is gone for good, is to define another one, or none.
 func TestSVNExternalThatIsDownMayBeDoneAwayWith(t *testing.T) {
 	t.Parallel()
-	for name, away := range map[string]func(c *sitesCopy) (repo *svnRepo){
+	for name, away := range runtest.PickRows(map[string]func(c *sitesCopy) (repo *svnRepo){
 		"removed": func(c *sitesCopy) *svnRepo {
 			c.define("^/trunk/lib/shared file")
 			return c.vendor
@@ -170,7 +172,7 @@ func TestSVNExternalThatIsDownMayBeDoneAwayWith(t *testing.T) {
 			c.mucc("rm", "trunk/source")
 			return c.pinned
 		},
-	} {
+	}, 3, 1) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := newSitesCopy(t)
@@ -185,7 +187,7 @@ func TestSVNExternalThatIsDownMayBeDoneAwayWith(t *testing.T) {
 func TestSVNMixtureIsNotPublished(t *testing.T) {
 	t.Parallel()
 	tree := func(c *sitesCopy) { c.inside("update", "-q", "--ignore-externals") }
-	for name, test := range map[string]struct {
+	for name, test := range runtest.PickRows(map[string]struct {
 		upstream func(c *sitesCopy) // what changes upstream; nil: something everywhere
 		update   func(c *sitesCopy)
 	}{
@@ -210,7 +212,7 @@ func TestSVNMixtureIsNotPublished(t *testing.T) {
 			c.define(strings.Replace(c.everything(), c.vendor.trunk(), c.inner.trunk(), 1))
 		}, tree},
 		"and a strange name": {nil, func(c *sitesCopy) { tree(c); writeTestFile(c.t, c.path("be\al"), "x") }},
-	} {
+	}, 6, 2) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := newSitesCopy(t)
@@ -245,11 +247,11 @@ func TestSVNNumberAloneMakesNoMixture(t *testing.T) {
 // Of a checkout that an administrator has made, or that an earlier version has updated, it is not known.
 func TestSVNExternalsOfAnUnknownUpdateAreNotPublished(t *testing.T) {
 	t.Parallel()
-	for name, harm := range map[string]func(c *sitesCopy) error{
+	for name, harm := range runtest.PickRows(map[string]func(c *sitesCopy) error{
 		"no record":      func(c *sitesCopy) error { return os.Remove(c.path(".svn/" + svnRecordName)) },
 		"damaged record": func(c *sitesCopy) error { return os.WriteFile(c.path(".svn/"+svnRecordName), []byte("x"), 0o644) },
 		"no file":        func(c *sitesCopy) error { return os.Chmod(c.path(".svn/"+svnRecordName), 0) },
-	} {
+	}, 3, 1) {
 		if name == "no file" && os.Geteuid() == 0 {
 			continue
 		}
@@ -271,6 +273,7 @@ func TestSVNExternalsOfAnUnknownUpdateAreNotPublished(t *testing.T) {
 // Pinned externals are what the tree's revision says.
 func TestSVNPinnedExternalsNeedNoRecord(t *testing.T) {
 	t.Parallel()
+	runtest.Long(t)
 	c := newSitesCopy(t)
 	c.define(fmt.Sprintf("-r2 %s fixed\n%s@3 ext", c.pinned.trunk(), c.vendor.trunk()))
 	c.vendor.mucc("propdel", "svn:externals", "trunk")
@@ -283,6 +286,7 @@ func TestSVNPinnedExternalsNeedNoRecord(t *testing.T) {
 
 func TestSVNIdleUpdateWithExternalsChangesNothing(t *testing.T) {
 	t.Parallel()
+	runtest.Long(t)
 	c := newSitesCopy(t)
 	c.update()
 	c.mucc("mkdir", "elsewhere")
@@ -295,6 +299,7 @@ func TestSVNIdleUpdateWithExternalsChangesNothing(t *testing.T) {
 // TestSVNKilledInAnExternal kills the client when it has brought the tree here, and is at the external.
 func TestSVNKilledInAnExternal(t *testing.T) {
 	t.Parallel()
+	runtest.Long(t)
 	c := newConformance(t, newJoinedRig(t))
 	c.start(firstFiles...)
 	had := c.upstream()
@@ -325,6 +330,7 @@ func TestSVNKilledInAnExternal(t *testing.T) {
 
 func TestSVNBaseWithExternalsIsNoMixture(t *testing.T) {
 	t.Parallel()
+	runtest.Long(t)
 	c := newBaseCopy(t)
 	vendor := newSVNRepo(t)
 	vendor.put("v", "old\n")
