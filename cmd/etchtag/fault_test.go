@@ -30,7 +30,7 @@ func TestNothingIsLostByAFaultAtAnyOperation(t *testing.T) {
 	t.Parallel()
 	u := makeFaultUpstreams(t)
 	var labs []*faultLab
-	for _, s := range runtest.Pick(faultScenarios, len(faultScenarios), 12) {
+	for _, s := range runtest.Pick(faultScenarios, len(faultScenarios), 8) {
 		l := &faultLab{scenario: s, upstreams: u, dir: filepath.Join(u.dir, "lab", s.name)}
 		l.count.labels = map[string]bool{}
 		t.Run("no fault in "+s.name, l.record)

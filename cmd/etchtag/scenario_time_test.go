@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/etch/etchtag/snapshot/runtest"
 	"github.com/etch/etchtag/tagging/tag"
 )
 
@@ -84,7 +85,8 @@ func (s *scenario) snapshotWhile(t *testing.T, from, to time.Time) outcome {
 func TestScenario08DaylightSaving(t *testing.T) {
 	t.Parallel()
 	zones := []string{"Europe/Berlin", "America/Los_Angeles", "Australia/Lord_Howe", "Asia/Kathmandu", "Pacific/Kiritimati", "UTC"}
-	for _, day := range []string{"2026-03-29", "2026-10-25"} { // Berlin has 23 hours on the one, and 25 on the other
+	days := []string{"2026-03-29", "2026-10-25"} // Berlin has 23 hours on the one, and 25 on the other
+	for _, day := range runtest.Pick(days, len(days), 1) {
 		t.Run(day, func(t *testing.T) {
 			s := newScenario(t, "", oneRing)
 			midnight, err := time.Parse(time.DateOnly, day)
@@ -179,6 +181,7 @@ func (s *scenario) serves(hour int) {
 // TestScenario09FiveDaysWithoutUpstream has snapshot run every hour for five days while upstream is away.
 func TestScenario09FiveDaysWithoutUpstream(t *testing.T) {
 	t.Parallel()
+	runtest.Long(t)
 	s := newScenario(t, "", "tags: {keep: {within: 12h, last: 12}}")
 	for hour := range 7 {
 		s.snapshot(exitDone, hour)

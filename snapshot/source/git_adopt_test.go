@@ -22,7 +22,7 @@ func adopt(t *testing.T, r *testRepo, args ...string) *workingCopy {
 
 func TestCheckoutsThatGitMadeAreAdoptedAsTheyAre(t *testing.T) {
 	t.Parallel()
-	for name, test := range map[string]struct {
+	for name, test := range runtest.PickRows(map[string]struct {
 		args   []string
 		change func(t *testing.T, c *workingCopy)
 	}{
@@ -86,7 +86,7 @@ func TestCheckoutsThatGitMadeAreAdoptedAsTheyAre(t *testing.T) {
 				c.put(".git/"+name, "")
 			}
 		}},
-	} {
+	}, 20, 5) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newTestRepo(t)
@@ -293,7 +293,7 @@ func TestPartAndShallowClonesAreMadeWholeIfNothingIsLost(t *testing.T) {
 
 func TestRewrittenHistoryIsFollowedAndSaid(t *testing.T) {
 	t.Parallel()
-	for _, transport := range runtest.Pick(transports, len(transports), 2) {
+	for _, transport := range runtest.Pick(transports, len(transports), 1) {
 		t.Run(transport.name, func(t *testing.T) {
 			t.Parallel()
 			r := newTestRepo(t)

@@ -101,6 +101,7 @@ func (c *svnCopy) externals(value string) {
 
 func TestSVNExternalsAreFollowed(t *testing.T) {
 	t.Parallel()
+	runtest.Long(t)
 	c := withExternals(t)
 	c.exact()
 	c.exports()
@@ -134,7 +135,7 @@ func TestSVNExternalsAreExact(t *testing.T) {
 		"strange name":   func(c *svnCopy) { writeTestFile(c.t, c.path("ext/be\al"), "local\n") },
 		"added":          func(c *svnCopy) { c.run(c.path("ext"), "svn", "mkdir", "-q", "newdir") },
 		"file is a link": func(c *svnCopy) { c.run(c.dir(), "ln", "-sf", "defaults.yml", "file") },
-	}, 5, 1) {
+	}, 3, 1) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := withExternals(t)
@@ -161,7 +162,7 @@ func TestSVNExternalsAreRestored(t *testing.T) {
 		"damaged":      func(c *svnCopy) { c.run(c.dir(), "rm", "ext/.svn/wc.db") },
 		"locked":       func(c *svnCopy) { c.sqlite(c.path("ext"), "insert into wc_lock values (1, '', -1)") },
 		"another copy": func(c *svnCopy) { c.run(c.dir(), "sh", "-c", "rm -r ext; cp -a a/b/deep ext") },
-	}, 5, 1) {
+	}, 3, 1) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := withExternals(t)

@@ -110,7 +110,7 @@ func TestSVNExternalThatIsDownChangesNothing(t *testing.T) {
 		"directory": func(c *sitesCopy) (*svnRepo, string) { return c.vendor, `"ext"` },
 		"nested":    func(c *sitesCopy) (*svnRepo, string) { return c.inner, `"ext/inner"` },
 		"pinned":    func(c *sitesCopy) (*svnRepo, string) { return c.pinned, `"fixed"` },
-	}, 3, 1) {
+	}, 2, 1) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := newSitesCopy(t)
@@ -212,7 +212,7 @@ func TestSVNMixtureIsNotPublished(t *testing.T) {
 			c.define(strings.Replace(c.everything(), c.vendor.trunk(), c.inner.trunk(), 1))
 		}, tree},
 		"and a strange name": {nil, func(c *sitesCopy) { tree(c); writeTestFile(c.t, c.path("be\al"), "x") }},
-	}, 6, 2) {
+	}, 4, 2) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := newSitesCopy(t)
