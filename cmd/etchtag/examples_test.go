@@ -21,6 +21,7 @@ import (
 	"github.com/etch/etchtag/cmd/internal/config"
 	"github.com/etch/etchtag/cmd/internal/decide"
 	"github.com/etch/etchtag/examples"
+	"github.com/etch/etchtag/schedule"
 	"github.com/etch/etchtag/tagging/inventory"
 	"github.com/etch/etchtag/tagstate"
 	"github.com/google/go-cmp/cmp"
@@ -75,7 +76,7 @@ func TestEveryExampleIsTested(t *testing.T) {
 }
 
 func TestExampleConfigurationIsTheDefault(t *testing.T) {
-	got, err := config.Load(filepath.Join(examplesDir, "etchtag.yml"), true)
+	got, err := config.Load(filepath.Join(examplesDir, "etchtag.yml"), true, schedule.ParseSpec)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +118,7 @@ func knownKeys(t *testing.T) []string {
 	for _, mapping := range []string{"%s", "working_copy: {%s}", "working_copy: {auth: {%s}}", "tags: {%s}",
 		"tags: {keep: {%s}}", "schedule: {%s}", "inventory: [{kind: etch, %s}]", "rings: [{name: a, delay: 0h, %s}]"} {
 		c := config.Default()
-		err := c.Parse("F", []byte(fmt.Sprintf(mapping, "qqqqqqqqqqqqq: 1")))
+		err := c.Parse("F", []byte(fmt.Sprintf(mapping, "qqqqqqqqqqqqq: 1")), schedule.ParseSpec)
 		_, list, ok := strings.Cut(fmt.Sprint(err), "the keys here are ")
 		if !ok {
 			t.Fatalf("%s: %v", mapping, err)

@@ -16,6 +16,7 @@ import (
 	"github.com/etch/etchtag/cmd/internal/config"
 	"github.com/etch/etchtag/cmd/internal/decide"
 	"github.com/etch/etchtag/cmd/internal/term"
+	"github.com/etch/etchtag/schedule"
 	"github.com/etch/etchtag/snapshot/source"
 	"github.com/etch/etchtag/tagging/inventory"
 	"github.com/etch/etchtag/tagging/tag"
@@ -139,7 +140,7 @@ func (s *site) freshConfig(c *cli.Context) ([]byte, error) {
 	}
 	data := config.Render(flags)
 	cfg := config.Default()
-	if err := cfg.Parse("--url, --kind, --branch, --module", data); err != nil {
+	if err := cfg.Parse("--url, --kind, --branch, --module", data, schedule.ParseSpec); err != nil {
 		return nil, decide.Usage(err)
 	}
 	s.Config = &cfg

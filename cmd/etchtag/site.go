@@ -8,6 +8,7 @@ import (
 	"github.com/etch/etchtag/cmd/internal/config"
 	"github.com/etch/etchtag/cmd/internal/decide"
 	"github.com/etch/etchtag/cmd/internal/term"
+	"github.com/etch/etchtag/schedule"
 	"github.com/etch/etchtag/snapshot"
 	"github.com/etch/etchtag/tagstate"
 	"github.com/urfave/cli/v2"
@@ -42,7 +43,7 @@ func (a *app) openSite(base, path string, required bool) (*site, error) {
 		return nil, err
 	}
 	path = configPath(base, path)
-	cfg, err := config.Load(path, required)
+	cfg, err := config.Load(path, required, schedule.ParseSpec)
 	if err != nil {
 		return nil, decide.Usage(err)
 	}

@@ -16,7 +16,6 @@ import (
 	"unicode"
 
 	"github.com/etch/etchtag/examples"
-	"github.com/etch/etchtag/schedule"
 	"github.com/etch/etchtag/tagging"
 	"github.com/etch/etchtag/tagging/tag"
 	"go.yaml.in/yaml/v3"
@@ -99,28 +98,31 @@ func Render(w WorkingCopy) []byte {
 // means the same in YAML.
 func quoteYAML(text string) string { return strconv.Quote(text) }
 
-// read is the grammar of the whole file. A mapping changes what it names and leaves the rest at its
+// Cron says what is wrong with a cron expression. Their grammar is the scheduler's, which not every program has.
+type Cron func(expression string) error
+
+// fields are the grammar of the whole file. A mapping changes what it names and leaves the rest at its
 // default; a list replaces the default list.
-func (c *Config) read(v value) {
-	v.mapping(
-		field{"working_copy", c.WorkingCopy.read},
-		field{"tags", c.Tags.read},
-		field{"tagstate", c.readTagstate},
-		field{"schedule", c.Schedule.read},
-		field{"server_user", readText(&c.ServerUser, checkUserName)},
-		field{"inventory", c.readInventory},
-		field{"cache_dir", readText(&c.CacheDir, checkAbsolute)},
-		field{"rings", c.readRings},
-	)
+func (c *Config) fields(cron Cron) []field {
+	return []field{
+		{"working_copy", c.WorkingCopy.read},
+		{"tags", func(v value) { v.mapping(c.Tags.fields()...) }},
+		{"tagstate", c.readTagstate},
+		{"schedule", func(v value) { c.Schedule.read(v, cron) }},
+		{"server_user", readText(&c.ServerUser, checkUserName)},
+		{"inventory", c.readInventory},
+		{"cache_dir", readText(&c.CacheDir, checkAbsolute)},
+		{"rings", c.readRings},
+	}
 }
 
-func (t *Tags) read(v value) {
-	v.mapping(
-		field{"every", readDuration(&t.Every, checkCadence)},
-		field{"files", readText(&t.Files, checkOneOf("auto", "hardlink"))},
-		field{"check", t.readCheck},
-		field{"keep", t.Keep.read},
-	)
+func (t *Tags) fields() []field {
+	return []field{
+		{"every", readDuration(&t.Every, checkCadence)},
+		{"files", readText(&t.Files, checkOneOf("auto", "hardlink"))},
+		{"check", t.readCheck},
+		{"keep", t.Keep.read},
+	}
 }
 
 func (t *Tags) readCheck(v value) {
@@ -151,10 +153,10 @@ func (c *Config) readTagstate(v value) {
 	}
 }
 
-func (s *Schedule) read(v value) {
+func (s *Schedule) read(v value, cron Cron) {
 	v.mapping(
-		field{"update", readText(&s.Update, schedule.ParseSpec)},
-		field{"snapshot", readText(&s.Snapshot, schedule.ParseSpec)},
+		field{"update", readText(&s.Update, cron)},
+		field{"snapshot", readText(&s.Snapshot, cron)},
 	)
 }
 

@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/etch/etchtag/examples"
+	"github.com/etch/etchtag/schedule"
 	"github.com/etch/etchtag/tagging"
 	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v3"
@@ -23,7 +24,7 @@ import (
 // parseConfig reads text as the file "F".
 func parseConfig(text string) (Config, error) {
 	c := Default()
-	err := c.Parse("F", []byte(text))
+	err := c.Parse("F", []byte(text), schedule.ParseSpec)
 	return c, err
 }
 
@@ -53,10 +54,10 @@ rings:
   - {name: production, delay: 4h}
 `
 	var want Config
-	if err := want.Parse("F", []byte(documented)); err != nil {
+	if err := want.Parse("F", []byte(documented), schedule.ParseSpec); err != nil {
 		t.Fatal(err)
 	}
-	got, err := Load(filepath.Join(t.TempDir(), "etchtag.yml"), false)
+	got, err := Load(filepath.Join(t.TempDir(), "etchtag.yml"), false, schedule.ParseSpec)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -426,7 +427,7 @@ func TestFilesThatCannotBeReadAreNamed(t *testing.T) {
 			if test.rootCan && os.Geteuid() == 0 {
 				t.Skip("root may read everything")
 			}
-			c, err := Load(test.path, test.required)
+			c, err := Load(test.path, test.required, schedule.ParseSpec)
 			if err == nil {
 				t.Fatalf("no error, but %+v", c)
 			}
@@ -440,7 +441,7 @@ func TestFilesThatCannotBeReadAreNamed(t *testing.T) {
 
 func TestErrorsNameTheFile(t *testing.T) {
 	path := writeConfig(t, "tags:\n  every: 5\n")
-	_, err := Load(path, false)
+	_, err := Load(path, false, schedule.ParseSpec)
 	if want := path + ":2: tags.every: "; !strings.HasPrefix(fmt.Sprint(err), want) {
 		t.Errorf("got %v, want it to begin with %s", err, want)
 	}
@@ -602,7 +603,7 @@ func BenchmarkLoadConfig(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := Load(path, true); err != nil {
+		if _, err := Load(path, true, schedule.ParseSpec); err != nil {
 			b.Fatal(err)
 		}
 	}

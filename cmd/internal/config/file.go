@@ -23,7 +23,11 @@ const maxSize = 1 << 20
 
 // Load reads the configuration in the file at path. If the file is not required and absent, the
 // defaults hold. The error names everything that is wrong with the file, a line each.
-func Load(path string, required bool) (*Config, error) {
+func Load(path string, required bool, cron Cron) (*Config, error) {
+	return load(path, required, func(c *Config, data []byte) error { return c.Parse(path, data, cron) })
+}
+
+func load(path string, required bool, parse func(c *Config, data []byte) error) (*Config, error) {
 	c := Default()
 	data, err := readFile(path)
 	switch {
@@ -32,7 +36,7 @@ func Load(path string, required bool) (*Config, error) {
 	case err != nil:
 		return nil, fmt.Errorf("reading the configuration: %w", err)
 	}
-	if err := c.Parse(path, data); err != nil {
+	if err := parse(&c, data); err != nil {
 		return nil, err
 	}
 	return &c, nil
@@ -47,7 +51,7 @@ func Salvage(path string) *Config {
 	if err != nil {
 		return &c
 	}
-	p := read.parse(path, data)
+	p := read.parse(path, data, anyCron)
 	if !p.concerns("tagstate") {
 		c.Tagstate = read.Tagstate
 	}
@@ -78,14 +82,14 @@ func isLink(path string) bool {
 }
 
 // Parse sets what data, the contents of file, says.
-func (c *Config) Parse(file string, data []byte) error {
-	return c.parse(file, data).err()
+func (c *Config) Parse(file string, data []byte, cron Cron) error {
+	return c.parse(file, data, cron).err()
 }
 
-func (c *Config) parse(file string, data []byte) *problems {
+func (c *Config) parse(file string, data []byte, cron Cron) *problems {
 	p := &problems{file: file}
 	if root := p.document(data); root != nil {
-		c.read(value{problems: p, node: root, line: root.Line})
+		value{problems: p, node: root, line: root.Line}.mapping(c.fields(cron)...)
 	}
 	return p
 }
@@ -100,21 +104,28 @@ type problems struct {
 type problem struct {
 	line    int    // counted from 1
 	key     string // its full path, such as "rings[1].delay"; empty for the file as a whole
+	about   string // the path of what it may concern: of a key that there is not, the one that was meant
 	message string
 }
 
 func (p *problems) add(line int, key, message string) {
-	p.found = append(p.found, problem{line, key, message})
+	p.found = append(p.found, problem{line, key, key, message})
 }
+
+// concern says what the last problem may concern, other than its key.
+func (p *problems) concern(path string) { p.found[len(p.found)-1].about = path }
 
 func (p *problems) count() int { return len(p.found) }
 
 // concerns reports whether something is wrong with a key, or below it.
 func (p *problems) concerns(key string) bool {
-	return slices.ContainsFunc(p.found, func(f problem) bool {
-		rest, ok := strings.CutPrefix(f.key, key)
-		return ok && (rest == "" || strings.ContainsAny(rest[:1], ".["))
-	})
+	return slices.ContainsFunc(p.found, func(f problem) bool { return isAt(f.key, key) })
+}
+
+// isAt reports whether a path is that of a key, or leads to something below it.
+func isAt(path, key string) bool {
+	rest, ok := strings.CutPrefix(path, key)
+	return ok && (rest == "" || strings.ContainsAny(rest[:1], ".["))
 }
 
 // err joins the problems in the order of their lines, or is nil if there are none. Passwords in URLs
@@ -293,10 +304,11 @@ func (v value) mapping(entries ...field) {
 		switch {
 		case key.Tag == "!!merge":
 			at.fail("a merge key is not supported: write the keys out")
+			v.problems.concern(v.key)
 		case key.Kind != yaml.ScalarNode:
 			v.problems.add(key.Line, v.key, "a key must be a word, not "+describeNode(key))
 		case known < 0:
-			at.fail("unknown key, %s", suggestKey(key.Value, entries))
+			at.unknown(v.key, key.Value, entries)
 		case lines[known] > 0:
 			at.fail("is given twice, first in line %d", lines[known])
 		default:
@@ -450,13 +462,29 @@ func readPercent(to *float64, given *bool) func(value) {
 	}
 }
 
-// suggestKey helps somebody who wrote a key that does not exist.
-func suggestKey(name string, entries []field) string {
-	const near = 2 // mistakes
-	best, distance := "", near+1
+// unknown reports a key of a mapping that there is not, and helps somebody who has misspelt one.
+func (v value) unknown(mapping, name string, entries []field) {
+	if near := nearestKey(name, entries); near != "" {
+		v.fail("unknown key, did you mean %q?", near)
+		v.problems.concern(joinKey(mapping, near))
+		return
+	}
+	v.fail("unknown key, the keys here are %s", strings.Join(names(entries), ", "))
+}
+
+func names(entries []field) []string {
 	all := make([]string, len(entries))
 	for i, e := range entries {
 		all[i] = e.name
+	}
+	return all
+}
+
+// nearestKey is the key that was meant, if one is so near that there is no doubt.
+func nearestKey(name string, entries []field) string {
+	const near = 2 // mistakes
+	best, distance := "", near+1
+	for _, e := range entries {
 		if len(name) > len(e.name)+near {
 			continue
 		}
@@ -464,10 +492,10 @@ func suggestKey(name string, entries []field) string {
 			best, distance = e.name, d
 		}
 	}
-	if best != "" && distance < len(best) {
-		return fmt.Sprintf("did you mean %q?", best)
+	if distance >= len(best) {
+		return ""
 	}
-	return "the keys here are " + strings.Join(all, ", ")
+	return best
 }
 
 // editDistance counts the letters to insert, remove or replace (Levenshtein's distance).

@@ -37,16 +37,20 @@ var kinds = []string{"auto", "git", "svn", "cvs", "dir"}
 // CheckKind says why a word is no kind of version control, or nothing if it is one.
 func CheckKind(kind string) error { return checkOneOf(kinds...)(kind) }
 
+func (w *WorkingCopy) fields() []field {
+	return []field{
+		{"path", readText(&w.Path, checkWorkingCopyPath)},
+		{"kind", readText(&w.Kind, checkOneOf(kinds...))},
+		{"url", readText(&w.URL, checkURL)},
+		{"branch", readText(&w.Branch, checkBranch)},
+		{"module", readText(&w.Module, checkModule)},
+		{"timeout", readDuration(&w.Timeout, checkPositive)},
+		{"auth", w.Auth.read},
+	}
+}
+
 func (w *WorkingCopy) read(v value) {
-	v.mapping(
-		field{"path", readText(&w.Path, checkWorkingCopyPath)},
-		field{"kind", readText(&w.Kind, checkOneOf(kinds...))},
-		field{"url", readText(&w.URL, checkURL)},
-		field{"branch", readText(&w.Branch, checkBranch)},
-		field{"module", readText(&w.Module, checkModule)},
-		field{"timeout", readDuration(&w.Timeout, checkPositive)},
-		field{"auth", w.Auth.read},
-	)
+	v.mapping(w.fields()...)
 	w.Path = filepath.Clean(w.Path)
 	w.checkKind(v)
 }
