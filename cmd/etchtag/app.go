@@ -45,7 +45,6 @@ func (a *app) run(line []string) int {
 	_ = a.openLog("text", slog.LevelInfo)
 	switch filepath.Base(line[0]) {
 	case "nodetagger":
-		a.link, a.alone = line[0], a.own
 		return a.runNodetagger(ctx, line)
 	case "repo_update":
 		a.link = line[0]

@@ -41,7 +41,8 @@ var rooms = map[string]room{
 			"github.com/urfave/cli/v2 golang.org/x/sys log/slog os/exec",
 	},
 	"cmd/internal/config": {
-		ours:   "examples schedule tagging tagging/tag tagstate/lines",
+		ours:   "examples tagging tagging/tag tagstate/lines",
+		tests:  "schedule",
 		others: "go.yaml.in/yaml/v3",
 	},
 	"cmd/internal/decide": {
@@ -52,9 +53,13 @@ var rooms = map[string]room{
 		others: "golang.org/x/term log/slog",
 	},
 	"cmd/etchtag/manual": {},
-	"cmd/etchtag-bench":  {tests: "snapshot/runtest", others: "flag golang.org/x/sys os/exec"},
-	"examples":           {},
-	"schedule":           {others: "github.com/robfig/cron/v3"},
+	"cmd/nodetagger": {
+		ours:   "cmd/internal/decide cmd/internal/term",
+		others: "log/slog",
+	},
+	"cmd/etchtag-bench": {tests: "snapshot/runtest", others: "flag golang.org/x/sys os/exec"},
+	"examples":          {},
+	"schedule":          {others: "github.com/robfig/cron/v3"},
 	"snapshot": {
 		ours:   "snapshot/source tagging/supervise tagging/tag",
 		tests:  "snapshot/mounttest snapshot/runtest tagging tagstate",

@@ -39,7 +39,7 @@ func (a *app) explain(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	site, err := a.site(c)
+	site, err := a.deciding(c)
 	if err != nil {
 		return err
 	}

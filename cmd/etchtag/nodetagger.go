@@ -3,10 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/etch/etchtag/cmd/internal/decide"
-	"github.com/etch/etchtag/tagging"
 	"github.com/urfave/cli/v2"
 )
 
@@ -27,44 +25,37 @@ func (a *app) nodetaggerCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			site, err := a.site(c)
+			site, err := a.deciding(c)
 			if err != nil {
 				return err
 			}
-			return a.answer(c.Context, site, c.Args().First(), clock())
+			path, err := site.Answer(c.Context, c.Args().First(), clock())
+			return a.printPath(path, err)
 		},
 	}
 }
 
-// runNodetagger is the program under the name nodetagger, as the etch server calls it: exactly one
-// argument, which is a host whatever it looks like, and no library between.
-func (a *app) runNodetagger(ctx context.Context, line []string) int {
-	err := func() error {
-		if len(line) != 2 {
-			return decide.Usagef("nodetagger takes one argument, the host's name, not %d", len(line)-1)
-		}
-		site, err := a.openSite(decide.FindBase(a.getenv, a.link), "", configOptional)
-		if err != nil {
-			return err
-		}
-		return a.answer(ctx, site, line[1], a.now().UTC())
-	}()
-	return a.end(ctx, err)
+// deciding reads what the configuration that the command line names says of decisions.
+func (a *app) deciding(c *cli.Context) (*decide.Site, error) {
+	s, err := decide.Open(orElse(c.String("base"), decide.FindBase(a.getenv, a.link)), c.String("config"), a.kinds(), a.now)
+	if err != nil {
+		return nil, err
+	}
+	s.Alone = a.alone
+	return s, nil
 }
 
-// answer prints the path that a host gets.
-func (a *app) answer(ctx context.Context, s *site, host string, now time.Time) error {
-	if err := tagging.ValidateHost(host); err != nil {
-		return decide.Usage(err)
+// runNodetagger is the program under the name nodetagger. There is no library between the etch server and the answer.
+func (a *app) runNodetagger(ctx context.Context, line []string) int {
+	n := decide.Nodetagger{Kinds: a.kinds(), Getenv: a.getenv, Clock: a.now, Alone: a.own}
+	path, err := n.Answer(ctx, line)
+	return a.end(ctx, a.printPath(path, err))
+}
+
+// printPath prints the path that a host gets, unless there is none.
+func (a *app) printPath(path string, err error) error {
+	if err == nil {
+		_, err = fmt.Fprintln(a.stdout, path)
 	}
-	r, err := s.Resolver(now)
-	if err != nil {
-		return fmt.Errorf("no tag for %s: %w", host, err)
-	}
-	d := r.Decide(ctx, host, now)
-	if d.Failure != "" {
-		return fmt.Errorf("no tag for %s: %s; etchtag explain %s shows why", host, d.Failure, host)
-	}
-	_, err = fmt.Fprintln(a.stdout, d.Path)
 	return err
 }

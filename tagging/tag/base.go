@@ -43,6 +43,9 @@ func (l Base) FileTable(path string) string {
 // Stage is the directory in which tags are prepared.
 func (l Base) Stage() string { return l.work("stage") }
 
+// Etchtag is a link to the program that made the base. Nodetagger needs it for some inventories.
+func (l Base) Etchtag() string { return l.work("etchtag") }
+
 // Trash is the directory from which removed tags are deleted.
 func (l Base) Trash() string { return l.work("trash") }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/etch/etchtag/cmd/internal/config"
 	"github.com/etch/etchtag/tagging"
 	"github.com/etch/etchtag/tagging/inventory"
+	"github.com/etch/etchtag/tagging/tag"
 )
 
 // Kind makes inventories of one kind. The trees are the copies of the configuration that one may be read from, the best
@@ -36,7 +37,10 @@ var LocalKinds = Kinds{
 }
 
 // UnknownKindError says that the configuration names a kind of inventory that this program does not have.
-type UnknownKindError struct{ Kind string }
+type UnknownKindError struct {
+	Kind string
+	Base tag.Base
+}
 
 func (e *UnknownKindError) Error() string {
 	return fmt.Sprintf("this program knows no inventory of kind %s", e.Kind)
@@ -46,7 +50,7 @@ func (e *UnknownKindError) Error() string {
 func (s *Site) inventory(i config.Inventory, r *tagging.Resolver, now time.Time) (inventory.Inventory, error) {
 	kind, ok := s.Kinds[i.Kind]
 	if !ok {
-		return nil, &UnknownKindError{i.Kind}
+		return nil, &UnknownKindError{i.Kind, s.Base}
 	}
 	trees := r.SettledTrees(now)
 	if i.From == "trunk" {
