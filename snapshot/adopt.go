@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"path/filepath"
 
+	"github.com/etch/etchtag/snapshot/aside"
+	"github.com/etch/etchtag/snapshot/disk"
 	"github.com/etch/etchtag/snapshot/source"
 )
 
@@ -41,25 +43,25 @@ func (m *Manager) adopt(ctx context.Context, reason string) (source.Outcome, err
 			return failed(err)
 		}
 	}
-	room, err := source.MakeRoom(m.Base.Discarded(), m.Step)
+	room, err := aside.MakeRoom(m.Base.Discarded(), m.Step)
 	if err != nil {
 		return failed(err)
 	}
-	aside, err := m.swap(swap{fresh: stage.tree(), old: old, name: "working-copy", setUp: "set new working copy up",
+	kept, err := m.swap(swap{fresh: stage.tree(), old: old, name: "working-copy", setUp: "set new working copy up",
 		exchange: "exchange working copies", remove: "remove new working copy", sync: "sync working copy's directory"})
 	if err != nil {
 		return failed(err)
 	}
-	outcome.Discarded = aside
+	outcome.Discarded = kept
 	outcome.Warnings = append(outcome.Warnings, fmt.Sprintf("the working copy %s was replaced, since %s; the old one was set aside as %s%s",
-		m.Base.Trunk(), reason, aside, source.DescribeDiscard(room)))
+		m.Base.Trunk(), reason, kept, aside.Describe(room)))
 	return outcome, nil
 }
 
 // canSetAside makes sure, before a fresh working copy is made, that the old one can be set aside by renaming it.
 func (m *Manager) canSetAside(workingCopy string) error {
 	discarded := m.Base.Discarded()
-	same, err := source.SameMount(workingCopy, discarded)
+	same, err := disk.SameMount(workingCopy, discarded)
 	if err != nil {
 		return err
 	}

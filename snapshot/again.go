@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/etch/etchtag/snapshot/source"
+	"github.com/etch/etchtag/snapshot/source/workcopy"
 	"github.com/etch/etchtag/tagging/tag"
 )
 
@@ -56,7 +57,7 @@ func (m *Manager) fillFromTag(ctx context.Context, stage *stageDir, h *tag.Heade
 	[]tag.Entry, source.Revision, error) {
 	dir := m.Base.Dir(h.Name)
 	write := func(ctx context.Context, r source.Revision, to string, o source.ExportOptions) (source.Export, error) {
-		entries, err := source.CopyTree(ctx, dir, to, o)
+		entries, err := workcopy.CopyTree(ctx, dir, to, o)
 		return source.Export{Revision: r, Entries: entries}, err
 	}
 	entries, revision, err := m.fillFromExport(ctx, write, stage, source.Revision{ID: h.Revision})

@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/etch/etchtag/snapshot/source"
+	"github.com/etch/etchtag/snapshot/disk"
 	"github.com/etch/etchtag/tagging/tag"
 	"golang.org/x/sys/unix"
 )
@@ -26,7 +26,7 @@ type Debris struct {
 func FindDebris(l tag.Base) (found []Debris, err error) {
 	for _, p := range append(debrisPlaces(l), debrisPlace{l.Trash(), everything}) {
 		debris, lookErr := p.look(l)
-		if lookErr != nil && !errors.Is(lookErr, fs.ErrNotExist) && !errors.Is(lookErr, source.ErrReplaced) {
+		if lookErr != nil && !errors.Is(lookErr, fs.ErrNotExist) && !errors.Is(lookErr, disk.ErrReplaced) {
 			err = errors.Join(err, fmt.Errorf("look for debris: %w", lookErr))
 		}
 		found = append(found, debris...)
@@ -52,8 +52,8 @@ func (p debrisPlace) look(l tag.Base) (found []Debris, err error) {
 			continue // it has gone meanwhile
 		}
 		d.Since = time.Unix(st.Ctim.Unix()) // a rename changes it too, unlike the other times
-		mounted := source.WithDirectory(dir, func(fd int) error { return source.Mounted(fd, e.Name()) })
-		if mounted, ok := errors.AsType[*source.MountError](mounted); ok {
+		mounted := disk.WithDirectory(dir, func(fd int) error { return disk.Mounted(fd, e.Name()) })
+		if mounted, ok := errors.AsType[*disk.MountError](mounted); ok {
 			d.Mounted = mounted.Points
 		}
 		found = append(found, d)

@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/etch/etchtag/snapshot/source"
+	"github.com/etch/etchtag/snapshot/aside"
 	"github.com/etch/etchtag/tagging/tag"
 	"golang.org/x/sys/unix"
 )
@@ -68,7 +68,7 @@ func DiscardedNames(l tag.Base) ([]string, error) {
 	}
 	var names []string
 	for _, e := range entries {
-		if _, ours := source.ParseDiscard(e.Name()); ours && e.IsDir() {
+		if _, ours := aside.ParseName(e.Name()); ours && e.IsDir() {
 			names = append(names, e.Name())
 		}
 	}
@@ -78,7 +78,7 @@ func DiscardedNames(l tag.Base) ([]string, error) {
 
 func sumUp(l tag.Base, name string) (Discarded, error) {
 	d := Discarded{Name: name}
-	d.Time, _ = source.ParseDiscard(name)
+	d.Time, _ = aside.ParseName(name)
 	t, err := OpenDiscarded(l, name)
 	if err != nil {
 		return d, err
@@ -108,7 +108,7 @@ type DiscardedTree struct {
 func OpenDiscarded(l tag.Base, name string) (*DiscardedTree, error) {
 	fd := -1
 	err := error(unix.ENOENT)
-	if _, ours := source.ParseDiscard(name); ours && filepath.Base(name) == name {
+	if _, ours := aside.ParseName(name); ours && filepath.Base(name) == name {
 		fd, err = unix.Open(filepath.Join(l.Discarded(), name),
 			unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	}

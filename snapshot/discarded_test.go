@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/etch/etchtag/snapshot/source"
+	"github.com/etch/etchtag/snapshot/aside"
 	"github.com/etch/etchtag/tagging/tag"
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -287,7 +287,7 @@ func TestOneBoundHoldsForAllThatIsSetAside(t *testing.T) {
 	if err := f.Prepare(); err != nil {
 		t.Fatal(err)
 	}
-	for i := range source.MaxDiscards {
+	for i := range aside.Max {
 		name := f.now.Add(time.Duration(i-20) * time.Hour).Format("20060102-150405")
 		if i%2 == 0 {
 			name += "-etchautotag-20261120-0100"
@@ -297,7 +297,7 @@ func TestOneBoundHoldsForAllThatIsSetAside(t *testing.T) {
 		}
 	}
 	all, err := ListDiscarded(f.Base)
-	if err != nil || len(all) != source.MaxDiscards {
+	if err != nil || len(all) != aside.Max {
 		t.Fatalf("%v, %v", all, err)
 	}
 	for range 3 {
@@ -307,7 +307,7 @@ func TestOneBoundHoldsForAllThatIsSetAside(t *testing.T) {
 		if _, err := f.Update(t.Context(), 0); err != nil {
 			t.Fatal(err)
 		}
-		if all, err = ListDiscarded(f.Base); err != nil || len(all) != source.MaxDiscards {
+		if all, err = ListDiscarded(f.Base); err != nil || len(all) != aside.Max {
 			t.Errorf("there are %d, %v", len(all), err)
 		}
 		told := strings.Join(f.warned, "\n")

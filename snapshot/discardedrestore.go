@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/etch/etchtag/snapshot/source"
+	"github.com/etch/etchtag/snapshot/disk"
 	"golang.org/x/sys/unix"
 )
 
@@ -26,7 +26,7 @@ type Restored struct {
 // Nothing is overwritten: if one of the paths is taken below to, or is not in the tree, nothing is copied at all. No
 // symbolic link below to is followed. After another error a part may have been copied, each file of it whole.
 func (t *DiscardedTree) Restore(to string, paths []string, step Step) (Restored, error) {
-	r := restorer{tree: t, copier: source.TreeCopier{Step: step}, step: step}
+	r := restorer{tree: t, copier: disk.TreeCopier{Step: step}, step: step}
 	err := r.restore(to, paths)
 	if err != nil {
 		err = fmt.Errorf("restore what was set aside as %q to %q: %w", t.name, to, err)
@@ -36,7 +36,7 @@ func (t *DiscardedTree) Restore(to string, paths []string, step Step) (Restored,
 
 type restorer struct {
 	tree   *DiscardedTree
-	copier source.TreeCopier
+	copier disk.TreeCopier
 	step   Step
 }
 

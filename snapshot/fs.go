@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/etch/etchtag/snapshot/source"
+	"github.com/etch/etchtag/snapshot/disk"
 	"golang.org/x/sys/unix"
 )
 
@@ -44,13 +44,13 @@ func (m *Manager) files() files { return files{m.Step, m.Base.Tags()} }
 // open opens a directory. The tags' directory and the base may be reached through links, nothing else may.
 func (f files) open(dir string) (*os.Root, error) {
 	if rel, err := filepath.Rel(f.tags, dir); err == nil && filepath.IsLocal(rel) {
-		return source.OpenBeneath(f.tags, rel)
+		return disk.OpenBeneath(f.tags, rel)
 	}
 	if dir == filepath.Dir(f.tags) {
 		return os.OpenRoot(dir)
 	}
 	const top = string(filepath.Separator)
-	return source.OpenBeneath(top, strings.TrimPrefix(dir, top))
+	return disk.OpenBeneath(top, strings.TrimPrefix(dir, top))
 }
 
 // in calls do with the open directory in which path stands, and its name there.
@@ -67,8 +67,8 @@ func (f files) in(path string, do func(dir *os.Root, name string) error) error {
 func (f files) inBoth(a, b string, do func(dirA int, nameA string, dirB int, nameB string) error) error {
 	return f.in(a, func(dirA *os.Root, nameA string) error {
 		return f.in(b, func(dirB *os.Root, nameB string) error {
-			return source.WithDirectory(dirA, func(fdA int) error {
-				return source.WithDirectory(dirB, func(fdB int) error { return do(fdA, nameA, fdB, nameB) })
+			return disk.WithDirectory(dirA, func(fdA int) error {
+				return disk.WithDirectory(dirB, func(fdB int) error { return do(fdA, nameA, fdB, nameB) })
 			})
 		})
 	})
@@ -101,13 +101,13 @@ func (f files) withDir(path string, do func(fd int) error) error {
 		return err
 	}
 	defer dir.Close()
-	return source.WithDirectory(dir, do)
+	return disk.WithDirectory(dir, do)
 }
 
 // unmounted fails, with a *source.MountError, if something is mounted in the directory at path.
 func (f files) unmounted(path string) error {
 	return f.in(path, func(dir *os.Root, name string) error {
-		return source.WithDirectory(dir, func(fd int) error { return source.Mounted(fd, name) })
+		return disk.WithDirectory(dir, func(fd int) error { return disk.Mounted(fd, name) })
 	})
 }
 
@@ -116,7 +116,7 @@ func (f files) unmounted(path string) error {
 func (f files) exchange(label, a, b string) error {
 	return f.do(label, b, func() error {
 		return f.inBoth(a, b, func(dirA int, nameA string, dirB int, nameB string) error {
-			if err := source.Mounted(dirB, nameB); err != nil {
+			if err := disk.Mounted(dirB, nameB); err != nil {
 				return err
 			}
 			err := unix.Renameat2(dirA, nameA, dirB, nameB, unix.RENAME_EXCHANGE)
@@ -176,7 +176,7 @@ func (f files) syncFS(label, path string) error {
 func (f files) removeAll(label, path string) error {
 	return f.do(label, path, func() error {
 		return f.in(path, func(dir *os.Root, name string) error {
-			return source.WithDirectory(dir, func(fd int) error { return source.RemoveTree(fd, name) })
+			return disk.WithDirectory(dir, func(fd int) error { return disk.RemoveTree(fd, name) })
 		})
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/etch/etchtag/snapshot/aside"
 	"github.com/etch/etchtag/snapshot/runtest"
 	"github.com/etch/etchtag/snapshot/source"
 	"github.com/etch/etchtag/tagging/tag"
@@ -43,7 +44,7 @@ func newVictim(t *testing.T, f *fixture) *victim {
 	for _, dir := range []string{"stage", "trash", "manifests", "tables", "discarded"} {
 		write(".etchtag/"+dir+"/precious/file", "precious")
 		write(".etchtag/"+dir+"/passwd", "precious")
-		for n := range source.MaxDiscards + 2 {
+		for n := range aside.Max + 2 {
 			write(fmt.Sprintf(".etchtag/%s/20260101-0000%02d/file", dir, n), "precious")
 		}
 	}

@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/etch/etchtag/snapshot/disk"
 	"github.com/etch/etchtag/snapshot/mounttest"
-	"github.com/etch/etchtag/snapshot/source"
 	"golang.org/x/sys/unix"
 )
 
@@ -34,7 +34,7 @@ func tree(t *testing.T, dir string) []string {
 // staysFor fails the test unless an error names a tree and what is mounted in it.
 func staysFor(t *testing.T, err error, tree, at string) {
 	t.Helper()
-	mounted, ok := errors.AsType[*source.MountError](err)
+	mounted, ok := errors.AsType[*disk.MountError](err)
 	if !ok || !slices.Equal(mounted.Points, []string{at}) || !strings.Contains(err.Error(), tree) {
 		t.Errorf("got %v, want that %s stays for what is mounted at %s", err, tree, at)
 	}

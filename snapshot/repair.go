@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/etch/etchtag/snapshot/aside"
 	"github.com/etch/etchtag/snapshot/source"
 	"github.com/etch/etchtag/tagging/tag"
 )
@@ -152,20 +153,20 @@ func (m *Manager) refill(ctx context.Context, stage *stageDir, files FileMode, r
 
 // replaceTag exchanges a tag for the staged tree, and sets the old one aside.
 func (m *Manager) replaceTag(stage *stageDir, revision source.Revision, r *TagReport) error {
-	room, err := source.MakeRoom(m.Base.Discarded(), m.Step)
+	room, err := aside.MakeRoom(m.Base.Discarded(), m.Step)
 	if err != nil {
 		return err
 	}
-	aside, err := m.swap(swap{fresh: stage.tree(), old: m.Base.Dir(r.Name), name: r.Name, setUp: "set repaired tag up",
+	kept, err := m.swap(swap{fresh: stage.tree(), old: m.Base.Dir(r.Name), name: r.Name, setUp: "set repaired tag up",
 		exchange: "exchange tags", remove: "remove repaired tag", sync: "sync tags"})
-	if aside == "" {
+	if kept == "" {
 		return err
 	}
 	if err != nil {
 		r.LeftOver = append(r.LeftOver, fmt.Errorf("tag %s is repaired, but a power cut may undo it: %w", r.Name, err))
 	}
-	r.Status, r.SetAside = StatusRepaired, aside
+	r.Status, r.SetAside = StatusRepaired, kept
 	m.Warn(fmt.Sprintf("%s had drifted, and was rebuilt from revision %s; the drifted one was set aside as %s%s",
-		r.Name, revision.ID, aside, source.DescribeDiscard(room)))
+		r.Name, revision.ID, kept, aside.Describe(room)))
 	return nil
 }

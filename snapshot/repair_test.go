@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/etch/etchtag/snapshot/source"
+	"github.com/etch/etchtag/snapshot/aside"
 	"github.com/etch/etchtag/tagging/tag"
 	"github.com/google/go-cmp/cmp"
 )
@@ -373,7 +373,7 @@ func TestReadersSeeOneOfTheTwoTreesDuringARepair(t *testing.T) {
 	close(done)
 	reader.Wait()
 	t.Logf("%d walks: %d saw the old tree, %d the new one", walks, drifted, whole)
-	if names, err := DiscardedNames(f.Base); err != nil || len(names) != source.MaxDiscards {
+	if names, err := DiscardedNames(f.Base); err != nil || len(names) != aside.Max {
 		t.Errorf("%d trees are set aside (%v)", len(names), err)
 	}
 }

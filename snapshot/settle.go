@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path"
 
+	"github.com/etch/etchtag/snapshot/disk"
 	"github.com/etch/etchtag/snapshot/source"
 	"github.com/etch/etchtag/tagging/tag"
 	"golang.org/x/sys/unix"
@@ -77,7 +78,7 @@ func (s *settler) settle(ctx context.Context, stage *stageDir) ([]tag.Entry, err
 		}
 	}
 	return settled, s.step.do("settle tree", stage.tree(), func() error {
-		return source.WithDirectory(stage.root, func(spare int) error {
+		return disk.WithDirectory(stage.root, func(spare int) error {
 			s.spareDir = spare
 			return s.settleDir(ctx, int(top.Fd()), newDirectories(entries))
 		})

@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/etch/etchtag/snapshot/source"
+	"github.com/etch/etchtag/snapshot/disk"
 	"github.com/etch/etchtag/tagging/tag"
 )
 
@@ -65,7 +65,7 @@ func (m *Manager) sweepDir(dir string, debris func(fs.DirEntry) bool) []error {
 		path := filepath.Join(dir, e.Name())
 		// In the directory that was listed: another one of that name may hold anything.
 		err := m.Step.do("sweep", path, func() error {
-			return source.WithDirectory(root, func(fd int) error { return source.RemoveTree(fd, e.Name()) })
+			return disk.WithDirectory(root, func(fd int) error { return disk.RemoveTree(fd, e.Name()) })
 		})
 		if err != nil {
 			failed = append(failed, err)

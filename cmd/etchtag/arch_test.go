@@ -35,42 +35,102 @@ var watched = []string{"flag", "log", "log/slog", "net/http", "os/exec"}
 // rooms are all packages of the module. Who moves a wall edits this table.
 var rooms = map[string]room{
 	"cmd/etchtag": {
-		ours:  "cmd/etchtag/manual cmd/internal/config cmd/internal/decide cmd/internal/term examples schedule snapshot snapshot/source tagging tagging/inventory tagging/inventory/nventory tagging/inventory/parse tagging/tag tagstate tagstate/lines",
+		ours: "cmd/etchtag/manual cmd/internal/config cmd/internal/decide cmd/internal/term examples schedule " +
+			"snapshot snapshot/aside snapshot/disk snapshot/source snapshot/source/cvs snapshot/source/dir " +
+			"snapshot/source/git snapshot/source/remote snapshot/source/svn tagging tagging/inventory " +
+			"tagging/inventory/nventory tagging/inventory/parse tagging/tag tagstate tagstate/lines",
 		tests: "snapshot/mounttest snapshot/runtest",
 		others: "github.com/coreos/go-systemd/v22 github.com/go-git/go-git/v5 github.com/google/renameio/v2 " +
 			"github.com/urfave/cli/v2 golang.org/x/sys log/slog os/exec",
 	},
+	"cmd/etchtag-bench":  {tests: "snapshot/runtest", others: "flag golang.org/x/sys os/exec"},
+	"cmd/etchtag/manual": {},
 	"cmd/internal/config": {
 		ours:   "examples tagging tagging/tag tagstate/lines",
 		tests:  "schedule",
 		others: "go.yaml.in/yaml/v3",
 	},
-	"cmd/internal/decide": {
-		ours: "cmd/internal/config tagging tagging/inventory tagging/tag tagstate",
-	},
-	"cmd/internal/term": {
-		ours:   "tagging/tag",
-		others: "golang.org/x/term log/slog",
-	},
-	"cmd/etchtag/manual": {},
-	"cmd/nodetagger": {
-		ours:   "cmd/internal/decide cmd/internal/term",
-		others: "log/slog",
-	},
-	"cmd/etchtag-bench": {tests: "snapshot/runtest", others: "flag golang.org/x/sys os/exec"},
-	"examples":          {},
-	"schedule":          {others: "github.com/robfig/cron/v3"},
+	"cmd/internal/decide": {ours: "cmd/internal/config tagging tagging/inventory tagging/tag tagstate"},
+	"cmd/internal/term":   {ours: "tagging/tag", others: "golang.org/x/term log/slog"},
+	"cmd/nodetagger":      {ours: "cmd/internal/decide cmd/internal/term", others: "log/slog"},
+	"examples":            {},
+	"schedule":            {others: "github.com/robfig/cron/v3"},
 	"snapshot": {
-		ours:   "snapshot/source tagging/supervise tagging/tag",
+		ours:   "snapshot/aside snapshot/disk snapshot/source snapshot/source/workcopy tagging/supervise tagging/tag",
 		tests:  "snapshot/mounttest snapshot/runtest tagging tagstate",
 		others: "github.com/gofrs/flock github.com/google/renameio/v2 golang.org/x/sys",
 	},
-	"snapshot/mounttest": {others: "golang.org/x/sys"},
-	"snapshot/source": {
-		tests:  "snapshot/mounttest snapshot/runtest",
-		others: "github.com/go-git/go-git/v5 github.com/klauspost/compress github.com/otiai10/copy golang.org/x/sys net/http os/exec",
+	"snapshot/aside": {
+		ours:   "snapshot/disk",
+		tests:  "snapshot/mounttest snapshot/runtest snapshot/testbed",
+		others: "golang.org/x/sys",
 	},
-	"snapshot/runtest": {others: "flag golang.org/x/sys"},
+	"snapshot/disk":      {tests: "snapshot/mounttest snapshot/runtest snapshot/testbed", others: "golang.org/x/sys"},
+	"snapshot/mounttest": {others: "golang.org/x/sys"},
+	"snapshot/runtest":   {others: "flag golang.org/x/sys"},
+	"snapshot/source":    {},
+	"snapshot/source/cvs": {
+		ours:   "snapshot/aside snapshot/disk snapshot/source snapshot/source/remote snapshot/source/workcopy",
+		tests:  "snapshot/mounttest snapshot/runtest snapshot/source/sourcetest snapshot/testbed",
+		others: "golang.org/x/sys os/exec",
+	},
+	"snapshot/source/dir": {
+		ours:   "snapshot/disk snapshot/source snapshot/source/workcopy",
+		tests:  "snapshot/mounttest snapshot/runtest snapshot/source/sourcetest snapshot/testbed",
+		others: "golang.org/x/sys",
+	},
+	"snapshot/source/git": {
+		ours: "snapshot/disk snapshot/source snapshot/source/git/checkout snapshot/source/git/object " +
+			"snapshot/source/git/repo snapshot/source/git/wire snapshot/source/remote snapshot/source/workcopy",
+		tests: "snapshot/mounttest snapshot/runtest snapshot/source/git/gittest snapshot/source/sourcetest " +
+			"snapshot/testbed",
+		others: "github.com/go-git/go-git/v5 golang.org/x/sys",
+	},
+	"snapshot/source/git/attr": {ours: "snapshot/source/git/repo", tests: "snapshot/runtest snapshot/source/git/gittest"},
+	"snapshot/source/git/checkout": {
+		ours: "snapshot/aside snapshot/disk snapshot/source snapshot/source/git/attr snapshot/source/git/object " +
+			"snapshot/source/git/repo snapshot/source/workcopy",
+		tests: "snapshot/mounttest snapshot/runtest snapshot/source/git/gittest snapshot/source/sourcetest " +
+			"snapshot/testbed",
+		others: "github.com/go-git/go-git/v5 golang.org/x/sys",
+	},
+	"snapshot/source/git/gittest": {
+		ours:   "snapshot/source snapshot/testbed",
+		others: "github.com/go-git/go-git/v5 log net/http os/exec pgregory.net/rapid",
+	},
+	"snapshot/source/git/object": {
+		ours:   "snapshot/disk snapshot/source snapshot/source/git/repo",
+		tests:  "snapshot/runtest snapshot/source/git/gittest snapshot/testbed",
+		others: "github.com/go-git/go-git/v5 github.com/klauspost/compress",
+	},
+	"snapshot/source/git/repo": {
+		ours:   "snapshot/disk snapshot/source/remote",
+		tests:  "snapshot/runtest snapshot/source/git/gittest snapshot/testbed",
+		others: "github.com/go-git/go-git/v5",
+	},
+	"snapshot/source/git/wire": {
+		ours: "snapshot/disk snapshot/source snapshot/source/git/object snapshot/source/git/repo " +
+			"snapshot/source/remote",
+		tests:  "snapshot/runtest snapshot/source/git/gittest",
+		others: "github.com/go-git/go-git/v5 net/http",
+	},
+	"snapshot/source/remote": {ours: "snapshot/disk", tests: "snapshot/runtest", others: "golang.org/x/sys os/exec"},
+	"snapshot/source/sourcetest": {
+		ours: "snapshot/disk snapshot/mounttest snapshot/runtest snapshot/source snapshot/source/workcopy " +
+			"snapshot/testbed",
+		others: "golang.org/x/sys",
+	},
+	"snapshot/source/svn": {
+		ours:   "snapshot/aside snapshot/disk snapshot/source snapshot/source/remote snapshot/source/workcopy",
+		tests:  "snapshot/mounttest snapshot/runtest snapshot/source/sourcetest snapshot/testbed",
+		others: "golang.org/x/sys",
+	},
+	"snapshot/source/workcopy": {
+		ours:   "snapshot/disk snapshot/source",
+		tests:  "snapshot/runtest snapshot/source/git/gittest snapshot/testbed",
+		others: "github.com/otiai10/copy golang.org/x/sys",
+	},
+	"snapshot/testbed": {ours: "snapshot/source", others: "flag os/exec pgregory.net/rapid"},
 	"tagging": {
 		ours:   "tagging/inventory tagging/tag tagstate tagstate/lines",
 		tests:  "tagging/tag/tagtest",

@@ -14,7 +14,7 @@ import (
 
 	"github.com/etch/etchtag/cmd/internal/term"
 	"github.com/etch/etchtag/examples"
-	"github.com/etch/etchtag/snapshot/source"
+	"github.com/etch/etchtag/snapshot/disk"
 	"github.com/etch/etchtag/tagging/tag"
 	"github.com/urfave/cli/v2"
 )
@@ -42,7 +42,7 @@ func (a *app) demoCommand() *cli.Command {
 						d.base(), d.base(), d.now.Format(time.RFC3339))
 					return
 				}
-				err = errors.Join(err, source.RemovePath(dir))
+				err = errors.Join(err, disk.RemovePath(dir))
 			}()
 			return d.tell()
 		},

@@ -16,7 +16,7 @@ import (
 	"github.com/etch/etchtag/cmd/internal/decide"
 	"github.com/etch/etchtag/cmd/internal/term"
 	"github.com/etch/etchtag/snapshot"
-	"github.com/etch/etchtag/snapshot/source"
+	"github.com/etch/etchtag/snapshot/aside"
 	"github.com/etch/etchtag/tagging/tag"
 	"github.com/urfave/cli/v2"
 )
@@ -27,7 +27,7 @@ func (a *app) discardedCommand() *cli.Command {
 		Usage: "list what was set aside, such as local edits that an update replaced, and restore it",
 		Description: "Before an update replaces local edits, untracked files or a whole working copy, it sets them aside\n" +
 			"below tags/.etchtag/discarded, and says so in a warning; so do repairs of tags. No more than\n" +
-			strconv.Itoa(source.MaxDiscards) + " such directories are kept: when another is made, the oldest goes. They are for the eyes of\n" +
+			strconv.Itoa(aside.Max) + " such directories are kept: when another is made, the oldest goes. They are for the eyes of\n" +
 			"the user who makes tags only.\n\n" +
 			"Examples:\n   etchtag discarded\n   etchtag discarded show 20261122-110000\n" +
 			"   etchtag discarded show 20261122-110000 source/etc/motd\n" +
@@ -83,7 +83,7 @@ func (a *app) discarded(c *cli.Context) error {
 		return a.printJSON(struct {
 			Most      int             `json:"most"` // that are kept
 			Discarded []discardedJSON `json:"discarded"`
-		}{source.MaxDiscards, out})
+		}{aside.Max, out})
 	}
 	if len(all) == 0 {
 		a.log.Info("nothing is set aside")
@@ -130,7 +130,7 @@ func (a *app) openDiscarded(c *cli.Context) (*site, *snapshot.DiscardedTree, err
 		return nil, nil, err
 	}
 	name := filepath.Base(c.Args().First())
-	if _, ok := source.ParseDiscard(name); !ok {
+	if _, ok := aside.ParseName(name); !ok {
 		return nil, nil, decide.Usagef("%q is not the name of what was set aside, such as 20261122-110000", c.Args().First())
 	}
 	tree, err := snapshot.OpenDiscarded(s.Base, name)

@@ -17,7 +17,7 @@ import (
 	"github.com/etch/etchtag/cmd/internal/decide"
 	"github.com/etch/etchtag/cmd/internal/term"
 	"github.com/etch/etchtag/schedule"
-	"github.com/etch/etchtag/snapshot/source"
+	"github.com/etch/etchtag/snapshot/disk"
 	"github.com/etch/etchtag/tagging/inventory"
 	"github.com/etch/etchtag/tagging/tag"
 	"github.com/etch/etchtag/tagstate/lines"
@@ -256,7 +256,7 @@ func (s *site) makeServersDir(c *cli.Context, dir string, mode os.FileMode) erro
 	} else if err != nil {
 		return err
 	}
-	made, err := source.OpenBeneath(filepath.Dir(dir), filepath.Base(dir)) // never what a link of that name leads to
+	made, err := disk.OpenBeneath(filepath.Dir(dir), filepath.Base(dir)) // never what a link of that name leads to
 	if err != nil {
 		return err
 	}
@@ -367,7 +367,7 @@ func (s *site) renameTags(c *cli.Context, legacy []legacyTag, loc *time.Location
 			return fmt.Errorf("%s was made at %s, which was another hour in %s: that is not the zone of its name",
 				t.name, t.made.Format("15:04 UTC on 2006-01-02"), loc)
 		}
-		if err := source.MountedAt(s.Base.Dir(t.name)); err != nil {
+		if err := disk.MountedAt(s.Base.Dir(t.name)); err != nil {
 			return fmt.Errorf("cannot rename %s: %w", t.name, err)
 		}
 		// Where zones differ by half hours, the next aligned name keeps the tag from being served early.

@@ -14,6 +14,11 @@ import (
 
 	"github.com/etch/etchtag/cmd/internal/term"
 	"github.com/etch/etchtag/snapshot/source"
+	"github.com/etch/etchtag/snapshot/source/cvs"
+	"github.com/etch/etchtag/snapshot/source/dir"
+	"github.com/etch/etchtag/snapshot/source/git"
+	"github.com/etch/etchtag/snapshot/source/remote"
+	"github.com/etch/etchtag/snapshot/source/svn"
 	"github.com/etch/etchtag/tagging/tag"
 	"github.com/etch/etchtag/tagstate"
 )
@@ -21,25 +26,25 @@ import (
 // source builds the working copy's source.
 func (s *site) source(clock func() time.Time, show *term.Progress) source.Source {
 	w := s.Config.WorkingCopy
-	auth := source.Auth{SSHKey: s.Path(w.Auth.SSHKey), KnownHosts: s.Path(w.Auth.KnownHosts),
+	auth := remote.Auth{SSHKey: s.Path(w.Auth.SSHKey), KnownHosts: s.Path(w.Auth.KnownHosts),
 		Username: w.Auth.Username, PasswordFile: s.Path(w.Auth.PasswordFile),
 		TokenFile: s.Path(w.Auth.TokenFile), CAFile: s.Path(w.Auth.CAFile)}
 	switch s.sourceKind() {
 	case "svn":
-		return source.NewSVN(source.SVNOptions{
+		return svn.New(svn.Options{
 			Dir: s.Base.Trunk(), Base: s.Base.Path, URL: w.URL, Timeout: w.Timeout, Auth: auth,
 			IsTagstate: func(path string) bool { return slices.Contains(s.Config.Tagstate, path) },
 			Discard:    s.Base.Discarded(), Progress: show.Report, BeforeReplace: s.rescueMarks, Now: clock, Step: s.app.step,
 		})
 	case "cvs":
-		return source.NewCVS(source.CVSOptions{
+		return cvs.New(cvs.Options{
 			Dir: s.Base.Trunk(), URL: w.URL, Module: w.Module, Branch: w.Branch, Timeout: w.Timeout, Auth: auth,
 			Discard: s.Base.Discarded(), Progress: show.Report, BeforeReplace: s.rescueMarks, Now: clock, Step: s.app.step,
 		})
 	case "dir":
-		return source.NewDir(source.DirOptions{Dir: s.Base.Trunk(), TreeHash: treeHash})
+		return dir.New(dir.Options{Dir: s.Base.Trunk(), TreeHash: treeHash})
 	}
-	return source.NewGit(source.GitOptions{
+	return git.New(git.Options{
 		Dir: s.Base.Trunk(), URL: w.URL, Branch: w.Branch, Timeout: w.Timeout, Auth: auth,
 		Discard: s.Base.Discarded(), Progress: show.Report, BeforeReplace: s.rescueMarks, Now: clock, Step: s.app.step,
 	})

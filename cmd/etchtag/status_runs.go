@@ -9,7 +9,7 @@ import (
 
 	"github.com/etch/etchtag/cmd/internal/term"
 	"github.com/etch/etchtag/snapshot"
-	"github.com/etch/etchtag/snapshot/source"
+	"github.com/etch/etchtag/snapshot/aside"
 	"github.com/etch/etchtag/tagging"
 )
 
@@ -164,7 +164,7 @@ func (s *site) discardedFindings(now time.Time) []finding {
 	}
 	var fresh []string
 	for _, name := range names {
-		if t, _ := source.ParseDiscard(name); now.Sub(t) < 24*time.Hour && !t.After(now) {
+		if t, _ := aside.ParseName(name); now.Sub(t) < 24*time.Hour && !t.After(now) {
 			fresh = append(fresh, name)
 		}
 	}

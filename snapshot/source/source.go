@@ -1,6 +1,6 @@
-// Package source brings a working copy to upstream's newest revision, and reads the tree of any
-// revision that was fetched whole. Each kind of version control has a file of its own and passes
-// the same conformance suite.
+// Package source says what a source is: something that brings a working copy to upstream's newest revision, and gives
+// the tree of any revision that was fetched whole. The packages below it are the kinds; each passes the conformance suite
+// in sourcetest. Package snapshot makes tags of what a source gives.
 package source
 
 import (
@@ -157,12 +157,8 @@ type ExportedEntry struct {
 // "copy" (bytes) and "checkout" (files). total is -1 while it is not known.
 type ProgressFunc func(phase string, done, total int64)
 
-func (p ProgressFunc) report(phase string, done, total int64) {
+func (p ProgressFunc) Report(phase string, done, total int64) {
 	if p != nil {
 		p(phase, done, total)
 	}
-}
-
-func refused(path string, err error) error {
-	return fmt.Errorf("the tree's entry %s is refused: %w", quotePath(path), err)
 }

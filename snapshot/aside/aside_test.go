@@ -1,0 +1,113 @@
+package aside
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/etch/etchtag/snapshot/disk"
+	"github.com/etch/etchtag/snapshot/mounttest"
+	"github.com/etch/etchtag/snapshot/testbed"
+)
+
+// FuzzParseDiscard holds that the names of what is set aside are told from all others, and sort by their times.
+func FuzzParseDiscard(f *testing.F) {
+	for _, seed := range []string{"20261122-090000", "20261122-090000-2", "20261122-090000-working-copy", "20261122-0900", "20260230-000000",
+		"20261122-090000x", "", "2026112२-090000"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, name string) {
+		at, ours := ParseName(name)
+		if !ours {
+			return
+		}
+		stamp := Name(at)
+		if rest, ok := strings.CutPrefix(name, stamp); !ok || rest != "" && rest[0] != '-' {
+			t.Fatalf("%q is from %v, which is written %q", name, at, stamp)
+		}
+		if again, ours := ParseName(stamp + "-x"); !ours || !again.Equal(at) || at.Location() != time.UTC {
+			t.Fatalf("%q: %v", stamp, again)
+		}
+	})
+}
+
+// What was set aside stays if something is mounted in it, and newer ones go for it.
+func TestRoomIsMadeAroundAMount(t *testing.T) {
+	t.Parallel()
+	mounttest.Each(t, func(t *testing.T, mount func(string)) {
+		base := filepath.Join(t.TempDir(), "work/discarded")
+		name := func(n int) string { return fmt.Sprintf("20260101-0000%02d", n) }
+		for n := range Max + 1 {
+			testbed.Must(t, os.MkdirAll(filepath.Join(base, name(n), "sub"), 0o700))
+		}
+		at := filepath.Join(base, name(0), "sub/mounted")
+		mount(at)
+		room, err := MakeRoom(base, nil)
+		if err != nil || !slices.Equal(room.Gone, []string{name(1), name(2)}) || len(room.Stay) != 1 {
+			t.Errorf("got %+v, %v", room, err)
+		}
+		if text := Describe(room); !strings.Contains(text, name(0)+" stays") || !strings.Contains(text, at) {
+			t.Errorf("it says %q", text)
+		}
+		if entries, err := os.ReadDir(base); len(entries) != Max-1 || err != nil {
+			t.Errorf("left is %v, %v", entries, err)
+		}
+	})
+}
+
+func TestADirectoryWithAMountInItIsNotSetAside(t *testing.T) {
+	t.Parallel()
+	mounttest.Each(t, func(t *testing.T, mount func(string)) {
+		dir := t.TempDir()
+		at := filepath.Join(dir, "copy/extra/sub/mounted")
+		mount(at)
+		d := Discarder{Base: filepath.Join(dir, "work/discarded"), Now: time.Now}
+		defer d.Close()
+		from, err := os.Open(filepath.Join(dir, "copy"))
+		testbed.Must(t, err)
+		defer from.Close()
+		err = d.SetAside(int(from.Fd()), "extra", false)
+		if mounted, ok := errors.AsType[*disk.MountError](err); !ok || !slices.Equal(mounted.Points, []string{at}) || disk.Exists(d.Base) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// TestDiscardsGoNowhereElse makes what edits are set aside in a link, and then the directory that it stands in.
+func TestDiscardsGoNowhereElse(t *testing.T) {
+	t.Parallel()
+	for _, link := range []string{"work", "work/discarded"} {
+		top := t.TempDir()
+		outside := filepath.Join(top, "outside")
+		for n := range Max + 3 { // so many that room would have to be made
+			for _, dir := range []string{outside, filepath.Join(outside, "discarded")} {
+				if err := os.MkdirAll(filepath.Join(dir, fmt.Sprintf("20260101-0000%02d", n)), 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if err := errors.Join(os.MkdirAll(filepath.Dir(filepath.Join(top, link)), 0o755), os.Symlink(outside, filepath.Join(top, link))); err != nil {
+			t.Fatal(err)
+		}
+		base := filepath.Join(top, "work", "discarded")
+		if room, err := MakeRoom(base, nil); !errors.Is(err, disk.ErrReplaced) || len(room.Gone) > 0 {
+			t.Errorf("%s is a link: %v, %v", link, room, err)
+		}
+		d := Discarder{Base: base, Now: time.Now}
+		if err := d.begin(); !errors.Is(err, disk.ErrReplaced) {
+			t.Errorf("%s is a link: %v", link, err)
+		}
+		d.Close()
+		for _, dir := range []string{outside, filepath.Join(outside, "discarded")} {
+			left, err := filepath.Glob(filepath.Join(dir, "2*"))
+			if err != nil || len(left) != Max+3 {
+				t.Errorf("%s is a link: of %s %q is left, %v", link, dir, left, err)
+			}
+		}
+	}
+}

@@ -1,0 +1,9 @@
+package object
+
+import (
+	"testing"
+
+	"github.com/etch/etchtag/snapshot/runtest"
+)
+
+func TestMain(m *testing.M) { runtest.Main(m) }

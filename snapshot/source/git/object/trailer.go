@@ -1,0 +1,31 @@
+package object
+
+import (
+	"crypto/sha1"
+	"hash"
+
+	"github.com/go-git/go-git/v5/plumbing"
+)
+
+// trailer checks that the last 20 bytes written to it are the SHA-1 of those before.
+type trailer struct {
+	digest hash.Hash
+	last   []byte
+}
+
+func NewTrailer() trailer { return trailer{digest: sha1.New()} }
+
+func (t *trailer) Write(p []byte) (int, error) {
+	t.last = append(t.last, p...)
+	cut := max(0, len(t.last)-sha1.Size)
+	t.digest.Write(t.last[:cut])
+	t.last = t.last[:copy(t.last, t.last[cut:])]
+	return len(p), nil
+}
+
+func (t *trailer) Holds() bool { return string(t.digest.Sum(nil)) == string(t.last) }
+
+func (t *trailer) sum() (h plumbing.Hash) {
+	copy(h[:], t.last)
+	return h
+}

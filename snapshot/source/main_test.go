@@ -1,9 +1,0 @@
-package source
-
-import (
-	"testing"
-
-	"github.com/etch/etchtag/snapshot/runtest"
-)
-
-func TestMain(m *testing.M) { runtest.Main(m) }
