@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"github.com/etch/etchtag/snapshot/aside"
 )
 
 // swap is an exchange of a tree for a fresh one, with the labels of its steps.
@@ -20,27 +22,24 @@ type swap struct {
 //
 // The fresh one moves to that place first: whoever is killed between the two steps leaves a second whole copy, but the
 // old one, which may hold edits, is never where debris is swept.
-func (m *Manager) swap(s swap) (aside string, err error) {
-	name := filepath.Join(m.Base.Discarded(), m.Clock().UTC().Format(discardStamp)+"-"+s.name)
-	aside = name
+func (m *Manager) swap(s swap) (kept string, err error) {
+	name := filepath.Join(m.Base.Discarded(), aside.Name(m.Clock())+"-"+s.name)
+	kept = name
 	for n := 2; ; n++ {
-		err := m.files().renameNoReplace(s.setUp, s.fresh, aside)
+		err := m.files().renameNoReplace(s.setUp, s.fresh, kept)
 		if err == nil {
 			break
 		}
 		if !errors.Is(err, os.ErrExist) {
 			return "", err
 		}
-		aside = fmt.Sprintf("%s-%d", name, n)
+		kept = fmt.Sprintf("%s-%d", name, n)
 	}
-	if err := m.files().exchange(s.exchange, aside, s.old); err != nil {
-		return "", errors.Join(err, m.files().removeAll(s.remove, aside))
+	if err := m.files().exchange(s.exchange, kept, s.old); err != nil {
+		return "", errors.Join(err, m.files().removeAll(s.remove, kept))
 	}
 	if err := m.files().syncDir(s.sync, filepath.Dir(s.old)); err != nil {
-		return aside, err
+		return kept, err
 	}
-	return aside, m.files().syncDir("sync discarded", m.Base.Discarded())
+	return kept, m.files().syncDir("sync discarded", m.Base.Discarded())
 }
-
-// discardStamp is what the name of everything that was set aside begins with, as package source has it.
-const discardStamp = "20060102-150405"

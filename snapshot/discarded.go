@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/etch/etchtag/snapshot/aside"
-	"github.com/etch/etchtag/tagging/tag"
 	"golang.org/x/sys/unix"
 )
 
@@ -39,16 +38,16 @@ type DiscardedFile struct {
 	Target string      // of a symbolic link
 }
 
-// ListDiscarded sums up everything that was set aside, newest first. What somebody else has put there is left out.
+// ListDiscarded sums up everything that was set aside below dir, newest first. What somebody else has put there is left out.
 // It takes no lock: what goes meanwhile may be missing.
-func ListDiscarded(l tag.Base) ([]Discarded, error) {
-	names, err := DiscardedNames(l)
+func ListDiscarded(dir string) ([]Discarded, error) {
+	names, err := DiscardedNames(dir)
 	if err != nil {
 		return nil, err
 	}
 	var all []Discarded
 	for _, name := range names {
-		d, err := sumUp(l, name)
+		d, err := sumUp(dir, name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -60,9 +59,9 @@ func ListDiscarded(l tag.Base) ([]Discarded, error) {
 	return all, nil
 }
 
-// DiscardedNames lists the directories of what was set aside, newest first, without looking into them.
-func DiscardedNames(l tag.Base) ([]string, error) {
-	entries, err := os.ReadDir(l.Discarded())
+// DiscardedNames lists the directories of what was set aside below dir, newest first, without looking into them.
+func DiscardedNames(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("list what was set aside: %w", err)
 	}
@@ -76,10 +75,10 @@ func DiscardedNames(l tag.Base) ([]string, error) {
 	return names, nil
 }
 
-func sumUp(l tag.Base, name string) (Discarded, error) {
+func sumUp(dir, name string) (Discarded, error) {
 	d := Discarded{Name: name}
 	d.Time, _ = aside.ParseName(name)
-	t, err := OpenDiscarded(l, name)
+	t, err := OpenDiscarded(dir, name)
 	if err != nil {
 		return d, err
 	}
@@ -103,13 +102,13 @@ type DiscardedTree struct {
 	root *os.File
 }
 
-// OpenDiscarded opens the directory of that name. The error matches fs.ErrNotExist if nothing was set aside under
+// OpenDiscarded opens the directory of that name below dir. The error matches fs.ErrNotExist if nothing was set aside under
 // it, and fs.ErrPermission for everyone but the user who makes tags.
-func OpenDiscarded(l tag.Base, name string) (*DiscardedTree, error) {
+func OpenDiscarded(dir, name string) (*DiscardedTree, error) {
 	fd := -1
 	err := error(unix.ENOENT)
 	if _, ours := aside.ParseName(name); ours && filepath.Base(name) == name {
-		fd, err = unix.Open(filepath.Join(l.Discarded(), name),
+		fd, err = unix.Open(filepath.Join(dir, name),
 			unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	}
 	if err != nil {

@@ -12,20 +12,21 @@ import (
 	"testing"
 	"time"
 
-	"github.com/etch/etchtag/snapshot/aside"
-	"github.com/etch/etchtag/tagging/tag"
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 )
 
 const edits = "20261122-110000"
 
-// newDiscards makes a base in which one directory of local edits was set aside, with all that can be in one.
-func newDiscards(t *testing.T) tag.Base {
+var thatTime = time.Date(2026, 11, 20, 12, 34, 56, 0, time.UTC)
+
+// newDiscards makes a directory in which one directory of local edits was set aside, with all that can be in one.
+func newDiscards(t *testing.T) string {
 	t.Helper()
-	l := tag.Base{Path: t.TempDir()}
-	dir := filepath.Join(l.Discarded(), edits)
-	outside := filepath.Join(l.Path, "outside")
+	base := t.TempDir()
+	l := filepath.Join(base, "discarded")
+	dir := filepath.Join(l, edits)
+	outside := filepath.Join(base, "outside")
 	if err := errors.Join(
 		os.MkdirAll(filepath.Join(dir, "source", "etc"), 0o700),
 		os.MkdirAll(filepath.Join(dir, "source", "empty"), 0o700),
@@ -38,7 +39,7 @@ func newDiscards(t *testing.T) tag.Base {
 		os.Symlink("../../nowhere", filepath.Join(dir, "source", "dangling")),
 		unix.Mkfifo(filepath.Join(dir, "fifo"), 0o600),
 		os.Chmod(filepath.Join(dir, "source", "etc", "run"), 0o755|os.ModeSetuid),
-		os.Chtimes(filepath.Join(dir, "source", "etc", "motd"), commitTime, commitTime),
+		os.Chtimes(filepath.Join(dir, "source", "etc", "motd"), thatTime, commitTime),
 		os.Chmod(filepath.Join(dir, "source", "empty"), 0o555),
 	); err != nil {
 		t.Fatal(err)
@@ -46,7 +47,7 @@ func newDiscards(t *testing.T) tag.Base {
 	return l
 }
 
-func openDiscards(t *testing.T, l tag.Base) *DiscardedTree {
+func openDiscards(t *testing.T, l string) *DiscardedTree {
 	t.Helper()
 	tree, err := OpenDiscarded(l, edits)
 	if err != nil {
@@ -60,11 +61,11 @@ func TestWhatWasSetAsideIsListedNewestFirst(t *testing.T) {
 	t.Parallel()
 	l := newDiscards(t)
 	for _, name := range []string{"20261122-120000-working-copy", "20261122-110000-1", "not ours", "20261122-110000x"} {
-		if err := os.Mkdir(filepath.Join(l.Discarded(), name), 0o700); err != nil {
+		if err := os.Mkdir(filepath.Join(l, name), 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := os.WriteFile(filepath.Join(l.Discarded(), "20261122-130000"), nil, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(l, "20261122-130000"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	got, err := ListDiscarded(l)
@@ -75,7 +76,7 @@ func TestWhatWasSetAsideIsListedNewestFirst(t *testing.T) {
 	want := []Discarded{
 		{Name: "20261122-120000-working-copy", Time: eleven.Add(time.Hour)},
 		{Name: "20261122-110000-1", Time: eleven},
-		{Name: edits, Time: eleven, Files: 6, Bytes: int64(len("edited\n#!odd../../nowhere") + len(l.Path+"/outside")),
+		{Name: edits, Time: eleven, Files: 6, Bytes: int64(len("edited\n#!odd../../nowhere") + len(filepath.Dir(l)+"/outside")),
 			First: []string{"fifo", "odd\n\xffname", "out", "source/dangling", "source/etc/motd"}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -85,7 +86,7 @@ func TestWhatWasSetAsideIsListedNewestFirst(t *testing.T) {
 
 func TestNothingSetAsideIsNoError(t *testing.T) {
 	t.Parallel()
-	if got, err := ListDiscarded(tag.Base{Path: t.TempDir()}); len(got) > 0 || err != nil {
+	if got, err := ListDiscarded(filepath.Join(t.TempDir(), "discarded")); len(got) > 0 || err != nil {
 		t.Errorf("got %v, %v", got, err)
 	}
 }
@@ -109,7 +110,7 @@ func TestNothingOutsideIsReadThroughWhatWasSetAside(t *testing.T) {
 			t.Errorf("%q gives %q, %v", p, b.String(), err)
 		}
 	}
-	for p, want := range map[string]string{"out": l.Path + "/outside", "source/../source/etc/motd": "edited\n"} {
+	for p, want := range map[string]string{"out": filepath.Dir(l) + "/outside", "source/../source/etc/motd": "edited\n"} {
 		var b bytes.Buffer
 		if err := tree.WriteFile(&b, p); err != nil || b.String() != want {
 			t.Errorf("%q gives %q, %v", p, b.String(), err)
@@ -169,7 +170,7 @@ func TestEverythingIsRestoredWithItsModesAndLinks(t *testing.T) {
 	}
 	want := []string{
 		`-rw------- odd` + "\n\xff" + `name = "odd"`,
-		"link out -> " + l.Path + "/outside",
+		"link out -> " + filepath.Dir(l) + "/outside",
 		"drwx------ source",
 		"link source/dangling -> ../../nowhere",
 		"dr-xr-xr-x source/empty",
@@ -180,7 +181,7 @@ func TestEverythingIsRestoredWithItsModesAndLinks(t *testing.T) {
 	if diff := cmp.Diff(want, describeTree(t, to)); diff != "" {
 		t.Errorf("wanted (-), got (+):\n%s", diff)
 	}
-	if info, err := os.Stat(filepath.Join(to, "source/etc/motd")); err != nil || !info.ModTime().Equal(commitTime) {
+	if info, err := os.Stat(filepath.Join(to, "source/etc/motd")); err != nil || !info.ModTime().Equal(thatTime) {
 		t.Errorf("%v, %v", info.ModTime(), err)
 	}
 	if info, err := os.Stat(to); err != nil || info.Mode().Perm() != 0o700 {
@@ -199,7 +200,7 @@ func TestChosenPathsAreRestoredBesideWhatIsThere(t *testing.T) {
 	if err != nil || r.Files != 3 || len(r.Left) > 0 {
 		t.Errorf("got %+v, %v", r, err)
 	}
-	want := []string{"link out -> " + l.Path + "/outside", "drwxr-xr-x source", "dr-xr-xr-x source/empty", "drwx------ source/etc",
+	want := []string{"link out -> " + filepath.Dir(l) + "/outside", "drwxr-xr-x source", "dr-xr-xr-x source/empty", "drwx------ source/etc",
 		`-rw-r----- source/etc/motd = "edited\n"`, `-rwxr-xr-x source/etc/run = "#!"`, "drwxr-xr-x source/mine"}
 	if diff := cmp.Diff(want, describeTree(t, to)); diff != "" {
 		t.Errorf("wanted (-), got (+):\n%s", diff)
@@ -278,44 +279,5 @@ func TestAFaultWhileRestoringIsToldAndLeavesNoHalfFile(t *testing.T) {
 		if files != r.Files {
 			t.Errorf("%s: %d files were said to be restored, %d are there", label, r.Files, files)
 		}
-	}
-}
-
-func TestOneBoundHoldsForAllThatIsSetAside(t *testing.T) {
-	t.Parallel()
-	f := newPlainFixture(t, Auto)
-	if err := f.Prepare(); err != nil {
-		t.Fatal(err)
-	}
-	for i := range aside.Max {
-		name := f.now.Add(time.Duration(i-20) * time.Hour).Format("20060102-150405")
-		if i%2 == 0 {
-			name += "-etchautotag-20261120-0100"
-		}
-		if err := os.Mkdir(filepath.Join(f.Base.Discarded(), name), 0o700); err != nil {
-			t.Fatal(err)
-		}
-	}
-	all, err := ListDiscarded(f.Base)
-	if err != nil || len(all) != aside.Max {
-		t.Fatalf("%v, %v", all, err)
-	}
-	for range 3 {
-		oldest := all[len(all)-1].Name
-		f.warned = nil
-		f.Source = &plain{m: f.source, dir: f.Base.Trunk(), foreign: "it is another one"}
-		if _, err := f.Update(t.Context(), 0); err != nil {
-			t.Fatal(err)
-		}
-		if all, err = ListDiscarded(f.Base); err != nil || len(all) != aside.Max {
-			t.Errorf("there are %d, %v", len(all), err)
-		}
-		told := strings.Join(f.warned, "\n")
-		if !strings.Contains(told, oldest+" is gone") || !strings.Contains(told, "etchtag discarded") {
-			t.Errorf("without a word on %s: %q", oldest, told)
-		}
-	}
-	if got := all[0].Name; got != f.now.Format("20060102-150405")+"-working-copy-3" {
-		t.Errorf("the newest is %s", got)
 	}
 }

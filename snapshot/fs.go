@@ -39,8 +39,6 @@ type files struct {
 	tags string // the tags' directory
 }
 
-func (m *Manager) files() files { return files{m.Step, m.Base.Tags()} }
-
 // open opens a directory. The tags' directory and the base may be reached through links, nothing else may.
 func (f files) open(dir string) (*os.Root, error) {
 	if rel, err := filepath.Rel(f.tags, dir); err == nil && filepath.IsLocal(rel) {

@@ -89,7 +89,7 @@ func TestADriftedTagIsRebuiltFromItsOwnRevision(t *testing.T) {
 		if err != nil || string(motd) != "wELCOME\n" {
 			t.Errorf("%q was set aside (%v)", motd, err)
 		}
-		names, err := DiscardedNames(f.Base)
+		names, err := DiscardedNames(f.Base.Discarded())
 		if want := filepath.Base(r.SetAside); err != nil || !slices.Contains(names, want) || !strings.HasSuffix(want, "-"+tag) {
 			t.Errorf("set aside is %q, not %q (%v)", names, want, err)
 		}
@@ -188,7 +188,7 @@ func TestWhatCannotBeRepairedStaysAsItIsAndTheReasonIsGiven(t *testing.T) {
 			if diff := cmp.Diff(before, f.drift(tag)); diff != "" {
 				t.Errorf("the tag has changed: %s", diff)
 			}
-			if names, err := DiscardedNames(f.Base); err != nil || len(names) > 0 || len(f.debris()) > 0 {
+			if names, err := DiscardedNames(f.Base.Discarded()); err != nil || len(names) > 0 || len(f.debris()) > 0 {
 				t.Errorf("left behind: %q, %q, %v", f.debris(), names, err)
 			}
 		})
@@ -373,7 +373,7 @@ func TestReadersSeeOneOfTheTwoTreesDuringARepair(t *testing.T) {
 	close(done)
 	reader.Wait()
 	t.Logf("%d walks: %d saw the old tree, %d the new one", walks, drifted, whole)
-	if names, err := DiscardedNames(f.Base); err != nil || len(names) != aside.Max {
+	if names, err := DiscardedNames(f.Base.Discarded()); err != nil || len(names) != aside.Max {
 		t.Errorf("%d trees are set aside (%v)", len(names), err)
 	}
 }

@@ -389,3 +389,6 @@ func ownDirs(l tag.Base) (public, private []string) {
 	return []string{l.Work(), filepath.Dir(l.Manifest("x")), filepath.Dir(l.Table("x"))},
 		[]string{l.Stage(), l.Trash(), l.Discarded()}
 }
+
+// files performs the operations that change what stands in the tags' directory.
+func (m *Manager) files() files { return files{m.Step, m.Base.Tags()} }

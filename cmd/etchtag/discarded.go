@@ -71,7 +71,7 @@ func (a *app) discarded(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	all, err := snapshot.ListDiscarded(s.Base)
+	all, err := snapshot.ListDiscarded(s.Base.Discarded())
 	if err != nil {
 		return s.explainPrivacy(err)
 	}
@@ -133,7 +133,7 @@ func (a *app) openDiscarded(c *cli.Context) (*site, *snapshot.DiscardedTree, err
 	if _, ok := aside.ParseName(name); !ok {
 		return nil, nil, decide.Usagef("%q is not the name of what was set aside, such as 20261122-110000", c.Args().First())
 	}
-	tree, err := snapshot.OpenDiscarded(s.Base, name)
+	tree, err := snapshot.OpenDiscarded(s.Base.Discarded(), name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, fmt.Errorf("nothing is set aside as %s; etchtag discarded shows what is", name)
 	}
