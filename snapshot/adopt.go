@@ -30,7 +30,7 @@ func (m *Manager) adopt(ctx context.Context, reason string) (source.Outcome, err
 	}
 	defer stage.close()
 	// By now it is empty, or a clone that failed; the next run sweeps, too.
-	defer func() { _ = m.files().removeAll("remove stage", stage.dir) }()
+	defer func() { _ = m.files().RemoveAll("remove stage", stage.dir) }()
 	outcome, err := m.Source.At(stage.tree()).Clone(ctx)
 	if err == nil {
 		err = stage.proveInPlace()
@@ -69,5 +69,5 @@ func (m *Manager) canSetAside(workingCopy string) error {
 		return fmt.Errorf("it is on another file system, or in another mount, than %s, so it cannot be set aside there: "+
 			"move it away, and the next update makes a new one", discarded)
 	}
-	return m.files().unmounted(workingCopy)
+	return m.files().Unmounted(workingCopy)
 }

@@ -25,7 +25,7 @@ func TestOneBoundHoldsForAllThatIsSetAside(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	all, err := ListDiscarded(f.Base.Discarded())
+	all, err := aside.List(f.Base.Discarded())
 	if err != nil || len(all) != aside.Max {
 		t.Fatalf("%v, %v", all, err)
 	}
@@ -36,7 +36,7 @@ func TestOneBoundHoldsForAllThatIsSetAside(t *testing.T) {
 		if _, err := f.Update(t.Context(), 0); err != nil {
 			t.Fatal(err)
 		}
-		if all, err = ListDiscarded(f.Base.Discarded()); err != nil || len(all) != aside.Max {
+		if all, err = aside.List(f.Base.Discarded()); err != nil || len(all) != aside.Max {
 			t.Errorf("there are %d, %v", len(all), err)
 		}
 		told := strings.Join(f.warned, "\n")

@@ -136,27 +136,27 @@ func (a *Adoption) Publish() error {
 		return nil
 	}
 	l, files := a.m.Base, a.m.files()
-	if err := files.syncFS("sync stage", a.stage.dir); err != nil {
+	if err := files.SyncFS("sync stage", a.stage.dir); err != nil {
 		return err
 	}
 	for _, t := range a.ready {
 		if t.table != "" {
-			a.Reports[t.report].Failure = files.rename("publish table", t.table, l.Table(t.header.Name))
+			a.Reports[t.report].Failure = files.Rename("publish table", t.table, l.Table(t.header.Name))
 		}
 	}
-	if err := files.syncDir("sync tables", filepath.Dir(l.Table(""))); err != nil {
+	if err := files.SyncDir("sync tables", filepath.Dir(l.Table(""))); err != nil {
 		return err
 	}
 	for _, t := range a.ready {
 		r := &a.Reports[t.report]
 		if r.Failure == nil {
-			r.Failure = files.renameNoReplace("publish manifest", t.manifest, l.Manifest(r.Name))
+			r.Failure = files.RenameNoReplace("publish manifest", t.manifest, l.Manifest(r.Name))
 		}
 		if r.Failure == nil {
 			r.Status, r.Files, r.Bytes = StatusAdopted, t.header.Files, t.header.Bytes
 		}
 	}
-	if err := files.syncDir("sync manifests", filepath.Dir(l.Manifest(""))); err != nil {
+	if err := files.SyncDir("sync manifests", filepath.Dir(l.Manifest(""))); err != nil {
 		a.LeftOver = append(a.LeftOver, fmt.Errorf("what is adopted a power cut may undo: %w", err))
 	}
 	return nil
@@ -166,7 +166,7 @@ func (a *Adoption) Publish() error {
 func (a *Adoption) Close() {
 	if a.stage != nil {
 		a.stage.close()
-		if err := a.m.files().removeAll("remove stage", a.stage.dir); err != nil {
+		if err := a.m.files().RemoveAll("remove stage", a.stage.dir); err != nil {
 			a.LeftOver = append(a.LeftOver, err)
 		}
 	}

@@ -59,7 +59,7 @@ func TestWhenNothingIsWholeTheNewestTagIsPublishedAgain(t *testing.T) {
 					t.Errorf("the manifest says %+v, %v", header, err)
 				}
 				info, err := os.Stat(f.at(again.Name, "source/etc/ntp.conf"))
-				if err != nil || !info.ModTime().Equal(commitTime) {
+				if err != nil || !info.ModTime().Equal(CommitTime) {
 					t.Errorf("a file has another time than it had: %v, %v", info.ModTime(), err)
 				}
 				if all := strings.Join(f.warned, "\n"); !strings.Contains(all, "interrupted") ||

@@ -26,7 +26,7 @@ func (m *Manager) swap(s swap) (kept string, err error) {
 	name := filepath.Join(m.Base.Discarded(), aside.Name(m.Clock())+"-"+s.name)
 	kept = name
 	for n := 2; ; n++ {
-		err := m.files().renameNoReplace(s.setUp, s.fresh, kept)
+		err := m.files().RenameNoReplace(s.setUp, s.fresh, kept)
 		if err == nil {
 			break
 		}
@@ -35,11 +35,11 @@ func (m *Manager) swap(s swap) (kept string, err error) {
 		}
 		kept = fmt.Sprintf("%s-%d", name, n)
 	}
-	if err := m.files().exchange(s.exchange, kept, s.old); err != nil {
-		return "", errors.Join(err, m.files().removeAll(s.remove, kept))
+	if err := m.files().Exchange(s.exchange, kept, s.old); err != nil {
+		return "", errors.Join(err, m.files().RemoveAll(s.remove, kept))
 	}
-	if err := m.files().syncDir(s.sync, filepath.Dir(s.old)); err != nil {
+	if err := m.files().SyncDir(s.sync, filepath.Dir(s.old)); err != nil {
 		return kept, err
 	}
-	return kept, m.files().syncDir("sync discarded", m.Base.Discarded())
+	return kept, m.files().SyncDir("sync discarded", m.Base.Discarded())
 }

@@ -36,7 +36,7 @@ func FindDebris(l tag.Base) (found []Debris, err error) {
 
 // look lists the debris in one place.
 func (p debrisPlace) look(l tag.Base) (found []Debris, err error) {
-	dir, err := files{tags: l.Tags()}.open(p.dir)
+	dir, err := disk.Files{Dir: l.Tags()}.Open(p.dir)
 	if err != nil {
 		return nil, err
 	}

@@ -66,7 +66,7 @@ func (p *plain) Export(ctx context.Context, r source.Revision, dir string, o sou
 			err = errors.Join(err, os.Mkdir(name, 0o700))
 			exported.Hash = [sha256.Size]byte{}
 		default:
-			err = errors.Join(err, os.WriteFile(name, []byte(content), 0o600), os.Chtimes(name, commitTime, commitTime))
+			err = errors.Join(err, os.WriteFile(name, []byte(content), 0o600), os.Chtimes(name, CommitTime, CommitTime))
 		}
 		if err != nil {
 			return e, err
@@ -125,7 +125,7 @@ func TestAnExportedTreeBecomesATagWithTheRightModes(t *testing.T) {
 				t.Error("a changed file is shared")
 			}
 			if got := stat(second.Name, "source/etc/ntp.conf"); got.Mode().Perm() != files.perm(source.Regular) ||
-				!got.ModTime().Equal(commitTime) {
+				!got.ModTime().Equal(CommitTime) {
 				t.Errorf("the file has mode %v and time %v, want the exported time", got.Mode(), got.ModTime())
 			}
 			if got := stat(second.Name, "source/empty"); got.Mode().Perm() != 0o755 {

@@ -28,8 +28,8 @@ func (m *Manager) lock(ctx context.Context, wait time.Duration) (release func(),
 	}
 	l := flock.New(m.Base.SnapshotLock(), flock.SetFlag(os.O_RDONLY|unix.O_NOFOLLOW))
 	locked := false
-	err = m.Step.do("take lock", l.Path(), func() (err error) {
-		if err := m.files().in(l.Path(), makeLock); err != nil {
+	err = m.Step.Do("take lock", l.Path(), func() (err error) {
+		if err := m.files().In(l.Path(), makeLock); err != nil {
 			return err
 		}
 		locked, err = l.TryLock()

@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 
+	"github.com/etch/etchtag/snapshot/disk"
 	"github.com/etch/etchtag/snapshot/source"
 	"github.com/etch/etchtag/tagging/tag"
 	"golang.org/x/sys/unix"
@@ -192,7 +193,7 @@ func (p *previousTag) openDir(path string) int {
 	if p == nil {
 		return -1
 	}
-	fd, err := openBeneath(int(p.root.Fd()), path)
+	fd, err := disk.OpenAt(int(p.root.Fd()), path)
 	if err != nil {
 		return -1
 	}
@@ -201,7 +202,7 @@ func (p *previousTag) openDir(path string) int {
 
 // openRegular opens the file name in the directory dir if it is a regular file of ours of that size and mode. Whom it
 // belongs to could write to it, and with a link to all tags.
-func (w *writer) openRegular(dir int, name string, size int64, perm os.FileMode) (rawFile, bool) {
+func (w *writer) openRegular(dir int, name string, size int64, perm os.FileMode) (disk.RawFile, bool) {
 	fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return -1, false
@@ -213,7 +214,7 @@ func (w *writer) openRegular(dir int, name string, size int64, perm os.FileMode)
 		unix.Close(fd)
 		return -1, false
 	}
-	return rawFile(fd), true
+	return disk.RawFile(fd), true
 }
 
 // readLink returns where the symbolic link name in the directory dir leads if that has so many bytes.

@@ -32,8 +32,8 @@ func (s *stageDir) table() string    { return filepath.Join(s.dir, "table") }
 // newStage makes an empty stage on the file system of the tags.
 func (m *Manager) newStage() (*stageDir, error) {
 	s := &stageDir{dir: filepath.Join(m.Base.Stage(), rand.Text())}
-	err := m.Step.do("make stage", m.Base.Stage(), func() error {
-		return m.files().in(s.dir, func(dir *os.Root, name string) (err error) {
+	err := m.Step.Do("make stage", m.Base.Stage(), func() error {
+		return m.files().In(s.dir, func(dir *os.Root, name string) (err error) {
 			if err := dir.Mkdir(name, 0o700); err != nil {
 				return err
 			}
@@ -122,7 +122,7 @@ func (m *Manager) writeTable(s *stageDir) {
 
 // writeFile writes a new file that everybody may read into the stage.
 func (m *Manager) writeFile(label string, s *stageDir, path string, write func(io.Writer) error) error {
-	return m.Step.do(label, path, func() error {
+	return m.Step.Do(label, path, func() error {
 		f, err := s.root.OpenFile(filepath.Base(path), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 		if err != nil {
 			return err
@@ -151,14 +151,14 @@ func (m *Manager) publish(s *stageDir, manifest *tag.Manifest, r *Result) error 
 	if err := m.publishRecords(s, manifest); err != nil {
 		return err
 	}
-	if err := m.files().syncDir("sync manifests", filepath.Dir(l.Manifest(name))); err != nil {
+	if err := m.files().SyncDir("sync manifests", filepath.Dir(l.Manifest(name))); err != nil {
 		return err
 	}
-	if err := m.files().renameNoReplace("publish tag", s.tree(), l.Dir(name)); err != nil {
+	if err := m.files().RenameNoReplace("publish tag", s.tree(), l.Dir(name)); err != nil {
 		return errors.Join(err, m.withdrawRecords(name, err))
 	}
 	r.Tree, r.Files, r.Bytes = manifest.Tree, manifest.Files, manifest.Bytes
-	if err := m.files().syncDir("sync tags", l.Tags()); err != nil {
+	if err := m.files().SyncDir("sync tags", l.Tags()); err != nil {
 		r.LeftOver = append(r.LeftOver, fmt.Errorf("tag %s is published, but a power cut may undo it: %w", name, err))
 	}
 	return nil
@@ -186,14 +186,14 @@ func (m *Manager) stamp(h *tag.Header) {
 // becomes visible later than it says would be handed on too early.
 func (m *Manager) publishRecords(s *stageDir, manifest *tag.Manifest) error {
 	l, name := m.Base, manifest.Name
-	if err := m.files().syncFS("sync stage", s.dir); err != nil {
+	if err := m.files().SyncFS("sync stage", s.dir); err != nil {
 		return err
 	}
 	if s.hasTable {
-		if err := m.files().rename("publish table", s.table(), l.Table(name)); err != nil {
+		if err := m.files().Rename("publish table", s.table(), l.Table(name)); err != nil {
 			return err
 		}
-		if err := m.files().syncDir("sync tables", filepath.Dir(l.Table(name))); err != nil {
+		if err := m.files().SyncDir("sync tables", filepath.Dir(l.Table(name))); err != nil {
 			return err
 		}
 	}
@@ -201,7 +201,7 @@ func (m *Manager) publishRecords(s *stageDir, manifest *tag.Manifest) error {
 	if err := m.writeManifest(s, manifest); err != nil {
 		return err
 	}
-	return m.files().renameNoReplace("publish manifest", s.manifest(), l.Manifest(name))
+	return m.files().RenameNoReplace("publish manifest", s.manifest(), l.Manifest(name))
 }
 
 // writeManifest writes the manifest into the stage and makes it durable.
@@ -212,7 +212,7 @@ func (m *Manager) writeManifest(s *stageDir, manifest *tag.Manifest) error {
 	if err != nil {
 		return err
 	}
-	return m.Step.do("sync manifest", s.manifest(), func() error {
+	return m.Step.Do("sync manifest", s.manifest(), func() error {
 		f, err := s.root.Open(filepath.Base(s.manifest()))
 		if err != nil {
 			return err
@@ -227,6 +227,6 @@ func (m *Manager) withdrawRecords(name string, cause error) error {
 	if !errors.Is(cause, os.ErrExist) {
 		return nil
 	}
-	return errors.Join(m.files().remove("withdraw manifest", m.Base.Manifest(name)),
-		m.files().remove("withdraw table", m.Base.Table(name)))
+	return errors.Join(m.files().Remove("withdraw manifest", m.Base.Manifest(name)),
+		m.files().Remove("withdraw table", m.Base.Table(name)))
 }

@@ -51,8 +51,8 @@ func (m *Manager) recordUpdate(u LastUpdate) error {
 		return err
 	}
 	path := lastUpdatePath(m.Base)
-	return m.Step.do("record update", path, func() error {
-		return m.files().in(path, func(dir *os.Root, name string) error {
+	return m.Step.Do("record update", path, func() error {
+		return m.files().In(path, func(dir *os.Root, name string) error {
 			return renameio.WriteFile(name, append(data, '\n'), 0o644, renameio.WithStaticPermissions(0o644), renameio.WithRoot(dir))
 		})
 	})

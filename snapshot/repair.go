@@ -60,14 +60,14 @@ func (m *Manager) repair(ctx context.Context, t *tag.Tag, manifest *tag.Manifest
 	}
 	defer stage.close()
 	defer func() {
-		if err := m.files().removeAll("remove stage", stage.dir); err != nil {
+		if err := m.files().RemoveAll("remove stage", stage.dir); err != nil {
 			r.LeftOver = append(r.LeftOver, err)
 		}
 	}()
 	if err := m.rebuild(ctx, stage, manifest, revision); err != nil {
 		return fmt.Errorf("rebuild it from revision %s: %w", manifest.Revision, err)
 	}
-	if err := m.files().syncFS("sync stage", stage.dir); err != nil {
+	if err := m.files().SyncFS("sync stage", stage.dir); err != nil {
 		return err
 	}
 	return m.replaceTag(stage, revision, r)
@@ -86,7 +86,7 @@ func (m *Manager) repairable(t *tag.Tag, manifest *tag.Manifest) error {
 	if t.Link {
 		return fmt.Errorf("%s is a symbolic link: what it leads to is not ours to replace", m.Base.Dir(t.Name))
 	}
-	if err := m.files().unmounted(m.Base.Dir(t.Name)); err != nil {
+	if err := m.files().Unmounted(m.Base.Dir(t.Name)); err != nil {
 		return err
 	}
 	if kind := m.Source.Kind(); kind != manifest.Source {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/etch/etchtag/snapshot/aside"
+	"github.com/etch/etchtag/snapshot/disk"
 	"github.com/etch/etchtag/tagging/tag"
 	"github.com/google/go-cmp/cmp"
 )
@@ -89,7 +90,7 @@ func TestADriftedTagIsRebuiltFromItsOwnRevision(t *testing.T) {
 		if err != nil || string(motd) != "wELCOME\n" {
 			t.Errorf("%q was set aside (%v)", motd, err)
 		}
-		names, err := DiscardedNames(f.Base.Discarded())
+		names, err := aside.Names(f.Base.Discarded())
 		if want := filepath.Base(r.SetAside); err != nil || !slices.Contains(names, want) || !strings.HasSuffix(want, "-"+tag) {
 			t.Errorf("set aside is %q, not %q (%v)", names, want, err)
 		}
@@ -188,7 +189,7 @@ func TestWhatCannotBeRepairedStaysAsItIsAndTheReasonIsGiven(t *testing.T) {
 			if diff := cmp.Diff(before, f.drift(tag)); diff != "" {
 				t.Errorf("the tag has changed: %s", diff)
 			}
-			if names, err := DiscardedNames(f.Base.Discarded()); err != nil || len(names) > 0 || len(f.debris()) > 0 {
+			if names, err := aside.Names(f.Base.Discarded()); err != nil || len(names) > 0 || len(f.debris()) > 0 {
 				t.Errorf("left behind: %q, %q, %v", f.debris(), names, err)
 			}
 		})
@@ -231,7 +232,7 @@ var errLuck = errors.New("no luck")
 
 // failing is a step that fails the nth operation and, if all is true, everything after it: then nothing is cleaned up,
 // as if the process had died. It records the labels that it was asked for.
-func failing(n int, all bool, asked map[string]bool) Step {
+func failing(n int, all bool, asked map[string]bool) disk.Step {
 	return oneByOne(func(label string) error {
 		asked[label] = true
 		if n--; n == -1 || all && n < 0 {
@@ -373,7 +374,7 @@ func TestReadersSeeOneOfTheTwoTreesDuringARepair(t *testing.T) {
 	close(done)
 	reader.Wait()
 	t.Logf("%d walks: %d saw the old tree, %d the new one", walks, drifted, whole)
-	if names, err := DiscardedNames(f.Base.Discarded()); err != nil || len(names) != aside.Max {
+	if names, err := aside.Names(f.Base.Discarded()); err != nil || len(names) != aside.Max {
 		t.Errorf("%d trees are set aside (%v)", len(names), err)
 	}
 }

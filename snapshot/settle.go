@@ -36,7 +36,7 @@ func (m *Manager) fillFromExport(ctx context.Context, write exportFunc, stage *s
 // export has the tree of a revision written to the stage.
 func (m *Manager) export(ctx context.Context, write exportFunc, stage *stageDir, revision source.Revision,
 	room func([]source.Entry) error) (export source.Export, err error) {
-	err = m.Step.do("export", stage.tree(), func() error {
+	err = m.Step.Do("export", stage.tree(), func() error {
 		return stage.atTree(func(tree string) error {
 			export, err = write(ctx, revision, tree, source.ExportOptions{Room: room, Progress: m.Progress})
 			return err
@@ -77,7 +77,7 @@ func (s *settler) settle(ctx context.Context, stage *stageDir) ([]tag.Entry, err
 			settled[i].Size = 0
 		}
 	}
-	return settled, s.step.do("settle tree", stage.tree(), func() error {
+	return settled, s.step.Do("settle tree", stage.tree(), func() error {
 		return disk.WithDirectory(stage.root, func(spare int) error {
 			s.spareDir = spare
 			return s.settleDir(ctx, int(top.Fd()), newDirectories(entries))
@@ -156,7 +156,7 @@ func (s *settler) share(fd int, name string, e source.Entry, old tag.Entry) (boo
 			return false, err
 		}
 	}
-	return true, s.step.do("replace staged file", e.Path, func() error {
+	return true, s.step.Do("replace staged file", e.Path, func() error {
 		return unix.Renameat(s.spareDir, spareName, fd, name)
 	})
 }

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/etch/etchtag/snapshot/disk"
 	"github.com/etch/etchtag/snapshot/source"
 	"github.com/etch/etchtag/tagging/tag"
 )
@@ -48,7 +49,7 @@ type Manager struct {
 	Warn, Note func(message string)
 	// Progress is told how many files of the total are staged; nil for nobody.
 	Progress func(done, total int)
-	Step     Step
+	Step     disk.Step
 }
 
 // TakeOptions are what one snapshot can be told.
@@ -295,7 +296,7 @@ func (m *Manager) make(ctx context.Context, fill filler, r *Result) (err error) 
 	}
 	defer stage.close()
 	defer func() {
-		if cleanErr := m.files().removeAll("remove stage", stage.dir); cleanErr != nil {
+		if cleanErr := m.files().RemoveAll("remove stage", stage.dir); cleanErr != nil {
 			r.LeftOver = append(r.LeftOver, cleanErr)
 		}
 	}()
@@ -365,18 +366,18 @@ func (m *Manager) Prepare() error {
 	l := m.Base
 	if _, err := os.Stat(l.Tags()); errors.Is(err, os.ErrNotExist) {
 		// One that is there keeps its owner and mode: they are the administrator's choice.
-		if err := m.files().publicDir("make directory", l.Tags()); err != nil {
+		if err := m.files().PublicDir("make directory", l.Tags()); err != nil {
 			return err
 		}
 	}
 	public, private := ownDirs(l)
 	for _, dir := range public {
-		if err := m.files().publicDir("make directory", dir); err != nil {
+		if err := m.files().PublicDir("make directory", dir); err != nil {
 			return err
 		}
 	}
 	for _, dir := range private {
-		if err := m.files().privateDir("make directory", dir); err != nil {
+		if err := m.files().PrivateDir("make directory", dir); err != nil {
 			return err
 		}
 	}
@@ -391,4 +392,4 @@ func ownDirs(l tag.Base) (public, private []string) {
 }
 
 // files performs the operations that change what stands in the tags' directory.
-func (m *Manager) files() files { return files{m.Step, m.Base.Tags()} }
+func (m *Manager) files() disk.Files { return disk.Files{Step: m.Step, Dir: m.Base.Tags()} }

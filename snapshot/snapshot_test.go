@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/etch/etchtag/snapshot/disk"
 	"github.com/etch/etchtag/snapshot/source"
 	"github.com/etch/etchtag/tagging"
 	"github.com/etch/etchtag/tagging/tag"
@@ -34,7 +35,7 @@ type memory struct {
 	healed    []error
 }
 
-var commitTime = time.Date(2026, 11, 20, 12, 34, 56, 0, time.UTC)
+var CommitTime = time.Date(2026, 11, 20, 12, 34, 56, 0, time.UTC)
 
 func (m *memory) Kind() string { return "git" }
 
@@ -46,7 +47,7 @@ func (m *memory) Update(context.Context) (source.Outcome, error) {
 	if m.updateErr != nil {
 		return source.Outcome{}, m.updateErr
 	}
-	return source.Outcome{Revision: source.Revision{ID: m.newest, Time: commitTime}}, nil
+	return source.Outcome{Revision: source.Revision{ID: m.newest, Time: CommitTime}}, nil
 }
 
 func (m *memory) Clone(ctx context.Context) (source.Outcome, error) { return m.Update(ctx) }
@@ -71,14 +72,14 @@ func (m *memory) Current(context.Context) (source.Revision, error) {
 	if m.newest == "" {
 		return source.Revision{}, source.ErrNoRevision
 	}
-	return source.Revision{ID: m.newest, Time: commitTime}, nil
+	return source.Revision{ID: m.newest, Time: CommitTime}, nil
 }
 
 func (m *memory) Resolve(_ context.Context, name string) (source.Revision, error) {
 	if _, ok := m.revisions[name]; !ok {
 		return source.Revision{}, fmt.Errorf("no revision %q", name)
 	}
-	return source.Revision{ID: name, Time: commitTime}, nil
+	return source.Revision{ID: name, Time: CommitTime}, nil
 }
 
 func (m *memory) Tree(_ context.Context, r source.Revision) (source.Tree, error) {
@@ -216,7 +217,7 @@ func (f *fixture) commit(id string, changes map[string]string) {
 }
 
 // oneByOne makes a step that several workers can call.
-func oneByOne(step func(label string) error) Step {
+func oneByOne(step func(label string) error) disk.Step {
 	var mu sync.Mutex
 	return func(label string) error {
 		mu.Lock()
@@ -291,7 +292,7 @@ func TestATagIsTheRevisionExactly(t *testing.T) {
 			if err != nil || info.Mode().Perm() != want {
 				t.Errorf("umask %o: %q has mode %v, want %v (%v)", mask, path, info.Mode(), want, err)
 			}
-			if err == nil && !info.ModTime().Equal(commitTime) {
+			if err == nil && !info.ModTime().Equal(CommitTime) {
 				t.Errorf("%q has the time %v, want the commit's", path, info.ModTime())
 			}
 		}

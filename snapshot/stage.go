@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/etch/etchtag/snapshot/disk"
 	"github.com/etch/etchtag/snapshot/source"
 	"github.com/etch/etchtag/tagging/tag"
 	"golang.org/x/sys/unix"
@@ -32,7 +33,7 @@ const wholeFile = 1 << 20
 // A directory is filled by one worker, a large one by several, relative to a descriptor of it: no symbolic link is ever
 // followed, whatever the tree contains.
 type stager struct {
-	step     Step
+	step     disk.Step
 	files    FileMode
 	modTime  time.Time
 	tree     source.Tree
@@ -82,7 +83,7 @@ func (w *writer) fill(ctx context.Context, root int, part share, queue *shareQue
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	fd, err := openBeneath(root, part.path)
+	fd, err := disk.OpenAt(root, part.path)
 	if err != nil {
 		return &os.PathError{Op: "open", Path: part.path, Err: err}
 	}
@@ -107,7 +108,7 @@ func (w *writer) fill(ctx context.Context, root int, part share, queue *shareQue
 	if part.unfinished.Add(-1) > 0 {
 		return nil
 	}
-	return w.step.do("finish staged directory", part.path, func() error {
+	return w.step.Do("finish staged directory", part.path, func() error {
 		return unix.UtimesNanoAt(fd, "", w.times(), unix.AT_EMPTY_PATH)
 	})
 }
@@ -132,7 +133,7 @@ func (w *writer) makeDirs(fd int, d *directory, queue *shareQueue) error {
 
 // makeDir makes a directory that everybody may read.
 func (w *writer) makeDir(fd int, name, path string) error {
-	return w.step.do("make staged directory", path, func() error {
+	return w.step.Do("make staged directory", path, func() error {
 		if err := unix.Mkdirat(fd, name, 0o755); err != nil {
 			return err
 		}
@@ -202,7 +203,7 @@ func (w *writer) write(fd int, e source.Entry, old *tag.Entry) (tag.Entry, error
 		if err := w.makeDir(fd, name, e.Path); err != nil {
 			return m, err
 		}
-		return m, w.step.do("finish staged directory", e.Path, func() error { return w.setTimes(fd, name) })
+		return m, w.step.Do("finish staged directory", e.Path, func() error { return w.setTimes(fd, name) })
 	}
 	if old != nil {
 		taken, err := w.take(fd, name, e, *old)
@@ -237,7 +238,7 @@ func (w *writer) writeLink(fd int, name string, e source.Entry, m *tag.Entry) er
 }
 
 func (w *writer) makeLink(fd int, name string, e source.Entry, target string) error {
-	return w.step.do("make staged link", e.Path, func() error {
+	return w.step.Do("make staged link", e.Path, func() error {
 		if err := unix.Symlinkat(target, fd, name); err != nil {
 			return err
 		}
@@ -247,7 +248,7 @@ func (w *writer) makeLink(fd int, name string, e source.Entry, target string) er
 
 // writeFile writes a file with the source's contents.
 func (w *writer) writeFile(fd int, name string, e source.Entry, m *tag.Entry) error {
-	return w.step.do("write staged file", e.Path, func() (err error) {
+	return w.step.Do("write staged file", e.Path, func() (err error) {
 		f, err := create(fd, name)
 		if err != nil {
 			return err
@@ -280,13 +281,13 @@ func (w *writer) read(to io.Writer, e source.Entry) error {
 }
 
 // create makes a new file of our own. Its mode is set in the end.
-func create(fd int, name string) (rawFile, error) {
+func create(fd int, name string) (disk.RawFile, error) {
 	n, err := unix.Openat(fd, name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
-	return rawFile(n), err
+	return disk.RawFile(n), err
 }
 
 // finish gives a written file its mode and time.
-func (w *writer) finish(f rawFile, mode source.Mode) error {
+func (w *writer) finish(f disk.RawFile, mode source.Mode) error {
 	if err := unix.Fchmod(int(f), uint32(w.files.perm(mode))); err != nil {
 		return err
 	}
@@ -325,7 +326,7 @@ func (w *writer) take(fd int, name string, e source.Entry, old tag.Entry) (bool,
 	if w.files == Hardlink {
 		taken, err = w.linkFile(fd, name, src, e, old)
 	} else {
-		err = w.step.do("clone staged file", e.Path, func() (err error) {
+		err = w.step.Do("clone staged file", e.Path, func() (err error) {
 			taken, err = w.cloneFile(fd, name, src, e, old)
 			return err
 		})
@@ -353,8 +354,8 @@ func unlinkAt(fd int, name string) error {
 }
 
 // linkFile links the very file that was opened and hashes what it linked.
-func (w *writer) linkFile(fd int, name string, src rawFile, e source.Entry, old tag.Entry) (bool, error) {
-	err := w.step.do("link staged file", e.Path, func() error {
+func (w *writer) linkFile(fd int, name string, src disk.RawFile, e source.Entry, old tag.Entry) (bool, error) {
+	err := w.step.Do("link staged file", e.Path, func() error {
 		err := unix.Linkat(int(src), "", fd, name, unix.AT_EMPTY_PATH)
 		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EPERM) { // AT_EMPTY_PATH wants a capability
 			err = unix.Linkat(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", src), fd, name, unix.AT_SYMLINK_FOLLOW)
@@ -372,7 +373,7 @@ func (w *writer) linkFile(fd int, name string, src rawFile, e source.Entry, old 
 
 // cloneFile makes a file of its own that shares the blocks of src where the file system can, and is a
 // copy where not. Either way what was made is hashed.
-func (w *writer) cloneFile(fd int, name string, src rawFile, e source.Entry,
+func (w *writer) cloneFile(fd int, name string, src disk.RawFile, e source.Entry,
 	old tag.Entry) (same bool, err error) {
 	f, err := create(fd, name)
 	if err != nil {
@@ -391,7 +392,7 @@ func (w *writer) cloneFile(fd int, name string, src rawFile, e source.Entry,
 }
 
 // reflink reports whether f now shares the blocks of src.
-func (w *writer) reflink(f, src rawFile) bool {
+func (w *writer) reflink(f, src disk.RawFile) bool {
 	if w.noReflink.Load() {
 		return false
 	}
@@ -403,7 +404,7 @@ func (w *writer) reflink(f, src rawFile) bool {
 }
 
 // copyHashed copies src to dst and reports whether what it copied is what the manifest recorded.
-func (w *writer) copyHashed(dst io.Writer, src rawFile, old tag.Entry) (bool, error) {
+func (w *writer) copyHashed(dst io.Writer, src disk.RawFile, old tag.Entry) (bool, error) {
 	if w.chunk == nil {
 		w.chunk = make([]byte, wholeFile/8)
 	}

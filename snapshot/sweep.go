@@ -48,7 +48,7 @@ func everything(fs.DirEntry) bool { return true }
 
 // sweepDir removes the entries of dir that are debris.
 func (m *Manager) sweepDir(dir string, debris func(fs.DirEntry) bool) []error {
-	root, err := m.files().open(dir)
+	root, err := m.files().Open(dir)
 	if err != nil {
 		return []error{fmt.Errorf("sweep: %w", err)}
 	}
@@ -64,7 +64,7 @@ func (m *Manager) sweepDir(dir string, debris func(fs.DirEntry) bool) []error {
 		}
 		path := filepath.Join(dir, e.Name())
 		// In the directory that was listed: another one of that name may hold anything.
-		err := m.Step.do("sweep", path, func() error {
+		err := m.Step.Do("sweep", path, func() error {
 			return disk.WithDirectory(root, func(fd int) error { return disk.RemoveTree(fd, e.Name()) })
 		})
 		if err != nil {

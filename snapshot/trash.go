@@ -25,32 +25,32 @@ func (m *Manager) retire(name string) (trash string, err error) {
 	} else if !info.IsDir() {
 		return "", fmt.Errorf("remove %s: it is no directory any more", dir)
 	}
-	if err := m.files().unmounted(dir); err != nil {
+	if err := m.files().Unmounted(dir); err != nil {
 		return "", fmt.Errorf("remove %s: %w", dir, err)
 	}
 	trash = filepath.Join(m.Base.Trash(), name)
 	if !recorded(m.Base, name) {
 		trash += unrecorded
 	}
-	return trash, m.files().renameNoReplace("retire tag", dir, trash)
+	return trash, m.files().RenameNoReplace("retire tag", dir, trash)
 }
 
 // giveBack is the opposite of retire.
 func (m *Manager) giveBack(trash, name string) error {
-	return m.files().renameNoReplace("give tag back", trash, m.Base.Dir(name))
+	return m.files().RenameNoReplace("give tag back", trash, m.Base.Dir(name))
 }
 
 // condemn makes a retired tag one that never comes back, and forgets its records.
 func (m *Manager) condemn(trash, name string) error {
 	if strings.HasSuffix(trash, unrecorded) {
-		if err := m.files().renameNoReplace("condemn tag", trash, filepath.Join(m.Base.Trash(), name)); err != nil {
+		if err := m.files().RenameNoReplace("condemn tag", trash, filepath.Join(m.Base.Trash(), name)); err != nil {
 			return err
 		}
 	}
-	if err := m.files().remove("remove manifest", m.Base.Manifest(name)); err != nil {
+	if err := m.files().Remove("remove manifest", m.Base.Manifest(name)); err != nil {
 		return err
 	}
-	return m.files().remove("remove table", m.Base.Table(name))
+	return m.files().Remove("remove table", m.Base.Table(name))
 }
 
 // retired returns the tag that what bears a name in the trash is, if it is one that is not condemned.
@@ -71,7 +71,7 @@ func recorded(l tag.Base, name string) bool {
 // giveAllBack gives back the tags that a run has retired and, because it died, not condemned: somebody may need them. The
 // next prune decides again.
 func (m *Manager) giveAllBack() []error {
-	trash, err := m.files().open(m.Base.Trash())
+	trash, err := m.files().Open(m.Base.Trash())
 	if err != nil {
 		return []error{fmt.Errorf("sweep: %w", err)}
 	}

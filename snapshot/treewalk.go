@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/etch/etchtag/snapshot/disk"
 	"golang.org/x/sys/unix"
 )
 
@@ -175,7 +176,7 @@ func (r *fileReader) read(f walkedFile) (c contents, err error) {
 	defer unix.Close(fd)
 	r.hash.Reset()
 	for {
-		n, err := rawFile(fd).Read(r.chunk)
+		n, err := disk.RawFile(fd).Read(r.chunk)
 		if err == io.EOF {
 			r.hash.Sum(c.hash[:0])
 			return c, nil

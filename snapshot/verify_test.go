@@ -315,7 +315,7 @@ func TestATagThatIsReplacedMeanwhileIsVerifiedAgain(t *testing.T) {
 	var read atomic.Int64
 	reports, err := Verify(t.Context(), f.Base, VerifyOptions{Tags: []string{tag}, Progress: func(int, int) {
 		if read.Add(1) == 1 {
-			if err := f.files().exchange("exchange", f.Base.Dir("fresh"), f.Base.Dir(tag)); err != nil {
+			if err := f.files().Exchange("exchange", f.Base.Dir("fresh"), f.Base.Dir(tag)); err != nil {
 				t.Error(err)
 			}
 			if err := os.RemoveAll(f.Base.Dir("fresh")); err != nil {

@@ -15,7 +15,6 @@ import (
 
 	"github.com/etch/etchtag/cmd/internal/decide"
 	"github.com/etch/etchtag/cmd/internal/term"
-	"github.com/etch/etchtag/snapshot"
 	"github.com/etch/etchtag/snapshot/aside"
 	"github.com/etch/etchtag/tagging/tag"
 	"github.com/urfave/cli/v2"
@@ -71,7 +70,7 @@ func (a *app) discarded(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	all, err := snapshot.ListDiscarded(s.Base.Discarded())
+	all, err := aside.List(s.Base.Discarded())
 	if err != nil {
 		return s.explainPrivacy(err)
 	}
@@ -112,7 +111,7 @@ func (a *app) onTerminal(colour string) string {
 }
 
 // firstFiles says how many files there are, and which are the first.
-func firstFiles(d snapshot.Discarded) string {
+func firstFiles(d aside.Run) string {
 	text := tag.FormatCount(int64(d.Files))
 	for i, name := range d.First {
 		text += map[bool]string{true: ": ", false: ", "}[i == 0] + term.Printable(name)
@@ -124,7 +123,7 @@ func firstFiles(d snapshot.Discarded) string {
 }
 
 // openDiscarded opens what the first argument names: a directory's name, or its path as warnings give it.
-func (a *app) openDiscarded(c *cli.Context) (*site, *snapshot.DiscardedTree, error) {
+func (a *app) openDiscarded(c *cli.Context) (*site, *aside.Tree, error) {
 	s, err := a.site(c)
 	if err != nil {
 		return nil, nil, err
@@ -133,7 +132,7 @@ func (a *app) openDiscarded(c *cli.Context) (*site, *snapshot.DiscardedTree, err
 	if _, ok := aside.ParseName(name); !ok {
 		return nil, nil, decide.Usagef("%q is not the name of what was set aside, such as 20261122-110000", c.Args().First())
 	}
-	tree, err := snapshot.OpenDiscarded(s.Base.Discarded(), name)
+	tree, err := aside.Open(s.Base.Discarded(), name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, fmt.Errorf("nothing is set aside as %s; etchtag discarded shows what is", name)
 	}
@@ -192,8 +191,8 @@ func (a *app) discardedShow(c *cli.Context) error {
 	}
 	defer tree.Close()
 	path := orElse(c.Args().Get(1), ".")
-	var files []snapshot.DiscardedFile
-	if err := tree.Walk(path, func(f snapshot.DiscardedFile) error {
+	var files []aside.File
+	if err := tree.Walk(path, func(f aside.File) error {
 		files = append(files, f)
 		return nil
 	}); err != nil {
@@ -218,7 +217,7 @@ func (a *app) discardedShow(c *cli.Context) error {
 	return table.End()
 }
 
-func (a *app) printDiscardedJSON(files []snapshot.DiscardedFile) error {
+func (a *app) printDiscardedJSON(files []aside.File) error {
 	types := map[fs.FileMode]string{0: "file", fs.ModeDir: "directory", fs.ModeSymlink: "link"}
 	out := []discardedFileJSON{}
 	for _, f := range files {
@@ -289,14 +288,14 @@ func (s *site) checkRestoreTo(dir string) (string, error) {
 }
 
 // refuseMarks refuses to restore a file to where its marks would count at once, without a word of what they do.
-func (s *site) refuseMarks(tree *snapshot.DiscardedTree, to string, paths []string) error {
+func (s *site) refuseMarks(tree *aside.Tree, to string, paths []string) error {
 	for _, file := range s.Config.Tagstate {
 		rel, err := filepath.Rel(realPath(to), realPath(filepath.Join(s.Base.Path, file)))
 		if err != nil || !filepath.IsLocal(rel) {
 			continue
 		}
 		wanted := len(paths) == 0 || slices.ContainsFunc(paths, func(p string) bool { return p == "." || isBelow(rel, filepath.Clean(p)) })
-		if wanted && tree.Walk(rel, func(snapshot.DiscardedFile) error { return nil }) == nil {
+		if wanted && tree.Walk(rel, func(aside.File) error { return nil }) == nil {
 			return fmt.Errorf("%q would be in force at once as %s: restore it to a directory elsewhere, and make its marks by "+
 				"etchtag mark, which says first what they do", rel, file)
 		}

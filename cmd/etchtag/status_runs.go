@@ -158,7 +158,7 @@ func (s *site) debrisFindings(now time.Time) []finding {
 // discardedFindings tells of what was set aside in the last day: somebody may miss it. It is no business of who may
 // not read it.
 func (s *site) discardedFindings(now time.Time) []finding {
-	names, err := snapshot.DiscardedNames(s.Base.Discarded())
+	names, err := aside.Names(s.Base.Discarded())
 	if err != nil {
 		return nil
 	}

@@ -1,4 +1,4 @@
-package snapshot
+package disk
 
 import (
 	"errors"
@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openBeneath opens the directory path below the directory root. A symbolic link on the way is an error.
-func openBeneath(root int, path string) (int, error) {
+// OpenAt opens the directory path below the directory root. A symbolic link on the way is an error.
+func OpenAt(root int, path string) (int, error) {
 	if path == "" {
 		path = "."
 	}

@@ -1,4 +1,4 @@
-package snapshot
+package disk
 
 import (
 	"io"
@@ -6,12 +6,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// rawFile is the descriptor of a regular file. Tags have many small files, and os.File costs several
+// RawFile is the descriptor of a regular file. Tags have many small files, and os.File costs several
 // system calls for each that matter only for sockets and the like.
-type rawFile int
+type RawFile int
 
 // Read reads up to len(p) bytes, or returns io.EOF at the end.
-func (f rawFile) Read(p []byte) (int, error) {
+func (f RawFile) Read(p []byte) (int, error) {
 	for {
 		n, err := unix.Read(int(f), p)
 		switch {
@@ -27,7 +27,7 @@ func (f rawFile) Read(p []byte) (int, error) {
 }
 
 // Write writes all of p.
-func (f rawFile) Write(p []byte) (int, error) {
+func (f RawFile) Write(p []byte) (int, error) {
 	done := 0
 	for done < len(p) {
 		n, err := unix.Write(int(f), p[done:])
@@ -43,4 +43,4 @@ func (f rawFile) Write(p []byte) (int, error) {
 }
 
 // Close closes the descriptor.
-func (f rawFile) Close() error { return unix.Close(int(f)) }
+func (f RawFile) Close() error { return unix.Close(int(f)) }

@@ -1,4 +1,4 @@
-package snapshot
+package aside
 
 import (
 	"bytes"
@@ -39,7 +39,7 @@ func newDiscards(t *testing.T) string {
 		os.Symlink("../../nowhere", filepath.Join(dir, "source", "dangling")),
 		unix.Mkfifo(filepath.Join(dir, "fifo"), 0o600),
 		os.Chmod(filepath.Join(dir, "source", "etc", "run"), 0o755|os.ModeSetuid),
-		os.Chtimes(filepath.Join(dir, "source", "etc", "motd"), thatTime, commitTime),
+		os.Chtimes(filepath.Join(dir, "source", "etc", "motd"), thatTime, thatTime),
 		os.Chmod(filepath.Join(dir, "source", "empty"), 0o555),
 	); err != nil {
 		t.Fatal(err)
@@ -47,9 +47,9 @@ func newDiscards(t *testing.T) string {
 	return l
 }
 
-func openDiscards(t *testing.T, l string) *DiscardedTree {
+func openRun(t *testing.T, l string) *Tree {
 	t.Helper()
-	tree, err := OpenDiscarded(l, edits)
+	tree, err := Open(l, edits)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,12 +68,12 @@ func TestWhatWasSetAsideIsListedNewestFirst(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(l, "20261122-130000"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	got, err := ListDiscarded(l)
+	got, err := List(l)
 	if err != nil {
 		t.Fatal(err)
 	}
 	eleven := time.Date(2026, 11, 22, 11, 0, 0, 0, time.UTC)
-	want := []Discarded{
+	want := []Run{
 		{Name: "20261122-120000-working-copy", Time: eleven.Add(time.Hour)},
 		{Name: "20261122-110000-1", Time: eleven},
 		{Name: edits, Time: eleven, Files: 6, Bytes: int64(len("edited\n#!odd../../nowhere") + len(filepath.Dir(l)+"/outside")),
@@ -86,7 +86,7 @@ func TestWhatWasSetAsideIsListedNewestFirst(t *testing.T) {
 
 func TestNothingSetAsideIsNoError(t *testing.T) {
 	t.Parallel()
-	if got, err := ListDiscarded(filepath.Join(t.TempDir(), "discarded")); len(got) > 0 || err != nil {
+	if got, err := List(filepath.Join(t.TempDir(), "discarded")); len(got) > 0 || err != nil {
 		t.Errorf("got %v, %v", got, err)
 	}
 }
@@ -94,9 +94,9 @@ func TestNothingSetAsideIsNoError(t *testing.T) {
 func TestNothingOutsideIsReadThroughWhatWasSetAside(t *testing.T) {
 	t.Parallel()
 	l := newDiscards(t)
-	tree := openDiscards(t, l)
+	tree := openRun(t, l)
 	var seen []string
-	if err := tree.Walk(".", func(f DiscardedFile) error { seen = append(seen, f.Path); return nil }); err != nil {
+	if err := tree.Walk(".", func(f File) error { seen = append(seen, f.Path); return nil }); err != nil {
 		t.Fatal(err)
 	}
 	want := []string{"fifo", "odd\n\xffname", "out", "source", "source/dangling", "source/empty", "source/etc",
@@ -117,7 +117,7 @@ func TestNothingOutsideIsReadThroughWhatWasSetAside(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"..", "../stage", "not ours", "", edits + "/source", "20261122-999999"} {
-		if _, err := OpenDiscarded(l, name); !errors.Is(err, fs.ErrNotExist) {
+		if _, err := Open(l, name); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("opening %q: %v", name, err)
 		}
 	}
@@ -164,7 +164,7 @@ func TestEverythingIsRestoredWithItsModesAndLinks(t *testing.T) {
 	t.Parallel()
 	l := newDiscards(t)
 	to := filepath.Join(t.TempDir(), "a", "b")
-	r, err := openDiscards(t, l).Restore(to, nil, nil)
+	r, err := openRun(t, l).Restore(to, nil, nil)
 	if err != nil || r.Files != 5 || !slices.Equal(r.Left, []string{"fifo"}) {
 		t.Errorf("got %+v, %v", r, err)
 	}
@@ -196,7 +196,7 @@ func TestChosenPathsAreRestoredBesideWhatIsThere(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(to, "source", "mine"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	r, err := openDiscards(t, l).Restore(to, []string{"source/etc/motd", "source/etc", "out", "source/etc/", "source/empty"}, nil)
+	r, err := openRun(t, l).Restore(to, []string{"source/etc/motd", "source/etc", "out", "source/etc/", "source/empty"}, nil)
 	if err != nil || r.Files != 3 || len(r.Left) > 0 {
 		t.Errorf("got %+v, %v", r, err)
 	}
@@ -238,7 +238,7 @@ func TestARestoreThatCannotBeWholeChangesNothing(t *testing.T) {
 			}
 		}
 		before := describeTree(t, to)
-		_, err := openDiscards(t, l).Restore(to, test.paths, nil)
+		_, err := openRun(t, l).Restore(to, test.paths, nil)
 		if err == nil || !strings.Contains(err.Error(), test.says) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -258,7 +258,7 @@ func TestAFaultWhileRestoringIsToldAndLeavesNoHalfFile(t *testing.T) {
 		to := filepath.Join(t.TempDir(), "to")
 		broken := errors.New("no luck")
 		hit := 0
-		r, err := openDiscards(t, l).Restore(to, nil, func(at string) error {
+		r, err := openRun(t, l).Restore(to, nil, func(at string) error {
 			if at == label {
 				hit++
 				return broken

@@ -1,4 +1,4 @@
-package snapshot
+package aside
 
 import (
 	"cmp"
@@ -13,16 +13,16 @@ import (
 	"strings"
 	"time"
 
-	"github.com/etch/etchtag/snapshot/aside"
+	"github.com/etch/etchtag/snapshot/disk"
 	"golang.org/x/sys/unix"
 )
 
 // maxFirst is how many paths the summary of what was set aside names.
 const maxFirst = 5
 
-// Discarded sums up one directory of what was set aside: local edits that an update replaced, a whole working
+// Run sums up one directory of what was set aside: local edits that an update replaced, a whole working
 // copy, or a tag.
-type Discarded struct {
+type Run struct {
 	Name  string    // the directory's
 	Time  time.Time // when it was set aside, in UTC
 	Files int       // directories not counted
@@ -30,22 +30,22 @@ type Discarded struct {
 	First []string  // the paths of the first files
 }
 
-// DiscardedFile is one file or directory of what was set aside.
-type DiscardedFile struct {
+// File is one file or directory of what was set aside.
+type File struct {
 	Path   string      // relative to what was set aside
 	Mode   fs.FileMode // type and permissions
 	Size   int64       // 0 for a directory
 	Target string      // of a symbolic link
 }
 
-// ListDiscarded sums up everything that was set aside below dir, newest first. What somebody else has put there is left out.
+// List sums up everything that was set aside below dir, newest first. What somebody else has put there is left out.
 // It takes no lock: what goes meanwhile may be missing.
-func ListDiscarded(dir string) ([]Discarded, error) {
-	names, err := DiscardedNames(dir)
+func List(dir string) ([]Run, error) {
+	names, err := Names(dir)
 	if err != nil {
 		return nil, err
 	}
-	var all []Discarded
+	var all []Run
 	for _, name := range names {
 		d, err := sumUp(dir, name)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -59,15 +59,15 @@ func ListDiscarded(dir string) ([]Discarded, error) {
 	return all, nil
 }
 
-// DiscardedNames lists the directories of what was set aside below dir, newest first, without looking into them.
-func DiscardedNames(dir string) ([]string, error) {
+// Names lists the directories of what was set aside below dir, newest first, without looking into them.
+func Names(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("list what was set aside: %w", err)
 	}
 	var names []string
 	for _, e := range entries {
-		if _, ours := aside.ParseName(e.Name()); ours && e.IsDir() {
+		if _, ours := ParseName(e.Name()); ours && e.IsDir() {
 			names = append(names, e.Name())
 		}
 	}
@@ -75,15 +75,15 @@ func DiscardedNames(dir string) ([]string, error) {
 	return names, nil
 }
 
-func sumUp(dir, name string) (Discarded, error) {
-	d := Discarded{Name: name}
-	d.Time, _ = aside.ParseName(name)
-	t, err := OpenDiscarded(dir, name)
+func sumUp(dir, name string) (Run, error) {
+	d := Run{Name: name}
+	d.Time, _ = ParseName(name)
+	t, err := Open(dir, name)
 	if err != nil {
 		return d, err
 	}
 	defer t.Close()
-	return d, t.Walk(".", func(f DiscardedFile) error {
+	return d, t.Walk(".", func(f File) error {
 		if f.Mode.IsDir() {
 			return nil
 		}
@@ -95,34 +95,34 @@ func sumUp(dir, name string) (Discarded, error) {
 	})
 }
 
-// DiscardedTree is one directory of what was set aside, open to be looked at and copied from. No path leads through
+// Tree is one directory of what was set aside, open to be looked at and copied from. No path leads through
 // a symbolic link, so nothing outside of it is ever reached.
-type DiscardedTree struct {
+type Tree struct {
 	name string
 	root *os.File
 }
 
-// OpenDiscarded opens the directory of that name below dir. The error matches fs.ErrNotExist if nothing was set aside under
+// Open opens the directory of that name below dir. The error matches fs.ErrNotExist if nothing was set aside under
 // it, and fs.ErrPermission for everyone but the user who makes tags.
-func OpenDiscarded(dir, name string) (*DiscardedTree, error) {
+func Open(dir, name string) (*Tree, error) {
 	fd := -1
 	err := error(unix.ENOENT)
-	if _, ours := aside.ParseName(name); ours && filepath.Base(name) == name {
+	if _, ours := ParseName(name); ours && filepath.Base(name) == name {
 		fd, err = unix.Open(filepath.Join(dir, name),
 			unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open what was set aside as %q: %w", name, err)
 	}
-	return &DiscardedTree{name: name, root: os.NewFile(uintptr(fd), name)}, nil
+	return &Tree{name: name, root: os.NewFile(uintptr(fd), name)}, nil
 }
 
 // Close closes the directory.
-func (t *DiscardedTree) Close() error { return t.root.Close() }
+func (t *Tree) Close() error { return t.root.Close() }
 
 // Walk calls visit for what stands at p, a path relative to the tree, and for everything below it: directories before
 // what is in them, and that in the order of the names. "." is the tree itself, which is not visited.
-func (t *DiscardedTree) Walk(p string, visit func(DiscardedFile) error) error {
+func (t *Tree) Walk(p string, visit func(File) error) error {
 	p, err := t.clean(p)
 	if err != nil {
 		return err
@@ -139,7 +139,7 @@ func (t *DiscardedTree) Walk(p string, visit func(DiscardedFile) error) error {
 }
 
 // WriteFile writes the contents of the file at p, or the target of the symbolic link there, to w.
-func (t *DiscardedTree) WriteFile(w io.Writer, p string) error {
+func (t *Tree) WriteFile(w io.Writer, p string) error {
 	p, err := t.clean(p)
 	if err != nil {
 		return err
@@ -171,7 +171,7 @@ func (t *DiscardedTree) WriteFile(w io.Writer, p string) error {
 }
 
 // clean refuses paths that lead out of the tree.
-func (t *DiscardedTree) clean(p string) (string, error) {
+func (t *Tree) clean(p string) (string, error) {
 	if !filepath.IsLocal(p) {
 		return "", fmt.Errorf("%q is no path in what was set aside as %q", p, t.name)
 	}
@@ -179,9 +179,9 @@ func (t *DiscardedTree) clean(p string) (string, error) {
 }
 
 // inParent calls do with the directory in which the cleaned path p stands, and its name there.
-func (t *DiscardedTree) inParent(p string, do func(dir int, name string) error) error {
+func (t *Tree) inParent(p string, do func(dir int, name string) error) error {
 	up, name := path.Split(p)
-	dir, err := openBeneath(int(t.root.Fd()), strings.TrimSuffix(up, "/"))
+	dir, err := disk.OpenAt(int(t.root.Fd()), strings.TrimSuffix(up, "/"))
 	if err != nil {
 		return &os.PathError{Op: "open", Path: cmp.Or(strings.TrimSuffix(up, "/"), "."), Err: err}
 	}
@@ -189,7 +189,7 @@ func (t *DiscardedTree) inParent(p string, do func(dir int, name string) error) 
 	return do(dir, name)
 }
 
-func (t *DiscardedTree) walk(dir int, name, p string, visit func(DiscardedFile) error) error {
+func (t *Tree) walk(dir int, name, p string, visit func(File) error) error {
 	f, err := describeAt(dir, name, p)
 	if err == nil {
 		err = visit(f)
@@ -197,7 +197,7 @@ func (t *DiscardedTree) walk(dir int, name, p string, visit func(DiscardedFile) 
 	if err != nil || !f.Mode.IsDir() {
 		return err
 	}
-	fd, err := openBeneath(dir, name)
+	fd, err := disk.OpenAt(dir, name)
 	if err != nil {
 		return &os.PathError{Op: "open", Path: p, Err: err}
 	}
@@ -206,8 +206,8 @@ func (t *DiscardedTree) walk(dir int, name, p string, visit func(DiscardedFile) 
 }
 
 // walkDir visits what is in the directory fd, whose paths begin with prefix.
-func (t *DiscardedTree) walkDir(fd int, prefix string, visit func(DiscardedFile) error) error {
-	again, err := openBeneath(fd, ".") // since reading a directory leaves the descriptor at its end
+func (t *Tree) walkDir(fd int, prefix string, visit func(File) error) error {
+	again, err := disk.OpenAt(fd, ".") // since reading a directory leaves the descriptor at its end
 	if err != nil {
 		return err
 	}
@@ -227,12 +227,12 @@ func (t *DiscardedTree) walkDir(fd int, prefix string, visit func(DiscardedFile)
 }
 
 // describeAt looks at name in the directory dir, which stands at p.
-func describeAt(dir int, name, p string) (DiscardedFile, error) {
+func describeAt(dir int, name, p string) (File, error) {
 	var st unix.Stat_t
 	if err := unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-		return DiscardedFile{}, &os.PathError{Op: "stat", Path: p, Err: err}
+		return File{}, &os.PathError{Op: "stat", Path: p, Err: err}
 	}
-	f := DiscardedFile{Path: p, Mode: fs.FileMode(st.Mode & 0o777), Size: st.Size}
+	f := File{Path: p, Mode: fs.FileMode(st.Mode & 0o777), Size: st.Size}
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFREG:
 	case unix.S_IFDIR:

@@ -1,4 +1,4 @@
-package snapshot
+package aside
 
 import (
 	"errors"
@@ -25,7 +25,7 @@ type Restored struct {
 //
 // Nothing is overwritten: if one of the paths is taken below to, or is not in the tree, nothing is copied at all. No
 // symbolic link below to is followed. After another error a part may have been copied, each file of it whole.
-func (t *DiscardedTree) Restore(to string, paths []string, step Step) (Restored, error) {
+func (t *Tree) Restore(to string, paths []string, step disk.Step) (Restored, error) {
 	r := restorer{tree: t, copier: disk.TreeCopier{Step: step}, step: step}
 	err := r.restore(to, paths)
 	if err != nil {
@@ -35,9 +35,9 @@ func (t *DiscardedTree) Restore(to string, paths []string, step Step) (Restored,
 }
 
 type restorer struct {
-	tree   *DiscardedTree
+	tree   *Tree
 	copier disk.TreeCopier
-	step   Step
+	step   disk.Step
 }
 
 func (r *restorer) restore(to string, paths []string) error {
@@ -50,7 +50,7 @@ func (r *restorer) restore(to string, paths []string) error {
 	}
 	if _, err := os.Stat(to); errors.Is(err, fs.ErrNotExist) {
 		// For us alone, as it was set aside.
-		if err := r.step.do("make restore directory", to, func() error { return os.MkdirAll(to, 0o700) }); err != nil {
+		if err := r.step.Do("make restore directory", to, func() error { return os.MkdirAll(to, 0o700) }); err != nil {
 			return err
 		}
 	}
@@ -103,7 +103,7 @@ func (r *restorer) choose(paths []string) ([]string, error) {
 
 // top lists what stands directly in the tree.
 func (r *restorer) top() ([]string, error) {
-	dir, err := openBeneath(int(r.tree.root.Fd()), ".")
+	dir, err := disk.OpenAt(int(r.tree.root.Fd()), ".")
 	if err != nil {
 		return nil, err
 	}
@@ -147,7 +147,7 @@ func (r *restorer) copy(p string, to int) error {
 
 // makeParents makes the directories of the path p below the directory root that are not there, and opens the last.
 func (r *restorer) makeParents(root int, p string) (int, error) {
-	dir, err := openBeneath(root, p)
+	dir, err := disk.OpenAt(root, p)
 	if !errors.Is(err, unix.ENOENT) {
 		return dir, wrapPath("open", p, err)
 	}
@@ -157,11 +157,11 @@ func (r *restorer) makeParents(root int, p string) (int, error) {
 		return -1, err
 	}
 	defer unix.Close(parent)
-	err = r.step.do("make restore directory", p, func() error { return unix.Mkdirat(parent, name, 0o700) })
+	err = r.step.Do("make restore directory", p, func() error { return unix.Mkdirat(parent, name, 0o700) })
 	if err != nil {
 		return -1, err
 	}
-	dir, err = openBeneath(parent, name)
+	dir, err = disk.OpenAt(parent, name)
 	return dir, wrapPath("open", p, err)
 }
 
