@@ -110,7 +110,7 @@ const (
 	// the connection are run in a whole run, and two of them in a sample.
 	Alike
 	// Joined is for an upstream of which a revision comes from several places, one after the other. It is like alike, but
-	// for the cases about what happens to the working copy, and in the middle of an operation.
+	// for the cases about what happens to the working copy, and in the middle of an operation; in a sample, one of these.
 	Joined
 )
 
@@ -124,7 +124,7 @@ func (r Role) cases(extent runtest.Extent) []conformanceCase {
 			Joined: slices.Concat(connectionCases, localCases, brokenCases)}[r]
 	case runtest.Sample:
 		return map[Role][]conformanceCase{Chief: all, Another: connectionCases, Alike: first,
-			Joined: slices.Concat(first, brokenCases[1:2])}[r]
+			Joined: slices.Concat(first, brokenCases[:1])}[r]
 	}
 	if r != Chief {
 		return nil
