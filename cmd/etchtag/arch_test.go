@@ -273,13 +273,15 @@ func goFiles(t *testing.T) []string {
 // Tests and benchmarks may: they remove what they have made.
 func TestTreesAreRemovedInOnePlace(t *testing.T) {
 	for _, file := range goFiles(t) {
-		if strings.HasSuffix(file, "_test.go") || strings.HasSuffix(path.Dir(file), "test") || path.Dir(file) == "cmd/etchtag-bench" {
+		dir := path.Dir(file)
+		if strings.HasSuffix(file, "_test.go") || strings.HasSuffix(dir, "test") || dir == "snapshot/testbed" || dir == "cmd/etchtag-bench" {
 			continue
 		}
 		text, err := os.ReadFile(filepath.Join(moduleRoot, file))
 		if err != nil {
 			t.Fatal(err)
 		}
+		text = bytes.ReplaceAll(text, []byte(".files().RemoveAll("), nil) // that of disk.Files
 		if bytes.Contains(text, []byte(".RemoveAll(")) {
 			t.Errorf("%s removes a tree by RemoveAll, which enters what is mounted in it", file)
 		}
