@@ -24,13 +24,12 @@ func (m *Manager) adopt(ctx context.Context, reason string) (source.Outcome, err
 	if err := m.canSetAside(old); err != nil {
 		return failed(err)
 	}
-	stage, err := m.newStage()
+	stage, err := newStage(m.Base, m.Step)
 	if err != nil {
 		return failed(err)
 	}
-	defer stage.close()
 	// By now it is empty, or a clone that failed; the next run sweeps, too.
-	defer func() { _ = m.files().RemoveAll("remove stage", stage.dir) }()
+	defer func() { _ = stage.remove() }()
 	outcome, err := m.Source.At(stage.tree()).Clone(ctx)
 	if err == nil {
 		err = stage.proveInPlace()

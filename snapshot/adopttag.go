@@ -4,15 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"path"
 	"path/filepath"
-	"slices"
-	"strings"
-	"sync"
 
 	"github.com/etch/etchtag/tagging/tag"
-	"golang.org/x/sys/unix"
 )
 
 // Adoption is about to give manifests to tags that have none because some other program made them, so that they can be
@@ -35,9 +29,9 @@ type Adoption struct {
 
 // adoptable is a tag whose records are staged.
 type adoptable struct {
-	header          *tag.Header
-	manifest, table string // where; table is empty if there is none
-	report          int    // its index
+	unpublished
+	header *tag.Header
+	report int // its index
 }
 
 // PrepareAdoption records the tags that o names, and stages their manifests. It fails with ErrBusy if another run holds
@@ -60,7 +54,7 @@ func (a *Adoption) prepare(ctx context.Context, o VerifyOptions) error {
 	if err != nil || len(tags) == 0 {
 		return err
 	}
-	if a.stage, err = a.m.newStage(); err != nil {
+	if a.stage, err = newStage(a.m.Base, a.m.Step); err != nil {
 		return err
 	}
 	read := countFiles(nil, o.Progress)
@@ -90,34 +84,16 @@ func (a *Adoption) record(ctx context.Context, t *tag.Tag, read func()) error {
 	}
 	manifest := &tag.Manifest{Header: tag.Header{Name: t.Name, Source: tag.Adopted, Layout: tag.Adopted,
 		Published: t.Time}, Entries: entries}
-	path := filepath.Join(a.stage.dir, t.Name)
-	table := a.writeTable(dir, path+".table")
-	err = a.m.writeFile("write manifest", a.stage, path, func(w io.Writer) error { return tag.WriteManifest(w, manifest) })
-	if err != nil {
-		return err
-	}
-	header := manifest.Header // without the entries, of which there may be many
-	a.ready = append(a.ready, adoptable{&header, path, table, len(a.Reports)})
-	return nil
-}
-
-// writeTable prepares lookups in a tag, and returns the path, or nothing if there is none: they work without, only slower.
-func (a *Adoption) writeTable(dir, path string) string {
-	if a.m.Table == nil {
-		return ""
-	}
-	var warning string
-	err := a.m.writeFile("write table", a.stage, path, func(w io.Writer) (err error) {
-		warning, err = a.m.Table(w, dir)
-		return err
-	})
-	if err != nil {
-		warning, path = err.Error(), ""
-	}
+	table, warning := a.m.stageTable(a.stage, t.Name+".table", dir)
 	if warning != "" {
 		a.m.Warn(fmt.Sprintf("the hosts' groups cannot be read from %s, so an older tag serves: %s", dir, warning))
 	}
-	return path
+	if err := stageManifest(a.stage, t.Name, manifest); err != nil {
+		return err
+	}
+	header := manifest.Header // without the entries, of which there may be many
+	a.ready = append(a.ready, adoptable{unpublished{name: t.Name, manifest: t.Name, table: table}, &header, len(a.Reports)})
+	return nil
 }
 
 // Headers are what the manifests of the tags that can be adopted begin with.
@@ -135,28 +111,20 @@ func (a *Adoption) Publish() error {
 	if len(a.ready) == 0 {
 		return nil
 	}
-	l, files := a.m.Base, a.m.files()
-	if err := files.SyncFS("sync stage", a.stage.dir); err != nil {
-		return err
+	tags := make([]*unpublished, len(a.ready))
+	for i := range a.ready {
+		tags[i] = &a.ready[i].unpublished
 	}
-	for _, t := range a.ready {
-		if t.table != "" {
-			a.Reports[t.report].Failure = files.Rename("publish table", t.table, l.Table(t.header.Name))
-		}
-	}
-	if err := files.SyncDir("sync tables", filepath.Dir(l.Table(""))); err != nil {
+	if err := a.m.publishRecords(a.stage, tags, func() error { return nil }); err != nil {
 		return err
 	}
 	for _, t := range a.ready {
 		r := &a.Reports[t.report]
-		if r.Failure == nil {
-			r.Failure = files.RenameNoReplace("publish manifest", t.manifest, l.Manifest(r.Name))
-		}
-		if r.Failure == nil {
+		if r.Failure = t.failed; r.Failure == nil {
 			r.Status, r.Files, r.Bytes = StatusAdopted, t.header.Files, t.header.Bytes
 		}
 	}
-	if err := files.SyncDir("sync manifests", filepath.Dir(l.Manifest(""))); err != nil {
+	if err := a.m.files().SyncDir("sync manifests", filepath.Dir(a.m.Base.Manifest(""))); err != nil {
 		a.LeftOver = append(a.LeftOver, fmt.Errorf("what is adopted a power cut may undo: %w", err))
 	}
 	return nil
@@ -165,93 +133,9 @@ func (a *Adoption) Publish() error {
 // Close removes what is staged and lets others work.
 func (a *Adoption) Close() {
 	if a.stage != nil {
-		a.stage.close()
-		if err := a.m.files().RemoveAll("remove stage", a.stage.dir); err != nil {
+		if err := a.stage.remove(); err != nil {
 			a.LeftOver = append(a.LeftOver, err)
 		}
 	}
 	a.release()
-}
-
-// recordTree lists the tree at dir as a manifest does. It refuses a tree in which something is that no tag may have:
-// files that give whoever runs them another's rights, devices, fifos, sockets; one with something that cannot be
-// read; and one without files.
-func recordTree(ctx context.Context, dir string, read func()) ([]tag.Entry, error) {
-	r := treeRecord{counted: read, entries: map[string]*tag.Entry{}, dirs: map[string]bool{}}
-	if err := walkTree(ctx, dir, &r); err != nil {
-		return nil, err
-	}
-	if len(r.against) > 0 {
-		const most = 5
-		slices.Sort(r.against)
-		text := strings.Join(r.against[:min(most, len(r.against))], ", ")
-		if more := len(r.against) - most; more > 0 {
-			text += fmt.Sprintf(" and %d more", more)
-		}
-		return nil, errors.New("it is refused, for " + text)
-	}
-	if len(r.entries) == 0 {
-		return nil, errors.New("it is refused, for it has no files: an empty configuration is nothing to record")
-	}
-	entries := make([]tag.Entry, 0, len(r.entries))
-	for _, e := range r.entries {
-		entries = append(entries, *e)
-	}
-	for p, empty := range r.dirs {
-		if empty && p != "." {
-			entries = append(entries, tag.Entry{Path: p, Mode: tag.ModeEmptyDir})
-		}
-	}
-	return entries, nil
-}
-
-// treeRecord is the visitor that lists a tree.
-type treeRecord struct {
-	counted func() // called for each file; nil for nobody
-
-	mu      sync.Mutex // guards the rest
-	entries map[string]*tag.Entry
-	dirs    map[string]bool // whether nothing was met in a directory
-	against []string        // why the tree cannot be recorded
-}
-
-func (r *treeRecord) meet(p string, st *unix.Stat_t) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if p != "." {
-		r.dirs[path.Dir(p)] = false
-	}
-	e := &tag.Entry{Path: p, Mode: tag.ModeFile}
-	switch kind := st.Mode & unix.S_IFMT; {
-	case kind == unix.S_IFDIR:
-		r.dirs[p] = true
-		return true
-	case kind == unix.S_IFLNK:
-		e.Mode = tag.ModeSymlink
-	case kind != unix.S_IFREG:
-		r.against = append(r.against, fmt.Sprintf("%q is %s", p, typeName(st.Mode)))
-		return false
-	case st.Mode&(unix.S_ISUID|unix.S_ISGID) != 0:
-		r.against = append(r.against, fmt.Sprintf("%q has the mode %04o", p, st.Mode&0o7777))
-		return false
-	case st.Mode&0o111 != 0:
-		e.Mode = tag.ModeExecutable
-	}
-	r.entries[p] = e
-	return true
-}
-
-func (r *treeRecord) read(p string, c contents) {
-	if r.counted != nil {
-		r.counted()
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.entries[p].Size, r.entries[p].Hash = c.size, c.hash
-}
-
-func (r *treeRecord) failed(p string, err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.against = append(r.against, fmt.Sprintf("%q cannot be read: %v", p, err))
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/etch/etchtag/snapshot/source"
-	"github.com/etch/etchtag/snapshot/source/workcopy"
 	"github.com/etch/etchtag/tagging/tag"
 )
 
@@ -25,7 +24,8 @@ func (m *Manager) makeAgain(ctx context.Context, at time.Time, r *Result) error 
 	}
 	r.Revision, r.Again = newest.Revision, newest.Name
 	return m.make(ctx, func(ctx context.Context, stage *stageDir) ([]tag.Entry, source.Revision, error) {
-		return m.fillFromTag(ctx, stage, newest)
+		entries, err := stage.fillFromTag(ctx, newest, m.fillOptions())
+		return entries, source.Revision{ID: newest.Revision}, err
 	}, r)
 }
 
@@ -50,25 +50,4 @@ func (m *Manager) newestOwn(at time.Time) (*tag.Header, error) {
 		return header, nil
 	}
 	return nil, errors.New("there is none")
-}
-
-// fillFromTag stages what a tag has, and proves that it is what was published.
-func (m *Manager) fillFromTag(ctx context.Context, stage *stageDir, h *tag.Header) (
-	[]tag.Entry, source.Revision, error) {
-	dir := m.Base.Dir(h.Name)
-	write := func(ctx context.Context, r source.Revision, to string, o source.ExportOptions) (source.Export, error) {
-		entries, err := workcopy.CopyTree(ctx, dir, to, o)
-		return source.Export{Revision: r, Entries: entries}, err
-	}
-	entries, revision, err := m.fillFromExport(ctx, write, stage, source.Revision{ID: h.Revision})
-	if err != nil {
-		return nil, revision, err
-	}
-	switch tree, err := tag.TreeHash(entries); {
-	case err != nil:
-		return nil, revision, err
-	case tree != h.Tree:
-		return nil, revision, fmt.Errorf("%s is not what was published any more", dir)
-	}
-	return entries, revision, nil
 }

@@ -45,7 +45,7 @@ func EstimateCapacity(l tag.Base, tags []*tag.Tag, files FileMode) (Capacity, er
 		}
 		unchanged = before.unchanged(entries)
 	}
-	c.Bytes, c.Inodes = (&Manager{Files: files}).need(entries, unchanged, space.blockSize)
+	c.Bytes, c.Inodes = need(files, entries, unchanged, space.blockSize)
 	c.Known, c.Shared = true, files == Auto && sharesBlocks(l.Tags())
 	c.Tags = fit(space.FreeBytes, space.TotalBytes, c.Bytes)
 	if space.TotalInodes > 0 {

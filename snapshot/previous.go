@@ -77,8 +77,8 @@ type previousTag struct {
 
 // openPrevious opens the newest tag of a store's from which unchanged files can be taken for the next tree. Not to
 // have one costs time and disk, nothing else.
-func (m *Manager) openPrevious(ctx context.Context, store source.Store, next source.Tree) *previousTag {
-	p := m.openNewest(func(h *tag.Header) bool { return h.Source == store.Kind() })
+func openPrevious(ctx context.Context, base tag.Base, store source.Store, next source.Tree) *previousTag {
+	p := openNewest(base, func(h *tag.Header) bool { return h.Source == store.Kind() })
 	if p == nil {
 		return nil
 	}
@@ -95,8 +95,8 @@ func (m *Manager) openPrevious(ctx context.Context, store source.Store, next sou
 }
 
 // openNewest opens the newest tag with a manifest whose header is accepted, if it can be had.
-func (m *Manager) openNewest(accept func(*tag.Header) bool) *previousTag {
-	index, err := tag.ReadIndex(m.Base)
+func openNewest(base tag.Base, accept func(*tag.Header) bool) *previousTag {
+	index, err := tag.ReadIndex(base)
 	if err != nil {
 		return nil
 	}
@@ -105,11 +105,11 @@ func (m *Manager) openNewest(accept func(*tag.Header) bool) *previousTag {
 		if t.Link || !ok || err != nil || !accept(header) {
 			continue
 		}
-		manifest, err := tag.ReadManifest(m.Base.Manifest(t.Name))
+		manifest, err := tag.ReadManifest(base.Manifest(t.Name))
 		if err != nil {
 			return nil
 		}
-		p, err := newPreviousTag(m.Base.Dir(t.Name), manifest)
+		p, err := newPreviousTag(base.Dir(t.Name), manifest)
 		if err != nil {
 			return nil
 		}

@@ -54,20 +54,19 @@ func (m *Manager) repair(ctx context.Context, t *tag.Tag, manifest *tag.Manifest
 	if err != nil {
 		return fmt.Errorf("the revision that it was made from, %s, cannot be had: %w", manifest.Revision, err)
 	}
-	stage, err := m.newStage()
+	stage, err := newStage(m.Base, m.Step)
 	if err != nil {
 		return err
 	}
-	defer stage.close()
 	defer func() {
-		if err := m.files().RemoveAll("remove stage", stage.dir); err != nil {
+		if err := stage.remove(); err != nil {
 			r.LeftOver = append(r.LeftOver, err)
 		}
 	}()
 	if err := m.rebuild(ctx, stage, manifest, revision); err != nil {
 		return fmt.Errorf("rebuild it from revision %s: %w", manifest.Revision, err)
 	}
-	if err := m.files().SyncFS("sync stage", stage.dir); err != nil {
+	if err := stage.sync(); err != nil {
 		return err
 	}
 	return m.replaceTag(stage, revision, r)
@@ -103,11 +102,13 @@ func (m *Manager) repairable(t *tag.Tag, manifest *tag.Manifest) error {
 	return nil
 }
 
-// rebuild stages the tree of the revision that a manifest records, and proves, by reading all of it again, that it is
+// rebuild stages the tree of the revision that a manifest records, from nothing but the source, because the other tags may
+// have drifted too, and proves, by reading all of it again, that it is
 // the one that the manifest lists.
 func (m *Manager) rebuild(ctx context.Context, stage *stageDir, manifest *tag.Manifest,
 	revision source.Revision) error {
-	if err := m.refill(ctx, stage, FileMode(manifest.Layout), revision); err != nil {
+	o := fillOptions{layout: FileMode(manifest.Layout), anew: true, progress: m.Progress}
+	if _, _, err := stage.fill(ctx, m.Source, revision, o); err != nil {
 		return err
 	}
 	findings, err := Compare(ctx, stage.tree(), manifest, CompareOptions{})
@@ -118,37 +119,6 @@ func (m *Manager) rebuild(ctx context.Context, stage *stageDir, manifest *tag.Ma
 		return fmt.Errorf("that makes another tree now, in %d places, such as %s", len(findings), findings[0])
 	}
 	return nil
-}
-
-// refill stages the tree of a revision from nothing but the source: the other tags may have drifted too.
-func (m *Manager) refill(ctx context.Context, stage *stageDir, files FileMode, revision source.Revision) error {
-	room := func(entries []source.Entry) error { return m.checkSpace(entries, nil) }
-	switch s := m.Source.(type) {
-	case source.Store:
-		tree, err := s.Tree(ctx, revision)
-		if err != nil {
-			return err
-		}
-		entries := tree.Entries()
-		if err := room(entries); err != nil {
-			return err
-		}
-		var nothing *previousTag
-		st := stager{step: m.Step, files: files, modTime: revision.Time, tree: tree,
-			unchanged: nothing.unchanged(entries), progress: m.Progress}
-		_, err = st.stage(ctx, stage)
-		return err
-	case source.Exporter:
-		export, err := m.export(ctx, s.Export, stage, revision, room)
-		if err != nil {
-			return err
-		}
-		settler := newSettler(&stager{step: m.Step, files: files}, export.Entries)
-		defer settler.close()
-		_, err = settler.settle(ctx, stage)
-		return err
-	}
-	return fmt.Errorf("the source %s can neither list nor export a revision", m.Source.Kind())
 }
 
 // replaceTag exchanges a tag for the staged tree, and sets the old one aside.

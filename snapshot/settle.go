@@ -11,40 +11,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// exportFunc is what an Exporter's Export is.
-type exportFunc func(ctx context.Context, r source.Revision, dir string, o source.ExportOptions) (source.Export, error)
-
-// fillFromExport has the tree of a revision written, and makes it one that can be published.
-func (m *Manager) fillFromExport(ctx context.Context, write exportFunc, stage *stageDir, revision source.Revision) (
-	[]tag.Entry, source.Revision, error) {
-	export, err := m.export(ctx, write, stage, revision,
-		func(entries []source.Entry) error { return m.checkSpace(entries, nil) })
-	if err != nil {
-		return nil, revision, err
-	}
-	if err := m.checkTree(len(export.Entries), export.Warnings); err != nil {
-		return nil, revision, err
-	}
-	previous := m.openNewest(func(*tag.Header) bool { return true })
-	defer previous.close()
-	s := newSettler(&stager{step: m.Step, files: m.Files, previous: previous}, export.Entries)
-	defer s.close()
-	entries, err := s.settle(ctx, stage)
-	return entries, export.Revision, err
-}
-
-// export has the tree of a revision written to the stage.
-func (m *Manager) export(ctx context.Context, write exportFunc, stage *stageDir, revision source.Revision,
-	room func([]source.Entry) error) (export source.Export, err error) {
-	err = m.Step.Do("export", stage.tree(), func() error {
-		return stage.atTree(func(tree string) error {
-			export, err = write(ctx, revision, tree, source.ExportOptions{Room: room, Progress: m.Progress})
-			return err
-		})
-	})
-	return export, err
-}
-
 // settler makes an exported tree one that can be published: it gives files and directories their modes, and takes
 // files that have not changed from the previous tag where that saves space. Times stay as they are.
 type settler struct {

@@ -261,7 +261,7 @@ func (m *Manager) makeOf(ctx context.Context, what content, at time.Time, o Take
 // may bring a newer revision, and the tag is made of that.
 func (m *Manager) makeOrHeal(ctx context.Context, revision source.Revision, o TakeOptions, r *Result) error {
 	fill := func(ctx context.Context, stage *stageDir) ([]tag.Entry, source.Revision, error) {
-		return m.fill(ctx, stage, revision)
+		return stage.fill(ctx, m.Source, revision, m.fillOptions())
 	}
 	err := m.make(ctx, fill, r)
 	store, ok := m.Source.(source.Store)
@@ -287,16 +287,15 @@ type filler func(ctx context.Context, stage *stageDir) ([]tag.Entry, source.Revi
 
 // make stages, checks and publishes one tag.
 func (m *Manager) make(ctx context.Context, fill filler, r *Result) (err error) {
-	if err := m.checkSpace(nil, nil); err != nil {
+	if err := checkSpace(m.Base, m.Files, nil, nil); err != nil {
 		return err
 	}
-	stage, err := m.newStage()
+	stage, err := newStage(m.Base, m.Step)
 	if err != nil {
 		return err
 	}
-	defer stage.close()
 	defer func() {
-		if cleanErr := m.files().RemoveAll("remove stage", stage.dir); cleanErr != nil {
+		if cleanErr := stage.remove(); cleanErr != nil {
 			r.LeftOver = append(r.LeftOver, cleanErr)
 		}
 	}()
@@ -310,52 +309,16 @@ func (m *Manager) make(ctx context.Context, fill filler, r *Result) (err error) 
 	if err := m.runCheck(ctx, stage.tree(), &manifest); err != nil {
 		return err
 	}
-	m.writeTable(stage)
-	return m.publish(stage, &manifest, r)
+	table, warning := m.stageTable(stage, "table", stage.tree())
+	if warning != "" {
+		m.Warn("the hosts' groups cannot be read from this tag, so an older one serves until this is mended: " + warning)
+	}
+	return m.publish(stage, table, &manifest, r)
 }
 
-// fill stages the tree of a revision. It returns what it staged, and the revision that this turned out to be.
-func (m *Manager) fill(ctx context.Context, stage *stageDir, revision source.Revision) (
-	[]tag.Entry, source.Revision, error) {
-	switch s := m.Source.(type) {
-	case source.Store:
-		entries, err := m.fillFromStore(ctx, s, stage, revision)
-		return entries, revision, err
-	case source.Exporter:
-		return m.fillFromExport(ctx, s.Export, stage, revision)
-	}
-	return nil, revision, fmt.Errorf("the source %s can neither list nor export a revision", m.Source.Kind())
-}
-
-func (m *Manager) fillFromStore(ctx context.Context, store source.Store, stage *stageDir, revision source.Revision) (
-	[]tag.Entry, error) {
-	tree, err := store.Tree(ctx, revision)
-	if err != nil {
-		return nil, err
-	}
-	if err := m.checkTree(len(tree.Entries()), tree.Warnings()); err != nil {
-		return nil, err
-	}
-	previous := m.openPrevious(ctx, store, tree)
-	defer previous.close()
-	unchanged := previous.unchanged(tree.Entries())
-	if err := m.checkSpace(tree.Entries(), unchanged); err != nil {
-		return nil, err
-	}
-	s := stager{step: m.Step, files: m.Files, modTime: revision.Time, tree: tree, previous: previous,
-		unchanged: unchanged, progress: m.Progress}
-	return s.stage(ctx, stage)
-}
-
-// checkTree passes on what cannot be published as upstream means it, and refuses a tree without files.
-func (m *Manager) checkTree(entries int, warnings []string) error {
-	for _, w := range warnings {
-		m.Note(w)
-	}
-	if entries == 0 {
-		return errors.New("the revision has no files: an empty configuration is never published")
-	}
-	return nil
+// fillOptions are what the staging of a new tag is told.
+func (m *Manager) fillOptions() fillOptions {
+	return fillOptions{layout: m.Files, note: m.Note, progress: m.Progress}
 }
 
 // Prepare makes the directories that everything else stands in.

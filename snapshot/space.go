@@ -32,30 +32,30 @@ func FreeSpace(path string) (Space, error) {
 
 // checkSpace refuses a tag that would fill the disk, before anything of it is written.
 // unchanged has what the previous tag has of each of the entries; nil if there is none.
-func (m *Manager) checkSpace(entries []source.Entry, unchanged []*tag.Entry) error {
-	space, err := FreeSpace(m.Base.Tags())
+func checkSpace(base tag.Base, layout FileMode, entries []source.Entry, unchanged []*tag.Entry) error {
+	space, err := FreeSpace(base.Tags())
 	if err != nil {
 		return err
 	}
-	bytes, inodes := m.need(entries, unchanged, space.blockSize)
+	bytes, inodes := need(layout, entries, unchanged, space.blockSize)
 	if floor := space.TotalBytes / reserve; space.FreeBytes < bytes+floor {
 		return fmt.Errorf("not enough space below %s: the tag takes about %s and %s must stay free, but only %s of %s are: "+
-			"remove old tags or make room", m.Base.Tags(), tag.FormatBytes(bytes), tag.FormatBytes(floor),
+			"remove old tags or make room", base.Tags(), tag.FormatBytes(bytes), tag.FormatBytes(floor),
 			tag.FormatBytes(space.FreeBytes), tag.FormatBytes(space.TotalBytes))
 	}
 	if floor := space.TotalInodes / reserve; space.TotalInodes > 0 && space.FreeInodes < inodes+floor {
 		return fmt.Errorf("not enough inodes below %s: the tag takes %d and %d must stay free, but only %d of %d are: "+
-			"remove old tags or make room", m.Base.Tags(), inodes, floor, space.FreeInodes, space.TotalInodes)
+			"remove old tags or make room", base.Tags(), inodes, floor, space.FreeInodes, space.TotalInodes)
 	}
 	return nil
 }
 
 // need estimates what a tag takes. Files that will be links to the previous tag's take nothing.
-func (m *Manager) need(entries []source.Entry, unchanged []*tag.Entry, blockSize uint64) (bytes, inodes uint64) {
+func need(layout FileMode, entries []source.Entry, unchanged []*tag.Entry, blockSize uint64) (bytes, inodes uint64) {
 	for i, e := range entries {
 		size := e.Size
 		if unchanged != nil && unchanged[i] != nil {
-			if m.Files == Hardlink && e.Mode != source.Symlink {
+			if layout == Hardlink && e.Mode != source.Symlink {
 				continue
 			}
 			size = unchanged[i].Size

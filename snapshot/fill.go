@@ -1,0 +1,121 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/etch/etchtag/snapshot/source"
+	"github.com/etch/etchtag/snapshot/source/workcopy"
+	"github.com/etch/etchtag/tagging/tag"
+)
+
+// fillOptions are what the staging of a tree can be told.
+type fillOptions struct {
+	layout   FileMode
+	anew     bool                  // take nothing from other tags: they may have drifted
+	note     func(message string)  // told what of the tree cannot be published as upstream means it; nil for nobody
+	progress func(done, total int) // told how many files of the total are staged; nil for nobody
+}
+
+// fill stages the tree of a revision. It returns what it staged, sorted by path, and the revision that this turned out to
+// be. It refuses a tree without files, and one for which there is no room.
+func (s *stageDir) fill(ctx context.Context, from source.Source, r source.Revision, o fillOptions) (
+	[]tag.Entry, source.Revision, error) {
+	switch from := from.(type) {
+	case source.Store:
+		entries, err := s.fillFromStore(ctx, from, r, o)
+		return entries, r, err
+	case source.Exporter:
+		return s.fillFromExport(ctx, from.Export, r, o)
+	}
+	return nil, r, fmt.Errorf("the source %s can neither list nor export a revision", from.Kind())
+}
+
+// fillFromStore writes the tree file by file, but takes those that have not changed from a tag that has them.
+func (s *stageDir) fillFromStore(ctx context.Context, store source.Store, r source.Revision, o fillOptions) (
+	[]tag.Entry, error) {
+	tree, err := store.Tree(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	if err := o.checkTree(len(tree.Entries()), tree.Warnings()); err != nil {
+		return nil, err
+	}
+	var previous *previousTag
+	if !o.anew {
+		previous = openPrevious(ctx, s.base, store, tree)
+	}
+	defer previous.close()
+	unchanged := previous.unchanged(tree.Entries())
+	if err := checkSpace(s.base, o.layout, tree.Entries(), unchanged); err != nil {
+		return nil, err
+	}
+	st := stager{step: s.files.Step, files: o.layout, modTime: r.Time, tree: tree, previous: previous,
+		unchanged: unchanged, progress: o.progress}
+	return st.stage(ctx, s)
+}
+
+// exportFunc is what an Exporter's Export is.
+type exportFunc func(ctx context.Context, r source.Revision, dir string, o source.ExportOptions) (source.Export, error)
+
+// fillFromExport has the tree written as a whole, and makes it one that can be published.
+func (s *stageDir) fillFromExport(ctx context.Context, write exportFunc, r source.Revision, o fillOptions) (
+	[]tag.Entry, source.Revision, error) {
+	room := func(entries []source.Entry) error { return checkSpace(s.base, o.layout, entries, nil) }
+	var export source.Export
+	err := s.files.Do("export", s.tree(), func() error {
+		return s.atTree(func(tree string) (err error) {
+			export, err = write(ctx, r, tree, source.ExportOptions{Room: room, Progress: o.progress})
+			return err
+		})
+	})
+	if err != nil {
+		return nil, r, err
+	}
+	if err := o.checkTree(len(export.Entries), export.Warnings); err != nil {
+		return nil, r, err
+	}
+	var previous *previousTag
+	if !o.anew {
+		previous = openNewest(s.base, func(*tag.Header) bool { return true })
+	}
+	defer previous.close()
+	settler := newSettler(&stager{step: s.files.Step, files: o.layout, previous: previous}, export.Entries)
+	defer settler.close()
+	entries, err := settler.settle(ctx, s)
+	return entries, export.Revision, err
+}
+
+// fillFromTag stages what a tag has, and proves that it is what was published.
+func (s *stageDir) fillFromTag(ctx context.Context, h *tag.Header, o fillOptions) ([]tag.Entry, error) {
+	dir := s.base.Dir(h.Name)
+	write := func(ctx context.Context, r source.Revision, to string, o source.ExportOptions) (source.Export, error) {
+		entries, err := workcopy.CopyTree(ctx, dir, to, o)
+		return source.Export{Revision: r, Entries: entries}, err
+	}
+	entries, _, err := s.fillFromExport(ctx, write, source.Revision{ID: h.Revision}, o)
+	if err != nil {
+		return nil, err
+	}
+	switch tree, err := tag.TreeHash(entries); {
+	case err != nil:
+		return nil, err
+	case tree != h.Tree:
+		return nil, fmt.Errorf("%s is not what was published any more", dir)
+	}
+	return entries, nil
+}
+
+// checkTree passes on what cannot be published as upstream means it, and refuses a tree without files.
+func (o fillOptions) checkTree(entries int, warnings []string) error {
+	if o.note != nil {
+		for _, w := range warnings {
+			o.note(w)
+		}
+	}
+	if entries == 0 {
+		return errors.New("the revision has no files: an empty configuration is never published")
+	}
+	return nil
+}
