@@ -84,7 +84,7 @@ var rooms = map[string]room{
 			"snapshot/source/git/repo snapshot/source/git/wire snapshot/source/remote snapshot/source/workcopy",
 		tests: "snapshot/mounttest snapshot/runtest snapshot/source/git/gittest snapshot/source/sourcetest " +
 			"snapshot/testbed",
-		others: "github.com/go-git/go-git/v5 golang.org/x/sys",
+		others: "github.com/go-git/go-git/v5",
 	},
 	"snapshot/source/git/attr": {ours: "snapshot/source/git/repo", tests: "snapshot/runtest snapshot/source/git/gittest"},
 	"snapshot/source/git/checkout": {

@@ -147,9 +147,9 @@ func (d *Discarder) move(from int, path string, keep bool) error {
 		return err
 	}
 	if keep {
-		err = unix.Linkat(from, name, to, name, 0)
+		err = disk.LinkAt(from, name, to, name)
 	} else {
-		err = unix.Renameat(from, name, to, name)
+		err = disk.RenameAt(from, name, to, name)
 	}
 	if err == nil || errors.Is(err, unix.ENOENT) {
 		return err
@@ -241,7 +241,7 @@ func openDiscards(base string) (*os.Root, error) {
 	}
 	ours := filepath.Dir(base)
 	if _, err := os.Lstat(ours); errors.Is(err, os.ErrNotExist) {
-		if err := os.MkdirAll(ours, discardMode); err != nil {
+		if err := disk.MakeAll(ours, discardMode); err != nil {
 			return failed(err)
 		}
 	}

@@ -50,7 +50,7 @@ func (r *restorer) restore(to string, paths []string) error {
 	}
 	if _, err := os.Stat(to); errors.Is(err, fs.ErrNotExist) {
 		// For us alone, as it was set aside.
-		if err := r.step.Do("make restore directory", to, func() error { return os.MkdirAll(to, 0o700) }); err != nil {
+		if err := r.step.Do("make restore directory", to, func() error { return disk.MakeAll(to, 0o700) }); err != nil {
 			return err
 		}
 	}
@@ -157,7 +157,7 @@ func (r *restorer) makeParents(root int, p string) (int, error) {
 		return -1, err
 	}
 	defer unix.Close(parent)
-	err = r.step.Do("make restore directory", p, func() error { return unix.Mkdirat(parent, name, 0o700) })
+	err = r.step.Do("make restore directory", p, func() error { return disk.MakeDirAt(parent, name, 0o700) })
 	if err != nil {
 		return -1, err
 	}

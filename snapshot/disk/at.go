@@ -116,18 +116,7 @@ func (f Files) Exchange(label, a, b string) error {
 			if err := Mounted(dirB, nameB); err != nil {
 				return err
 			}
-			err := unix.Renameat2(dirA, nameA, dirB, nameB, unix.RENAME_EXCHANGE)
-			if !errors.Is(err, unix.EINVAL) {
-				return err
-			}
-			spare := nameA + "-old"
-			if err := unix.Renameat(dirB, nameB, dirA, spare); err != nil {
-				return err
-			}
-			if err := unix.Renameat(dirA, nameA, dirB, nameB); err != nil {
-				return errors.Join(err, unix.Renameat(dirA, spare, dirB, nameB))
-			}
-			return unix.Renameat(dirA, spare, dirA, nameA)
+			return exchange(dirA, nameA, dirB, nameB, nameA+"-old")
 		})
 	})
 }

@@ -69,7 +69,7 @@ func (s *cvsSession) file(root, name, content string, mode os.FileMode) (string,
 		s.dir = dir
 	}
 	path := filepath.Join(s.dir, name)
-	return path, disk.Labelled(s.step, "write "+name, func() error { return os.WriteFile(path, []byte(content), mode) })
+	return path, disk.Labelled(s.step, "write "+name, func() error { return disk.WriteFile(path, []byte(content), mode) })
 }
 
 // logIn gives the client a file of passwords of its own if a password is configured. Otherwise it takes ~/.cvspass.

@@ -7,7 +7,6 @@ import (
 
 	"github.com/etch/etchtag/snapshot/disk"
 	"github.com/etch/etchtag/snapshot/source/workcopy"
-	"golang.org/x/sys/unix"
 )
 
 // cvsTree is the name of a working copy while it is being built.
@@ -60,10 +59,7 @@ func (r *cvsRun) rebuild(ctx context.Context, record *cvsRecord) error {
 		return err
 	}
 	err = disk.Labelled(r.o.Step, "exchange working copies", func() error {
-		if err := disk.MountedAt(r.root); err != nil {
-			return err
-		}
-		return unix.Renameat2(unix.AT_FDCWD, tree, unix.AT_FDCWD, r.root, unix.RENAME_EXCHANGE)
+		return disk.Exchange(tree, r.root, tree+".old")
 	})
 	if err != nil {
 		return fmt.Errorf("exchanging the working copy for a fresh one: %w", err)

@@ -194,14 +194,14 @@ func (r *cvsRecord) differs(old *cvsRecord) int {
 // stampOf returns the present time, as the file system of root tells it.
 func (r *cvsRun) stampOf(root string) (stamp int64, err error) {
 	err = disk.Labelled(r.o.Step, "take time", func() error {
-		f, err := os.CreateTemp(filepath.Join(root, cvsDir), disk.TempPrefix+"*")
+		f, err := disk.NewTemp(filepath.Join(root, cvsDir), disk.TempPrefix+"*")
 		if err != nil {
 			return err
 		}
 		var st unix.Stat_t
 		err = unix.Fstat(int(f.Fd()), &st)
 		stamp = st.Ctim.Nano()
-		return errors.Join(err, f.Close(), os.Remove(f.Name()))
+		return errors.Join(err, f.Close(), disk.Remove(f.Name()))
 	})
 	if err != nil {
 		return 0, fmt.Errorf("taking the time of the working copy's file system: %w", err)
@@ -239,6 +239,6 @@ func restoreAt(dir int, name string, f *cvsFile) error {
 	}
 	defer file.Close()
 	t := unix.NsecToTimespec(f.mtime)
-	return errors.Join(unix.Fchmod(int(file.Fd()), f.mode&0o7777),
-		unix.UtimesNanoAt(int(file.Fd()), "", []unix.Timespec{t, t}, unix.AT_EMPTY_PATH))
+	return errors.Join(disk.ChmodOpen(int(file.Fd()), f.mode&0o7777),
+		disk.SetTimes(int(file.Fd()), "", []unix.Timespec{t, t}))
 }

@@ -53,7 +53,7 @@ func (g *Source) cloneInto(ctx context.Context, dir, rawURL string) (out source.
 	r := &repository{root: dir, Location: repo.Location{GitDir: gitDir, CommonDir: gitDir}, config: newConfig(rawURL), fresh: true}
 	r.refs = repo.Refs{Location: r.Location, Step: g.o.Step}
 	err = disk.Labelled(g.o.Step, "write repository", func() error {
-		return errors.Join(os.Chmod(dir, 0o755), initRepository(gitDir, r.config))
+		return errors.Join(disk.Chmod(dir, 0o755), initRepository(gitDir, r.config))
 	})
 	if err != nil {
 		return out, err

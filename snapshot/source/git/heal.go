@@ -18,7 +18,6 @@ import (
 	"github.com/etch/etchtag/snapshot/source/git/repo"
 	"github.com/etch/etchtag/snapshot/source/remote"
 	"github.com/go-git/go-git/v5/plumbing"
-	"golang.org/x/sys/unix"
 )
 
 const (
@@ -143,7 +142,7 @@ func (g *Source) freshRepository(r *repository) (*repository, error) {
 	}
 	var dir string
 	err = disk.Labelled(g.o.Step, "create repository", func() (err error) {
-		dir, err = os.MkdirTemp(r.root, rebuildPrefix+"*")
+		dir, err = disk.MakeTemp(r.root, rebuildPrefix+"*")
 		return err
 	})
 	if err != nil {
@@ -184,7 +183,7 @@ func initRepository(gitDir string, config repo.Config) error {
 			return err
 		}
 	}
-	if err := os.Chmod(gitDir, 0o755); err != nil {
+	if err := disk.Chmod(gitDir, 0o755); err != nil {
 		return err
 	}
 	if err := writeMode(filepath.Join(gitDir, "config"), []byte(config.String()), config.Mode()); err != nil {
@@ -195,10 +194,10 @@ func initRepository(gitDir string, config repo.Config) error {
 
 // writeMode writes a new file with a mode that the umask has no say in.
 func writeMode(name string, content []byte, mode os.FileMode) error {
-	if err := os.WriteFile(name, content, mode); err != nil {
+	if err := disk.WriteFile(name, content, mode); err != nil {
 		return err
 	}
-	return os.Chmod(name, mode)
+	return disk.Chmod(name, mode)
 }
 
 // copyCustom copies what people set up in a repository, and what the working copy is known by: the
@@ -295,14 +294,7 @@ func (g *Source) exchange(root, fresh string) error {
 		return err
 	}
 	err := disk.Labelled(g.o.Step, "exchange repository", func() error {
-		if err := disk.MountedAt(dotGit); err != nil {
-			return err
-		}
-		err := unix.Renameat2(unix.AT_FDCWD, fresh, unix.AT_FDCWD, dotGit, unix.RENAME_EXCHANGE)
-		if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EXDEV) {
-			err = exchangeInTwo(root, fresh)
-		}
-		return err
+		return disk.Exchange(fresh, dotGit, filepath.Join(root, replacedName))
 	})
 	if err != nil {
 		return fmt.Errorf("exchanging %q and %q: %w", dotGit, fresh, err)
@@ -315,24 +307,11 @@ func (g *Source) exchange(root, fresh string) error {
 	})
 }
 
-// exchangeInTwo is for file systems that cannot exchange two directories at once, such as NFS. If we
-// are killed in between, restoreReplaced undoes the first half.
-func exchangeInTwo(root, fresh string) error {
-	dotGit, replaced := filepath.Join(root, ".git"), filepath.Join(root, replacedName)
-	if err := os.Rename(dotGit, replaced); err != nil {
-		return err
-	}
-	if err := os.Rename(fresh, dotGit); err != nil {
-		return errors.Join(err, os.Rename(replaced, dotGit))
-	}
-	return nil
-}
-
-// restoreReplaced gives .git its place back.
+// restoreReplaced gives .git its place back, if we were killed while it had another name.
 func (g *Source) restoreReplaced(root string) error {
 	dotGit, replaced := filepath.Join(root, ".git"), filepath.Join(root, replacedName)
 	if disk.Exists(dotGit) || !disk.Exists(replaced) {
 		return nil
 	}
-	return disk.Labelled(g.o.Step, "restore repository", func() error { return os.Rename(replaced, dotGit) })
+	return disk.Labelled(g.o.Step, "restore repository", func() error { return disk.Rename(replaced, dotGit) })
 }

@@ -40,7 +40,7 @@ func (g *Source) sweep() (stays []string, err error) {
 		return stays, nil
 	}
 	for _, file := range left {
-		err := disk.Labelled(g.o.Step, "remove stale file", func() error { return os.Remove(file) })
+		err := disk.Labelled(g.o.Step, "remove stale file", func() error { return disk.Remove(file) })
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return stays, fmt.Errorf("removing what a dead git left: %w", err)
 		}
@@ -119,7 +119,7 @@ func (g *Source) namePacks(dir string) error {
 		}
 		for _, kind := range []string{".idx", ".pack"} {
 			err := disk.Labelled(g.o.Step, "link pack", func() error {
-				return os.Link(filepath.Join(dir, stem+kind), filepath.Join(dir, "pack"+stem[dash:]+kind))
+				return disk.Link(filepath.Join(dir, stem+kind), filepath.Join(dir, "pack"+stem[dash:]+kind))
 			})
 			if err != nil && !errors.Is(err, fs.ErrExist) && !errors.Is(err, fs.ErrNotExist) {
 				return fmt.Errorf("naming a pack so that it is found: %w", err)

@@ -277,7 +277,7 @@ func (s SSHTarget) Explain(ctx context.Context, failed error) error {
 // showKey returns the line that would make the server's key known, which ssh does not say. It has ssh write it to a file
 // of known hosts that is empty before and gone after.
 func (s SSHTarget) showKey(ctx context.Context) string {
-	dir, err := os.MkdirTemp("", "etchtag-ssh-")
+	dir, err := disk.MakeTemp("", "etchtag-ssh-")
 	if err != nil {
 		return ""
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"github.com/etch/etchtag/snapshot/disk"
@@ -96,7 +95,7 @@ func (r *svnRun) checkOut(ctx context.Context, rawURL string) (dir string, err e
 
 // fill makes a directory and checks a revision out in it.
 func (r *svnRun) fill(ctx context.Context, dir string, up *svnUpstream) (*svnFound, error) {
-	if err := os.Mkdir(dir, disk.DirMode); err != nil {
+	if err := disk.MakeDir(dir, disk.DirMode); err != nil {
 		return nil, err
 	}
 	fresh := r.runAt(dir)
@@ -205,13 +204,13 @@ func exchangeDirs(a, b string) error {
 		return err
 	}
 	old := a + ".old"
-	if err := os.Rename(b, old); err != nil {
+	if err := disk.Rename(b, old); err != nil {
 		return err
 	}
-	if err := os.Rename(a, b); err != nil {
-		return errors.Join(err, os.Rename(old, b))
+	if err := disk.Rename(a, b); err != nil {
+		return errors.Join(err, disk.Rename(old, b))
 	}
-	return os.Rename(old, a)
+	return disk.Rename(old, a)
 }
 
 // setOldAside sets the old working copy aside, which stands at dir now.

@@ -131,13 +131,13 @@ func makeOwn(s *fileStamp, dest string) error {
 	switch s.kind() {
 	case source.Directory:
 		mode = disk.DirMode
-		if err := os.Mkdir(dest, mode); err != nil {
+		if err := disk.MakeDir(dest, mode); err != nil {
 			return err
 		}
 	case source.Executable:
 		mode = 0o755
 	}
-	return os.Chmod(dest, mode)
+	return disk.Chmod(dest, mode)
 }
 
 // copied is told of everything that was copied, and of every error. The first one ends the copy.

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/etch/etchtag/snapshot/disk"
-	"golang.org/x/sys/unix"
 )
 
 // ClonePlace checks that a clone may be made at dir, and follows a link.
@@ -37,7 +36,7 @@ func ClonePrefix(root string) string { return "." + filepath.Base(root) + ".clon
 // NewCloneDir makes a directory beside root, which nobody else can enter, to build a clone in.
 func NewCloneDir(root string, step func(label string) error) (temp string, err error) {
 	err = disk.Labelled(step, "create clone", func() (err error) {
-		temp, err = os.MkdirTemp(filepath.Dir(root), ClonePrefix(root)+"*")
+		temp, err = disk.MakeTemp(filepath.Dir(root), ClonePrefix(root)+"*")
 		return err
 	})
 	if err != nil {
@@ -51,7 +50,7 @@ func PlaceClone(temp, root string, step func(label string) error) error {
 	if err := disk.Labelled(step, "sync clone", func() error { return disk.SyncFS(temp) }); err != nil {
 		return err
 	}
-	err := disk.Labelled(step, "rename clone", func() error { return unix.Rename(temp, root) })
+	err := disk.Labelled(step, "rename clone", func() error { return disk.RenameDir(temp, root) })
 	if err != nil {
 		return fmt.Errorf("moving the clone into place: %w", err)
 	}

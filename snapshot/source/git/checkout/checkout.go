@@ -60,7 +60,7 @@ func newCheckout(root int, w *Worktree) (*checkout, error) {
 	if err := disk.TakeStep(c.step, "make temporary directory"); err != nil {
 		return nil, fmt.Errorf("making a temporary directory: %w", err)
 	}
-	if err := os.Mkdir(dir, 0o700); err != nil {
+	if err := disk.MakeDir(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making a temporary directory: %w", err)
 	}
 	tmp, err := os.Open(dir)
@@ -174,13 +174,13 @@ func (w *fileWriter) writeVia(tmp, dir int, name string, want *object.TreeFile) 
 	var st unix.Stat_t
 	err = w.writeAt(tmp, w.tmpName, want, &st)
 	if errors.Is(err, unix.EEXIST) { // left by a file that could not be written
-		if err = unix.Unlinkat(tmp, w.tmpName, 0); err == nil {
+		if err = disk.RemoveFileAt(tmp, w.tmpName); err == nil {
 			err = w.writeAt(tmp, w.tmpName, want, &st)
 		}
 	}
 	defer func() {
 		if err != nil {
-			_ = unix.Unlinkat(tmp, w.tmpName, 0)
+			_ = disk.RemoveFileAt(tmp, w.tmpName)
 		}
 	}()
 	if err == nil {
@@ -189,7 +189,7 @@ func (w *fileWriter) writeVia(tmp, dir int, name string, want *object.TreeFile) 
 	if err != nil {
 		return err
 	}
-	return unix.Renameat(tmp, w.tmpName, dir, name)
+	return disk.RenameAt(tmp, w.tmpName, dir, name)
 }
 
 // writeAt makes want as name in dir, where nothing may stand of that name, and says what lstat says of it.
@@ -206,7 +206,7 @@ func (w *fileWriter) makeLink(dir int, name string, want *object.TreeFile, st *u
 		err = disk.TakeStep(w.step, "make link")
 	}
 	if err == nil {
-		err = unix.Symlinkat(string(target), dir, name)
+		err = disk.SymlinkAt(string(target), dir, name)
 	}
 	if err != nil {
 		return err
@@ -224,36 +224,16 @@ func (w *fileWriter) makeFile(dir int, name string, want *object.TreeFile, st *u
 		return err
 	}
 	defer func() { err = errors.Join(err, unix.Close(fd)) }()
-	if err := writeConverted(rawFile(fd), w.objects, want.Hash, w.conversion[want.Path]); err != nil {
+	if err := writeConverted(disk.RawFile(fd), w.objects, want.Hash, w.conversion[want.Path]); err != nil {
 		return err
 	}
 	if err := unix.Fstat(fd, st); err != nil || st.Mode&0o7777 == mode {
 		return err
 	}
-	if err := unix.Fchmod(fd, mode); err != nil { // the umask, or what the directory says of its files
+	if err := disk.ChmodOpen(fd, mode); err != nil { // the umask, or what the directory says of its files
 		return err
 	}
 	return unix.Fstat(fd, st)
-}
-
-// rawFile is the descriptor of a regular file. The system calls by which os.File makes ready for sockets and the like
-// would be as many as those that write a small file.
-type rawFile int
-
-// Write writes all of p.
-func (f rawFile) Write(p []byte) (int, error) {
-	done := 0
-	for done < len(p) {
-		n, err := unix.Write(int(f), p[done:])
-		if errors.Is(err, unix.EINTR) {
-			continue
-		}
-		if err != nil {
-			return done, err
-		}
-		done += n
-	}
-	return done, nil
 }
 
 // checkUnchanged makes sure that name is still what was seen, nil for nothing, before it goes. Making or

@@ -110,7 +110,7 @@ func (s *syncRun) clearPath(a *action) error {
 	if err := disk.TakeStep(s.Step, "remove file"); err != nil {
 		return err
 	}
-	if err := unix.Unlinkat(fd, name, 0); !errors.Is(err, unix.ENOENT) {
+	if err := disk.RemoveFileAt(fd, name); !errors.Is(err, unix.ENOENT) {
 		return err
 	}
 	return nil
@@ -161,7 +161,7 @@ func (s *syncRun) chmodFile(a *action, dir int, name string) error {
 	if err := disk.TakeStep(s.Step, "change mode"); err != nil {
 		return err
 	}
-	if err := unix.Fchmod(fd, permissions(a.want.Mode)); err != nil {
+	if err := disk.ChmodOpen(fd, permissions(a.want.Mode)); err != nil {
 		return err
 	}
 	var st unix.Stat_t
@@ -184,7 +184,7 @@ func (s *syncRun) chmodDir(d workcopy.Dir) error {
 	if err := disk.TakeStep(s.Step, "change mode"); err != nil {
 		return err
 	}
-	return unix.Fchmod(fd, d.Mode&0o7000|disk.DirMode)
+	return disk.ChmodOpen(fd, d.Mode&0o7000|disk.DirMode)
 }
 
 func (s *syncRun) rmdir(path string) error {
@@ -196,7 +196,7 @@ func (s *syncRun) rmdir(path string) error {
 	if err := disk.TakeStep(s.Step, "remove directory"); err != nil {
 		return err
 	}
-	if err := unix.Unlinkat(fd, name, unix.AT_REMOVEDIR); !errors.Is(err, unix.ENOENT) {
+	if err := disk.RemoveDirAt(fd, name); !errors.Is(err, unix.ENOENT) {
 		return err
 	}
 	return nil

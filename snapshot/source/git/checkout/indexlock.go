@@ -55,7 +55,7 @@ func lockIndex(ctx context.Context, w *Worktree) (*indexLock, error) {
 			if !ours {
 				l.warning = fmt.Sprintf("git's lock %q had been left behind and was taken over", path)
 			}
-			err := disk.Labelled(w.Step, "take over index lock", func() error { return os.Remove(path) })
+			err := disk.Labelled(w.Step, "take over index lock", func() error { return disk.Remove(path) })
 			if err != nil && !errors.Is(err, os.ErrNotExist) {
 				return nil, fmt.Errorf("taking over the lock of the index: %w", err)
 			}
@@ -75,7 +75,7 @@ func (l *indexLock) path() string { return filepath.Join(l.gitDir, lockName) }
 func (l *indexLock) release() error {
 	err := disk.TakeStep(l.step, "unlock index")
 	if err == nil {
-		err = os.Remove(l.path())
+		err = disk.Remove(l.path())
 	}
 	if err != nil {
 		return fmt.Errorf("unlocking the index: %w", err)
@@ -91,7 +91,7 @@ func createLock(path string) error {
 	}
 	_, err = f.WriteString(lockMark)
 	if err = errors.Join(err, f.Close()); err != nil {
-		_ = os.Remove(path)
+		_ = disk.Remove(path)
 	}
 	return err
 }
@@ -129,10 +129,10 @@ func (l *indexLock) replace(entries []indexEntry) (checksum [sha1.Size]byte, err
 		err = disk.TakeStep(l.step, "rename index")
 	}
 	if err == nil {
-		err = os.Rename(tmp, filepath.Join(l.gitDir, "index"))
+		err = disk.Rename(tmp, filepath.Join(l.gitDir, "index"))
 	}
 	if err != nil {
-		_ = os.Remove(tmp)
+		_ = disk.Remove(tmp)
 	}
 	return checksum, err
 }

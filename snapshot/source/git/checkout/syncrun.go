@@ -370,7 +370,7 @@ func (s *syncRun) record(lock *indexLock) error {
 	if err := disk.TakeStep(s.Step, "remove journal"); err != nil {
 		return fmt.Errorf("removing the journal: %w", err)
 	}
-	if err := os.Remove(s.file(JournalName)); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := disk.Remove(s.file(JournalName)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("removing the journal: %w", err)
 	}
 	return nil

@@ -82,7 +82,7 @@ func (h Housekeeper) packLoose(loose []plumbing.Hash) error {
 		return err
 	}
 	for _, name := range loose {
-		err := h.Store.Step("remove packed object", func() error { return os.Remove(h.Store.LoosePath(name)) })
+		err := h.Store.Step("remove packed object", func() error { return disk.Remove(h.Store.LoosePath(name)) })
 		if err != nil {
 			return err
 		}
@@ -169,7 +169,7 @@ func (h Housekeeper) joinPacks() error {
 	}
 	for _, pack := range kept {
 		for _, kind := range []string{".idx", ".rev", ".bitmap", ".pack"} {
-			err := h.Store.Step("remove joined pack", func() error { return os.Remove(pack.stem + kind) })
+			err := h.Store.Step("remove joined pack", func() error { return disk.Remove(pack.stem + kind) })
 			if err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err
 			}

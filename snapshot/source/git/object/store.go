@@ -104,7 +104,7 @@ func (s *Store) Receive() (*incomingPack, error) {
 	}
 	var f *os.File
 	err = s.Step("create pack", func() (err error) {
-		f, err = os.Create(filepath.Join(dir, "pack.pack"))
+		f, err = disk.NewFile(filepath.Join(dir, "pack.pack"))
 		return err
 	})
 	if err != nil {
@@ -117,7 +117,7 @@ func (s *Store) Receive() (*incomingPack, error) {
 func (s *Store) Staging() (string, error) {
 	var dir string
 	err := s.Step("create objects", func() (err error) {
-		dir, err = os.MkdirTemp(s.Dir(), disk.TempPrefix+"*")
+		dir, err = disk.MakeTemp(s.Dir(), disk.TempPrefix+"*")
 		return err
 	})
 	if err != nil {
@@ -165,7 +165,7 @@ func (p *incomingPack) Keep() error {
 		return p.unpack(index)
 	}
 	err = p.store.Step("write pack index", func() error {
-		return os.WriteFile(filepath.Join(p.dir, "pack.idx"), index.file, 0o644)
+		return disk.WriteFile(filepath.Join(p.dir, "pack.idx"), index.file, 0o644)
 	})
 	if err != nil {
 		return err
@@ -190,7 +190,7 @@ func (p *incomingPack) check() error {
 func (s *Store) AddPack(stem string, checksum plumbing.Hash) error {
 	packDir := filepath.Join(s.Dir(), "pack")
 	err := s.Step("protect pack", func() error {
-		return errors.Join(disk.MakeDirs(packDir), os.Chmod(stem+".idx", 0o444), os.Chmod(stem+".pack", 0o444))
+		return errors.Join(disk.MakeDirs(packDir), disk.Chmod(stem+".idx", 0o444), disk.Chmod(stem+".pack", 0o444))
 	})
 	if err != nil {
 		return err
@@ -199,10 +199,10 @@ func (s *Store) AddPack(stem string, checksum plumbing.Hash) error {
 		return err
 	}
 	name := filepath.Join(packDir, "pack-"+checksum.String())
-	if err := s.Step("rename idx", func() error { return os.Rename(stem+".idx", name+".idx") }); err != nil {
+	if err := s.Step("rename idx", func() error { return disk.Rename(stem+".idx", name+".idx") }); err != nil {
 		return err
 	}
-	if err := s.Step("rename pack", func() error { return os.Rename(stem+".pack", name+".pack") }); err != nil {
+	if err := s.Step("rename pack", func() error { return disk.Rename(stem+".pack", name+".pack") }); err != nil {
 		return err
 	}
 	return s.Step("sync pack names", func() error { return disk.SyncDir(packDir) })
@@ -246,7 +246,7 @@ func (b *LooseBatch) add(obj storedObject) error {
 	defer r.Close()
 	var f *os.File
 	err = b.Store.Step("write object", func() error {
-		f, err = os.Create(filepath.Join(b.Dir, obj.hash.String()))
+		f, err = disk.NewFile(filepath.Join(b.Dir, obj.hash.String()))
 		return err
 	})
 	if err != nil {
@@ -277,7 +277,7 @@ func (b *LooseBatch) Commit() error {
 		}
 		if err == nil {
 			err = b.Store.Step("rename object", func() error {
-				return os.Rename(filepath.Join(b.Dir, name.String()), to)
+				return disk.Rename(filepath.Join(b.Dir, name.String()), to)
 			})
 		}
 		if err != nil {

@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 
+	"github.com/etch/etchtag/snapshot/disk"
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/format/idxfile"
 )
@@ -30,7 +31,7 @@ type packWriter struct {
 
 // newPackWriter begins a pack of count objects.
 func newPackWriter(stem string, count int) (*packWriter, error) {
-	f, err := os.Create(stem + ".pack")
+	f, err := disk.NewFile(stem + ".pack")
 	if err != nil {
 		return nil, err
 	}
@@ -100,7 +101,7 @@ func (p *packWriter) finish() (checksum plumbing.Hash, err error) {
 	}
 	index, err := encodePackIndex(&p.index, checksum)
 	if err == nil {
-		err = os.WriteFile(p.stem+".idx", index, 0o644)
+		err = disk.WriteFile(p.stem+".idx", index, 0o644)
 	}
 	return checksum, err
 }

@@ -315,7 +315,7 @@ func (r Refs) remove(name string) error {
 	if err := r.dropPacked(name); err != nil {
 		return err
 	}
-	err := disk.Labelled(r.Step, "remove ref", func() error { return os.Remove(r.path(name)) })
+	err := disk.Labelled(r.Step, "remove ref", func() error { return disk.Remove(r.path(name)) })
 	if errors.Is(err, fs.ErrNotExist) || disk.IsNotDir(err) {
 		return nil
 	}
