@@ -255,7 +255,7 @@ func TestAdoptionChangesNoDecision(t *testing.T) {
 		for minutes := 0; minutes < 12*60; minutes += 15 {
 			at := time.Date(2026, 11, 22, 0, minutes, 0, 0, time.UTC)
 			for _, ring := range r.Rings {
-				d := r.RingTag(ring, at)
+				d := r.At(at).RingTag(ring)
 				all = append(all, fmt.Sprint(at, ring.Name, d.Tag(), d.Failure))
 			}
 		}

@@ -171,7 +171,7 @@ func TestATagThatIsPublishedAgainInheritsItsMark(t *testing.T) {
 		t.Fatalf("got %+v", again)
 	}
 	resolver := f.resolver()
-	if d := resolver.RingTag(resolver.Rings[0], f.now); d.Err != nil || d.Path != "tags/"+good.Name {
+	if d := resolver.At(f.now).RingTag(resolver.Rings[0]); d.Err != nil || d.Path != "tags/"+good.Name {
 		t.Errorf("the first ring gets %+v", d)
 	}
 }

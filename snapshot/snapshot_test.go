@@ -196,7 +196,7 @@ func (f *fixture) resolverOf(tags *tag.Index) *tagging.Resolver {
 type fixtureNeeds struct{ f *fixture }
 
 func (n fixtureNeeds) Read(tags *tag.Index, now time.Time) (map[string][]string, []string, error) {
-	needs := n.f.resolverOf(tags).Needs(now, nil, tagging.Kept{Reasons: n.f.kept})
+	needs := n.f.resolverOf(tags).At(now).Needs(nil, nil, tagging.Kept{Reasons: n.f.kept})
 	return needs.By, needs.Unknown, n.f.unreadable
 }
 

@@ -1,10 +1,6 @@
 package tagging
 
-import (
-	"time"
-
-	"github.com/etch/etchtag/tagstate"
-)
+import "github.com/etch/etchtag/tagstate"
 
 // Effect is what changes when other things are known of the same tags: when people mark them, or when manifests show which
 // of them have the same content.
@@ -22,11 +18,11 @@ type StateEffect struct {
 	Before, After tagstate.State // own or inherited
 }
 
-// Compare says what changes at now from one resolver to another with the same rings.
-func Compare(before, after *Resolver, now time.Time) Effect {
+// Compare says what changes from one resolver to another with the same rings, at the same time.
+func Compare(before, after *Moment) Effect {
 	var e Effect
 	for _, ring := range after.Rings {
-		e.Rings = append(e.Rings, RingEffect{before.RingTag(ring, now), after.RingTag(ring, now)})
+		e.Rings = append(e.Rings, RingEffect{before.RingTag(ring), after.RingTag(ring)})
 	}
 	for _, t := range after.Index.Tags {
 		change := StateEffect{Tag: t.Name}

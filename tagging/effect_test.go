@@ -18,7 +18,7 @@ func compare(t *testing.T, now string, before, after world) string {
 	rings := tagging.Rings{{Name: "0h"}, {Name: "1h", Delay: time.Hour}, {Name: "2h", Delay: 2 * time.Hour}}
 	was, is := before.resolver(t), after.resolver(t)
 	was.Rings, is.Rings = rings, rings
-	e := tagging.Compare(was, is, at(now))
+	e := tagging.Compare(was.At(at(now)), is.At(at(now)))
 	short := func(d *tagging.Decision) string {
 		_, clock, _ := strings.Cut(strings.TrimPrefix(d.Tag(), tag.Prefix), "-")
 		if clock == "" {
@@ -93,7 +93,7 @@ func TestAnEffectIsWhatDecisionsAreBeforeAndAfter(t *testing.T) {
 		rings := tagging.Rings{drawRing(t), drawRing(t), drawRing(t)}
 		was.Rings, is.Rings = rings, rings
 		now := drawTime(t, "now")
-		e := tagging.Compare(was, is, now)
+		e := tagging.Compare(was.At(now), is.At(now))
 		losers := 0
 		for i, ring := range rings {
 			want := [2]answer{newNaive(before).ask(ring, now), newNaive(after).ask(ring, now)}

@@ -4,169 +4,110 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
-	"slices"
-	"time"
+	"strings"
 
 	"github.com/etch/etchtag/tagging/inventory"
 )
 
-// ErrNoLister is the error of Hosts if no inventory can list its hosts.
-var ErrNoLister = errors.New("no inventory can list its hosts")
-
-// Hosts decides at now for every host that an inventory can list, and for those in the pins file, each once,
-// in the order of their names. Yield gets the decisions that Decide would give, apart from some of their
-// notes, until it returns false. They share their steps, which must not be modified.
-//
-// Each inventory that can list its hosts is asked once for all of them, and their answers are merged as they
-// come, so that memory does not grow with the fleet. One that cannot is asked for each host that another
-// one lists, which takes its time. An error means that an inventory failed to list its hosts, or listed
-// them out of order; a decision that fails is not an error.
-func (r *Resolver) Hosts(ctx context.Context, now time.Time, yield func(*Decision) bool) error {
-	if len(r.Rings) == 0 {
-		return errors.New("there are no rings")
-	}
-	d := r.sharing(now)
-	d.inventories = slices.Clone(r.Inventories)
-	m := merger{pins: r.Pins.All()}
-	for i, inv := range d.inventories {
-		if lister, ok := inv.(inventory.Lister); ok {
-			l := listHosts(ctx, lister)
-			defer l.stop()
-			m.listings, d.inventories[i] = append(m.listings, l), l
-		}
-	}
-	if len(m.listings) == 0 {
-		return ErrNoLister
-	}
-	for {
-		host, more, err := m.host()
-		if err != nil || !more {
-			return err
-		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if !yield(d.decide(ctx, host, now)) {
-			return nil
-		}
-		m.pass(host)
-	}
+// Hosts decides for hosts at a moment.
+type Hosts struct {
+	*Moment
+	Pins        *Pins
+	Inventories []inventory.Inventory // in order: groups are united, the first pin wins
 }
 
-// merger goes through the hosts of several listings and of the pins file at once.
-type merger struct {
-	listings []*listing
-	pins     []Pin
+// Decide says what a host gets: what it is pinned to, or else the tag of its ring. A host whose name cannot be one, an
+// inventory that fails, and a pin that cannot be followed are failures of the decision.
+func (h *Hosts) Decide(ctx context.Context, host string) *Decision {
+	d := decider{h, h.Inventories, h.inspect}
+	return d.decide(ctx, host)
 }
 
-// host returns the first host that was not passed, if there is one.
-func (m *merger) host() (host string, more bool, err error) {
-	if len(m.pins) > 0 {
-		host, more = m.pins[0].Host, true
+// decider decides for hosts, by what does not depend on the host alone.
+type decider struct {
+	*Hosts
+	inventories []inventory.Inventory
+	inspect     func(path string) (note string, err error)
+}
+
+func (h *decider) decide(ctx context.Context, host string) *Decision {
+	d := &Decision{Host: strings.ToLower(host), At: h.now}
+	if err := ValidateHost(host); err != nil {
+		d.fail(err)
+		return d
 	}
-	for _, l := range m.listings {
-		if l.err != nil {
-			return "", false, l.err
+	if len(h.Rings) == 0 {
+		d.fail(errors.New("there are no rings"))
+		return d
+	}
+	said, err := inventory.Merge(ctx, h.inventories, d.Host)
+	if err != nil {
+		d.fail(err)
+		return d
+	}
+	d.Groups, d.Notes = said.Groups, said.Notes
+	if len(h.inventories) > 0 && !said.Known {
+		d.note("no inventory knows the host")
+	}
+	ring, why := h.Rings.Match(d.Host, d.Groups)
+	d.RingWhy = why
+	h.enter(d, ring)
+	if !h.pinned(d, said.Pins) {
+		d.take(h.RingTag(ring))
+	}
+	return d
+}
+
+// pinned decides by the host's pins, and reports whether one of them decides. The pins file comes before
+// the inventories. A bump that does not hold means nothing.
+func (h *decider) pinned(d *Decision, more []inventory.Pin) bool {
+	var pins []Pin
+	if pin, ok := h.Pins.Get(d.Host); ok {
+		pins = append(pins, pin)
+	}
+	for _, pin := range more {
+		pins = append(pins, Pin{Host: d.Host, Path: pin.Path, From: pin.From})
+	}
+	for _, pin := range pins {
+		if !pin.IsBump() {
+			d.Direction, d.Pin, d.PinFrom = Pinned, pin.Path, pin.From
+			h.follow(d, pin, pin.Path)
+			return true
 		}
-		if l.more && (!more || l.host < host) {
-			host, more = l.host, true
+		holds, why, err := pin.bumped(d.At, d.Delay)
+		if err == nil && !holds {
+			d.note(fmt.Sprintf("the bump %s (%s) %s, so it means nothing", pin.Path, pin.From, why))
+			continue
 		}
-	}
-	return host, more, nil
-}
-
-// pass goes on to the hosts after the one given.
-func (m *merger) pass(host string) {
-	if len(m.pins) > 0 && m.pins[0].Host == host {
-		m.pins = m.pins[1:]
-	}
-	for _, l := range m.listings {
-		l.pass(host)
-	}
-}
-
-// sharing returns a decider that works out once what the decisions for several hosts have in common: what
-// each ring gets, and what there is to say of a path that hosts are pinned to.
-func (r *Resolver) sharing(now time.Time) decider {
-	type prospect struct {
-		note string
-		err  error
-	}
-	rings, paths := make(map[string]*Decision, len(r.Rings)), make(map[string]prospect)
-	return decider{
-		Resolver: r,
-		ringTag: func(ring Ring) *Decision {
-			d, found := rings[ring.Name]
-			if !found {
-				d = r.RingTag(ring, now)
-				rings[ring.Name] = d
-			}
-			return d
-		},
-		inspect: func(path string) (string, error) {
-			p, found := paths[path]
-			if !found {
-				p.note, p.err = r.inspect(path)
-				paths[path] = p
-			}
-			return p.note, p.err
-		},
-	}
-}
-
-// listing is the place that the listing of an inventory's hosts has come to. It is itself an inventory that
-// knows just the host there.
-type listing struct {
-	lister inventory.Lister
-	host   string
-	answer inventory.Answer
-	more   bool  // there is a host
-	err    error // why there cannot be more
-
-	next func() (string, inventory.Answer, bool)
-	stop func()
-}
-
-var _ inventory.Inventory = (*listing)(nil)
-
-// listHosts begins with the first host.
-func listHosts(ctx context.Context, lister inventory.Lister) *listing {
-	l := &listing{lister: lister}
-	var failed error
-	next, stop := iter.Pull2(func(yield func(string, inventory.Answer) bool) {
-		failed = lister.Hosts(ctx, yield)
-	})
-	l.stop = stop
-	l.next = func() (string, inventory.Answer, bool) {
-		host, a, more := next()
-		if failed != nil {
-			l.err = fmt.Errorf("list the hosts of inventory %s: %w", lister.Name(), failed)
+		d.Direction, d.Pin, d.PinFrom = Bumped, pin.Path, pin.From
+		if err != nil {
+			d.fail(fmt.Errorf("the pin %q of %s (%s) cannot be followed: %w", pin.Path, pin.Host, pin.From, err))
+		} else {
+			h.follow(d, pin, h.Base.TrunkPath())
 		}
-		return host, a, more
+		return true
 	}
-	l.host, l.answer, l.more = l.next()
-	return l
+	return false
 }
 
-// pass goes on to the next host if the listing is at the host given.
-func (l *listing) pass(host string) {
-	if !l.more || l.host != host {
+// follow decides for the path that a pin means.
+func (h *decider) follow(d *Decision, pin Pin, path string) {
+	note, err := h.inspect(path)
+	if err != nil {
+		d.fail(fmt.Errorf("the pin %q of %s (%s) cannot be followed: %w", pin.Path, pin.Host, pin.From, err))
 		return
 	}
-	l.host, l.answer, l.more = l.next()
-	if l.more && l.host <= host {
-		l.err = fmt.Errorf("list the hosts of inventory %s: %q comes after %q", l.lister.Name(), l.host, host)
+	d.Path = path
+	d.note(fmt.Sprintf("the host is pinned to %s (%s)", pin.Path, pin.From))
+	if note != "" {
+		d.note(note)
 	}
 }
 
-// Name implements inventory.Inventory.
-func (l *listing) Name() string { return l.lister.Name() }
-
-// Lookup implements inventory.Inventory, for the host that the listing is at or one before it.
-func (l *listing) Lookup(_ context.Context, host string) (inventory.Answer, error) {
-	if !l.more || l.host != host {
-		return inventory.Answer{}, nil
-	}
-	return l.answer, nil
+// take makes the answer for the host's ring the host's own.
+func (d *Decision) take(ring *Decision) {
+	d.BaseTag, d.BaseWhy, d.RestsOn = ring.BaseTag, ring.BaseWhy, ring.RestsOn
+	d.Direction, d.Path = ring.Direction, ring.Path
+	d.Err, d.Failure, d.Steps = ring.Err, ring.Failure, ring.Steps
+	d.Notes = append(d.Notes, ring.Notes...)
 }

@@ -62,10 +62,10 @@ func (l listed) Hosts(ctx context.Context, yield func(string, inventory.Answer) 
 	return l.err
 }
 
-// all collects what Hosts yields.
-func all(t tagtest.Fataler, r *tagging.Resolver, now time.Time) []*tagging.Decision {
+// all collects what Each yields.
+func all(t tagtest.Fataler, hosts *tagging.Hosts) []*tagging.Decision {
 	var ds []*tagging.Decision
-	err := r.Hosts(context.Background(), now, func(d *tagging.Decision) bool {
+	err := hosts.Each(context.Background(), func(d *tagging.Decision) bool {
 		ds = append(ds, d)
 		return true
 	})
@@ -105,25 +105,26 @@ func TestHostsAgreesWithDecide(t *testing.T) {
 			{Name: "good", Delay: time.Hour, Groups: []string{"qa"}, RequireGood: true},
 			{Name: "rest", Delay: 4 * time.Hour},
 		}
-		r.Pins = pinsOf(base, rapid.SampledFrom([]string{"", "A1 trunk\nonly-here tags/none\nb2\n", "0 trunk\n" +
+		pins := pinsOf(base, rapid.SampledFrom([]string{"", "A1 trunk\nonly-here tags/none\nb2\n", "0 trunk\n" +
 			"b trunk-20260228-2300\nzzz tags/release-7\nd /etc\n"}).Draw(t, "pins"))
 		first, second, third := drawAnswers(t, "first"), drawAnswers(t, "second"), drawAnswers(t, "third")
-		r.Inventories = rapid.Permutation([]inventory.Inventory{
+		inventories := rapid.Permutation([]inventory.Inventory{
 			listed{asked: asked{name: "first", answers: first}},
 			asked{name: "second", answers: second, failing: rapid.SampledFrom([]string{"", "1", "b2"}).Draw(t, "failing")},
 			listed{asked: asked{name: "third", answers: third}},
 		}).Draw(t, "inventories")
 		want := maps.Clone(first)
 		maps.Copy(want, third)
-		for _, pin := range r.Pins.All() {
+		for _, pin := range pins.All() {
 			want[pin.Host] = inventory.Answer{}
 		}
 		now := drawTime(t, "now")
-		got := all(t, r, now)
+		hosts := func() *tagging.Hosts { return &tagging.Hosts{Moment: r.At(now), Pins: pins, Inventories: inventories} }
+		got := all(t, hosts())
 		names := make([]string, len(got))
 		for i, d := range got {
 			names[i] = d.Host
-			alone := r.Decide(context.Background(), d.Host, now)
+			alone := hosts().Decide(context.Background(), d.Host)
 			if diff := cmp.Diff(alone, d, cmpopts.IgnoreFields(*d, "Err"), cmpopts.EquateEmpty()); diff != "" {
 				t.Fatalf("host %q at %s (decided alone -, with all +):\n%s", d.Host, now, diff)
 			}
@@ -137,12 +138,11 @@ func TestHostsAgreesWithDecide(t *testing.T) {
 	})
 }
 
-// fleet is a resolver with these inventories, a few tags and the usual rings.
-func fleet(t tagtest.Fataler, inventories ...inventory.Inventory) *tagging.Resolver {
+// fleet decides at 08:30 with these inventories, a few tags and the usual rings.
+func fleet(t tagtest.Fataler, inventories ...inventory.Inventory) *tagging.Hosts {
 	r := hourly("0400 0500 0600 0700 0800").resolver(t)
 	r.Rings = tagging.DefaultRings()
-	r.Inventories = inventories
-	return r
+	return &tagging.Hosts{Moment: r.At(at("08:30")), Inventories: inventories}
 }
 
 func knows(name string, hosts ...string) listed {
@@ -157,7 +157,7 @@ func TestHostsAsksEachInventoryOnceForAllItsHosts(t *testing.T) {
 	calls := 0
 	l := knows("x", "a", "b", "c")
 	l.calls, l.failing = &calls, "abc" // no host must be looked up
-	for _, d := range all(t, fleet(t, l), at("08:30")) {
+	for _, d := range all(t, fleet(t, l)) {
 		if d.Failure != "" {
 			t.Errorf("%s: %s", d.Host, d.Failure)
 		}
@@ -169,8 +169,8 @@ func TestHostsAsksEachInventoryOnceForAllItsHosts(t *testing.T) {
 
 func TestHostsStopsWhenItIsToldTo(t *testing.T) {
 	var seen []string
-	r := fleet(t, knows("x", "a", "c"), knows("y", "b", "d"))
-	err := r.Hosts(t.Context(), at("08:30"), func(d *tagging.Decision) bool {
+	hosts := fleet(t, knows("x", "a", "c"), knows("y", "b", "d"))
+	err := hosts.Each(t.Context(), func(d *tagging.Decision) bool {
 		seen = append(seen, d.Host)
 		return d.Host != "b"
 	})
@@ -188,7 +188,7 @@ func TestHostsThatCannotBeListed(t *testing.T) {
 	tests := []struct {
 		name string
 		ctx  context.Context
-		with *tagging.Resolver
+		with *tagging.Hosts
 		want string
 	}{
 		{"an inventory is down", t.Context(), fleet(t, knows("x", "a"), down), "list the hosts of inventory down: it is down"},
@@ -196,12 +196,12 @@ func TestHostsThatCannotBeListed(t *testing.T) {
 		{"a host twice", t.Context(), fleet(t, listed{asked: down.asked, order: []string{"b", "b"}}), `"b" comes after "b"`},
 		{"none can list", t.Context(), fleet(t, asked{name: "x"}), tagging.ErrNoLister.Error()},
 		{"no inventories", t.Context(), fleet(t), tagging.ErrNoLister.Error()},
-		{"no rings", t.Context(), &tagging.Resolver{Inventories: []inventory.Inventory{down}}, "there are no rings"},
+		{"no rings", t.Context(), &tagging.Hosts{Moment: new(tagging.Resolver).At(at("08:30")), Inventories: []inventory.Inventory{down}}, "there are no rings"},
 		{"cancelled", cancelled, fleet(t, knows("x", "a")), context.Canceled.Error()},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			err := test.with.Hosts(test.ctx, at("08:30"), func(*tagging.Decision) bool { return true })
+			err := test.with.Each(test.ctx, func(*tagging.Decision) bool { return true })
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("got %v, want %q", err, test.want)
 			}
@@ -212,7 +212,7 @@ func TestHostsThatCannotBeListed(t *testing.T) {
 func TestHostsEndsWhenItIsCancelledHalfWay(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	count := 0
-	err := fleet(t, knows("x", "a", "b", "c")).Hosts(ctx, at("08:30"), func(*tagging.Decision) bool {
+	err := fleet(t, knows("x", "a", "b", "c")).Each(ctx, func(*tagging.Decision) bool {
 		count++
 		cancel()
 		return true

@@ -24,9 +24,9 @@ type mark struct {
 	tagstate.Entry
 }
 
-func (r *Resolver) know() *marks {
+func (r *Resolver) marks() *marks {
 	r.once.Do(func() {
-		m := &r.marks
+		m := &r.memo
 		for _, e := range r.States.Entries() {
 			if t, err := tag.ParseName(e.Tag); err == nil {
 				m.entries = append(m.entries, mark{t, e})
@@ -42,7 +42,7 @@ func (r *Resolver) know() *marks {
 			}
 		}
 	})
-	return &r.marks
+	return &r.memo
 }
 
 // spoil notes that the tree of t, which is marked, is bad under other names too.
@@ -98,7 +98,7 @@ func (r *Resolver) judge(t *tag.Tag) judgement {
 	if own := r.States.Get(t.Name); own.State != tagstate.None {
 		return ownJudgement(own)
 	}
-	if len(r.know().spoiled) == 0 {
+	if len(r.marks().spoiled) == 0 {
 		return judgement{}
 	}
 	header, ok, err := t.Header()
@@ -116,7 +116,7 @@ func ownJudgement(e tagstate.Entry) judgement {
 // on. A tag that was marked already when it was published hands its mark on to later ones only: what rings had before
 // must not turn bad because somebody reverted to it.
 func (r *Resolver) inherited(heir *tag.Header) (j judgement) {
-	for _, t := range slices.Backward(r.know().spoiled[heir.Tree]) {
+	for _, t := range slices.Backward(r.marks().spoiled[heir.Tree]) {
 		header, _, _ := t.Header() // it was read before
 		if header.Marked && !heir.Published.After(header.Published) {
 			continue

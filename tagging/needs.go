@@ -23,16 +23,16 @@ type Needs struct {
 	Unknown []string            // what could not be found out, so that any tag may be needed
 }
 
-// Needs says who needs which of the tags at now: rings, which get them or go back to them, people, who pin and keep
-// them, and tags that inherit a mark. Pins of inventories are those that ListPins has found.
-func (r *Resolver) Needs(now time.Time, listed map[string][]string, kept Kept) Needs {
+// Needs says who needs which of the tags: rings, which get them or go back to them, people, who pin and keep them, and tags
+// that inherit a mark. Pins of inventories, listed, are those that ListPins has found.
+func (m *Moment) Needs(listed map[string][]string, pins *Pins, kept Kept) Needs {
 	n := Needs{By: map[string][]string{}}
-	for _, ring := range r.Rings {
-		r.addServed(&n, ring, now)
+	for _, ring := range m.Rings {
+		m.addServed(&n, ring)
 	}
-	r.addMarked(&n, now)
-	r.addTrees(&n, now)
-	for tag, hosts := range r.pinnedTags(listed) {
+	m.addMarked(&n)
+	m.addTrees(&n)
+	for tag, hosts := range m.pinnedTags(listed, pins) {
 		if len(hosts) == 1 {
 			n.add(tag, "1 host is pinned to it: %s", hosts[0])
 		} else {
@@ -54,8 +54,8 @@ func (n *Needs) add(tag, format string, args ...any) {
 
 // addServed adds what a ring gets, and what it got while those may still be reading who were told so. It goes by the marks
 // of now: nobody knows which there were before.
-func (r *Resolver) addServed(n *Needs, ring Ring, now time.Time) {
-	d := r.RingTag(ring, now)
+func (m *Moment) addServed(n *Needs, ring Ring) {
+	d := m.RingTag(ring)
 	if d.Failure != "" {
 		n.Unknown = append(n.Unknown, fmt.Sprintf("ring %s gets no tag now: %s", ring.Name, d.Failure))
 	} else {
@@ -65,9 +65,9 @@ func (r *Resolver) addServed(n *Needs, ring Ring, now time.Time) {
 		}
 	}
 	seen := map[string]bool{d.Tag(): true, "": true}
-	until := now
-	for _, at := range slices.Backward(r.moments(ring, now.Add(-reading), now)) {
-		if tag := r.RingTag(ring, at).Tag(); !seen[tag] {
+	until := m.now
+	for _, at := range slices.Backward(m.turns(ring, m.now.Add(-reading), m.now)) {
+		if tag := m.At(at).RingTag(ring).Tag(); !seen[tag] {
 			seen[tag] = true
 			n.add(tag, "ring %s got it until %s", ring.Name, formatTime(until))
 		}
@@ -75,14 +75,14 @@ func (r *Resolver) addServed(n *Needs, ring Ring, now time.Time) {
 	}
 }
 
-// moments returns in their order all moments at which what a ring gets can change: a tag becomes the nominal one or
+// turns returns in their order all times at which what a ring gets can change: a tag becomes the nominal one or
 // comes out of the future, by its name, or it is published or has soaked. Of the time before the first, from, that one
 // itself decides.
-func (r *Resolver) moments(ring Ring, from, to time.Time) []time.Time {
-	moments := []time.Time{from}
+func (r *Resolver) turns(ring Ring, from, to time.Time) []time.Time {
+	turns := []time.Time{from}
 	add := func(t time.Time) {
 		if t.After(from) && !t.After(to) {
-			moments = append(moments, t)
+			turns = append(turns, t)
 		}
 	}
 	for _, delay := range []time.Duration{0, ring.Delay} {
@@ -95,21 +95,21 @@ func (r *Resolver) moments(ring Ring, from, to time.Time) []time.Time {
 			}
 		}
 	}
-	slices.SortFunc(moments, time.Time.Compare)
-	return slices.CompactFunc(moments, time.Time.Equal)
+	slices.SortFunc(turns, time.Time.Compare)
+	return slices.CompactFunc(turns, time.Time.Equal)
 }
 
 // addMarked adds the newest tag that is marked good, and those whose marks others inherit.
-func (r *Resolver) addMarked(n *Needs, now time.Time) {
+func (m *Moment) addMarked(n *Needs) {
 	good := false
 	inherited := map[string]bool{}
-	for _, t := range slices.Backward(r.Index.Tags) {
-		state, from := r.State(t)
-		if state == tagstate.Good && !good && !t.Time.After(now) {
+	for _, t := range slices.Backward(m.Index.Tags) {
+		state, from := m.State(t)
+		if state == tagstate.Good && !good && !t.Time.After(m.now) {
 			good = true
 			n.add(t.Name, "the newest marked good")
 		}
-		if !inherited[from] && r.Index.Find(from) != nil {
+		if !inherited[from] && m.Index.Find(from) != nil {
 			inherited[from] = true
 			n.add(from, "%s has the same content and inherits its mark", t.Name)
 		}
@@ -117,17 +117,17 @@ func (r *Resolver) addMarked(n *Needs, now time.Time) {
 }
 
 // addTrees adds the tags to go back to: for anybody, and for each ring.
-func (r *Resolver) addTrees(n *Needs, now time.Time) {
+func (m *Moment) addTrees(n *Needs) {
 	notBad := func(_ *tag.Tag, s tagstate.State) bool { return s == tagstate.Good || s == tagstate.None }
-	for _, t := range r.newestOfTrees(now, notBad) {
+	for _, t := range m.newestOfTrees(m.now, notBad) {
 		n.add(t.Name, "the newest of one of the last %d different trees that are not bad", lastTrees)
 	}
 	rings := map[string][]string{}
-	for _, ring := range r.Rings {
+	for _, ring := range m.Rings {
 		accepted := func(t *tag.Tag, s tagstate.State) bool {
-			return r.Cadence.Aligned(t.Time) && notBad(t, s) && (s == tagstate.Good || !ring.RequireGood)
+			return m.Cadence.Aligned(t.Time) && notBad(t, s) && (s == tagstate.Good || !ring.RequireGood)
 		}
-		for _, t := range r.newestOfTrees(r.nominal(ring, now), accepted) {
+		for _, t := range m.newestOfTrees(m.nominal(ring, m.now), accepted) {
 			rings[t.Name] = append(rings[t.Name], ring.Name)
 		}
 	}

@@ -106,7 +106,7 @@ func TestWhatIsNeededIsWhatTheRulesSay(t *testing.T) {
 			r.Rings = append(r.Rings, ring)
 		}
 		now := drawTime(t, "now")
-		needs := r.Needs(now, nil, tagging.Kept{})
+		needs := r.At(now).Needs(nil, nil, tagging.Kept{})
 		got := map[string][]string{}
 		for tag, reasons := range needs.By {
 			for _, reason := range reasons {
@@ -145,7 +145,7 @@ func TestWithoutWhatIsNotNeededNothingIsDifferent(t *testing.T) {
 		r := w.resolver(t)
 		r.Rings = tagging.Rings{drawRing(t)}
 		now := drawTime(t, "now")
-		needs := r.Needs(now, nil, tagging.Kept{})
+		needs := r.At(now).Needs(nil, nil, tagging.Kept{})
 		less := w
 		less.tags = slices.DeleteFunc(slices.Clone(w.tags), func(tag worldTag) bool {
 			return needs.By[tag.name] == nil && !newNaive(w).when(tag.name).After(now) && rapid.Bool().Draw(t, "remove")
@@ -171,21 +171,22 @@ func TestPinnedAndKeptTagsAreNeeded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := tagging.Resolver{Base: b.Base, Index: tag.NewIndex(), Pins: pinsOf(b, "a tags/"+one+"\nb trunk-20261122-0900\n")}
+	r := tagging.Resolver{Base: b.Base, Index: tag.NewIndex()}
+	pins := pinsOf(b, "a tags/"+one+"\nb trunk-20261122-0900\n")
 	listed := map[string][]string{"tags/release-7": {"y", "z"}, "trunk": {"c"}}
 	want := tagging.Needs{By: map[string][]string{
 		one:   {"1 host is pinned to it: a", "kept: no reason given"},
 		two:   {"2 hosts are pinned to it, such as y"},
 		three: {"kept: ticket 4711"},
 	}}
-	if diff := cmp.Diff(want, r.Needs(worldStart, listed, kept)); diff != "" {
+	if diff := cmp.Diff(want, r.At(worldStart).Needs(listed, pins, kept)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	b.Write("kept", "etchautotag-1 ticket 4711\n")
 	if kept, err = tagging.LoadKept(b.Kept()); err != nil {
 		t.Fatal(err)
 	}
-	if n := r.Needs(worldStart, nil, kept); len(n.Unknown) != 1 || !strings.Contains(n.Unknown[0], "kept:1") {
+	if n := r.At(worldStart).Needs(nil, pins, kept); len(n.Unknown) != 1 || !strings.Contains(n.Unknown[0], "kept:1") {
 		t.Errorf("with a line that names no tag: %q", n.Unknown)
 	}
 	if got := slices.Sorted(maps.Keys(listed)); len(got) != 2 || len(listed["trunk"]) != 1 {
@@ -209,7 +210,7 @@ func BenchmarkNeeds(b *testing.B) {
 			now := worldStart.Add(time.Duration(c.tags) * time.Hour)
 			for b.Loop() {
 				again := tagging.Resolver{Cadence: r.Cadence, Rings: r.Rings, States: r.States, Index: r.Index}
-				again.Needs(now, nil, tagging.Kept{})
+				again.At(now).Needs(nil, nil, tagging.Kept{})
 			}
 		})
 	}

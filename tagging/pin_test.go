@@ -272,9 +272,9 @@ func inventoryPin(path string) *fakeInventory {
 
 // decideAt is what host h gets, whose ring has a delay of 4 hours.
 func decideAt(b tagtest.Base, now time.Time, inventories []inventory.Inventory, pins string) *tagging.Decision {
-	r := tagging.Resolver{Base: b.Base, Rings: tagging.Rings{{Name: "rest", Delay: 4 * time.Hour}}, Index: b.Index(),
-		Pins: pinsOf(b, pins), Inventories: inventories}
-	return r.Decide(context.Background(), "H", now)
+	r := tagging.Resolver{Base: b.Base, Rings: tagging.Rings{{Name: "rest", Delay: 4 * time.Hour}}, Index: b.Index()}
+	hosts := tagging.Hosts{Moment: r.At(now), Pins: pinsOf(b, pins), Inventories: inventories}
+	return hosts.Decide(context.Background(), "H")
 }
 
 func TestBumps(t *testing.T) {
@@ -386,9 +386,9 @@ func TestAPinToATagThatIsBadHoldsAndSaysSo(t *testing.T) {
 	b := tagtest.New(t)
 	b.Mkdir("tags/" + name("09:00"))
 	r := tagging.Resolver{Base: b.Base, Rings: tagging.Rings{{Name: "rest"}}, Index: b.Index(),
-		Pins:   pinsOf(b, "h tags/"+name("09:00")),
 		States: tagstate.Merge(tagstate.Parse("f", []byte(name("09:00")+" bad"), tag.Cadence{}.Valid))}
-	d := r.Decide(context.Background(), "h", at("10:00"))
+	hosts := tagging.Hosts{Moment: r.At(at("10:00")), Pins: pinsOf(b, "h tags/"+name("09:00"))}
+	d := hosts.Decide(context.Background(), "h")
 	if d.Tag() != name("09:00") || !strings.Contains(strings.Join(d.Notes, " "), "is bad (f:1)") {
 		t.Errorf("%q, %q, %s", d.Path, d.Notes, d.Failure)
 	}
@@ -404,16 +404,17 @@ func TestPinnedTags(t *testing.T) {
 		"a": {Pin: "tags/" + one}, "b": {Pin: "tags/release-7"}, "c": {Pin: "trunk"}, "d": {Known: true},
 		"z": {Pin: "tags/" + two},
 	}}
-	r := tagging.Resolver{Base: b.Base,
+	r := tagging.Resolver{Base: b.Base}
+	hosts := tagging.Hosts{Moment: r.At(at("10:00")),
 		Pins:        pinsOf(b, "z tags/"+two+"\na tags/"+two+"\nx trunk-20261122-0900\ny\n"),
 		Inventories: []inventory.Inventory{struct{ inventory.Inventory }{}, inv}}
-	got, err := r.PinnedTags(context.Background())
+	got, err := hosts.PinnedTags(context.Background())
 	want := map[string][]string{one: {"a"}, two: {"a", "b", "z"}}
 	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); err != nil || diff != "" {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
 	inv.err = errors.New("down")
-	if _, err := r.PinnedTags(context.Background()); !errors.Is(err, inv.err) || !strings.Contains(err.Error(), "fake") {
+	if _, err := hosts.PinnedTags(context.Background()); !errors.Is(err, inv.err) || !strings.Contains(err.Error(), "fake") {
 		t.Errorf("with an inventory that fails: %v", err)
 	}
 }

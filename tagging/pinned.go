@@ -10,19 +10,19 @@ import (
 
 // PinnedTags returns, for every tag that a pin leads to, the hosts that have such a pin, sorted. It knows the
 // pins file and every inventory that can list its hosts; one that fails to is an error.
-func (r *Resolver) PinnedTags(ctx context.Context) (map[string][]string, error) {
-	listed, err := r.ListPins(ctx)
+func (h *Hosts) PinnedTags(ctx context.Context) (map[string][]string, error) {
+	listed, err := h.ListPins(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return r.pinnedTags(listed), nil
+	return h.pinnedTags(listed, h.Pins), nil
 }
 
 // ListPins asks every inventory that can list its hosts, which may take minutes, for pins: the hosts by the path that
 // they are pinned to. One that fails to is an error.
-func (r *Resolver) ListPins(ctx context.Context) (hosts map[string][]string, err error) {
+func (h *Hosts) ListPins(ctx context.Context) (hosts map[string][]string, err error) {
 	hosts = map[string][]string{}
-	for _, inv := range r.Inventories {
+	for _, inv := range h.Inventories {
 		lister, ok := inv.(inventory.Lister)
 		if !ok {
 			continue
@@ -41,12 +41,12 @@ func (r *Resolver) ListPins(ctx context.Context) (hosts map[string][]string, err
 }
 
 // pinnedTags joins what inventories have listed with the pins file, by the tags that the paths lead to.
-func (r *Resolver) pinnedTags(listed map[string][]string) map[string][]string {
+func (r *Resolver) pinnedTags(listed map[string][]string, pins *Pins) map[string][]string {
 	byPath := make(map[string][]string, len(listed)) // to follow links takes its time
 	for path, hosts := range listed {
 		byPath[path] = slices.Clip(hosts)
 	}
-	for _, pin := range r.Pins.All() {
+	for _, pin := range pins.All() {
 		byPath[pin.Path] = append(byPath[pin.Path], pin.Host)
 	}
 	pinned := map[string][]string{}

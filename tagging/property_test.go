@@ -25,7 +25,7 @@ func checkDecisions(t *testing.T,
 		r := w.resolver(t)
 		for range moments {
 			ring := drawRing(t)
-			check(t, w, r, ring, r.RingTag(ring, drawTime(t, "now")))
+			check(t, w, r, ring, r.At(drawTime(t, "now")).RingTag(ring))
 		}
 	})
 }
@@ -40,8 +40,9 @@ func TestDecisionsAreThoseOfTheNaiveResolver(t *testing.T) {
 
 func TestAHostGetsTheTagOfItsRing(t *testing.T) {
 	checkDecisions(t, func(t *rapid.T, _ world, r *tagging.Resolver, ring tagging.Ring, d *tagging.Decision) {
-		host := tagging.Resolver{Cadence: r.Cadence, States: r.States, Index: r.Index, Rings: tagging.Rings{ring}}
-		if got, want := answerOf(host.Decide(context.Background(), "Web1", d.At)), answerOf(d); got != want {
+		only := tagging.Resolver{Cadence: r.Cadence, States: r.States, Index: r.Index, Rings: tagging.Rings{ring}}
+		hosts := tagging.Hosts{Moment: only.At(d.At)}
+		if got, want := answerOf(hosts.Decide(context.Background(), "Web1")), answerOf(d); got != want {
 			t.Fatalf("a host gets %+v, its ring %+v", got, want)
 		}
 	})
@@ -108,7 +109,7 @@ func TestALaterRingIsNeverAhead(t *testing.T) {
 	checkDecisions(t, func(t *rapid.T, _ world, r *tagging.Resolver, earlier tagging.Ring, first *tagging.Decision) {
 		later := earlier
 		later.Delay += time.Duration(rapid.IntRange(0, 12).Draw(t, "more")) * 15 * time.Minute
-		second := r.RingTag(later, first.At)
+		second := r.At(first.At).RingTag(later)
 		if first.Path != "" && second.Tag() > first.Tag() {
 			t.Fatalf("delay %s gets %s, delay %s gets %s", earlier.Delay, first.Path, later.Delay, second.Path)
 		}
@@ -129,7 +130,7 @@ func TestAsTimePassesNoRingMovesBack(t *testing.T) {
 			}
 			r := w.asOf(now).resolver(t)
 			for i, ring := range rings {
-				d := r.RingTag(ring, now)
+				d := r.At(now).RingTag(ring)
 				if d.Path == "" {
 					continue
 				}
@@ -183,7 +184,7 @@ func TestATagThatIsPublishedLaterChangesNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		now, ring := drawTime(t, "now"), drawRing(t)
 		w := drawWorld(t).markedBy(now)
-		got, want := w.resolver(t).RingTag(ring, now), w.asOf(now).resolver(t).RingTag(ring, now)
+		got, want := w.resolver(t).At(now).RingTag(ring), w.asOf(now).resolver(t).At(now).RingTag(ring)
 		if answerOf(got) != answerOf(want) {
 			t.Fatalf("with what came later %+v, without %+v", answerOf(got), answerOf(want))
 		}
@@ -204,7 +205,7 @@ func TestADecisionRestsOnNoOtherTags(t *testing.T) {
 				return // it has lost the tag that it inherits from
 			}
 		}
-		if got := less.resolver(t).RingTag(ring, d.At); got.Path != d.Path {
+		if got := less.resolver(t).At(d.At).RingTag(ring); got.Path != d.Path {
 			t.Fatalf("with %d of %d tags %q, not %q", len(less.tags), len(w.tags), got.Path, d.Path)
 		}
 	})
@@ -225,7 +226,7 @@ func TestAnUnrelatedTagChangesNothing(t *testing.T) {
 			return
 		}
 		w.tags = append(w.tags, extra)
-		got := w.resolver(t).RingTag(ring, d.At)
+		got := w.resolver(t).At(d.At).RingTag(ring)
 		if diff := cmp.Diff(d, got, cmpopts.IgnoreFields(*d, "Err")); diff != "" {
 			t.Fatalf("with %s besides:\n%s", extra.name, diff)
 		}

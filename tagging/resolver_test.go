@@ -194,7 +194,7 @@ func TestRingTag(t *testing.T) {
 		{"good required, what is not good hides no badfwd", hourly("0800 0900 1000", "0800 badfwd"),
 			strict, "10:30", "forward from 0800: 0900 1000 none"},
 	} {
-		d := c.world.resolver(t).RingTag(c.ring, at(c.now))
+		d := c.world.resolver(t).At(at(c.now)).RingTag(c.ring)
 		if got := brief(d); got != c.want {
 			t.Errorf("%s: %s, want %s", c.what, got, c.want)
 		}
@@ -211,7 +211,7 @@ func TestAFixThatIsMadeLateIsKept(t *testing.T) {
 	ring := tagging.Ring{Delay: time.Hour}
 	for _, c := range [][2]string{{"11:39", ""}, {"11:40", "11:00"}, {"12:00", "11:00"}, {"12:39", "11:00"}, {"13:00", "11:00"},
 		{"13:01", "12:00"}, {"14:00", "12:00"}, {"14:01", "13:00"}} {
-		d := r.RingTag(ring, at(c[0]))
+		d := r.At(at(c[0])).RingTag(ring)
 		if c[1] == "" && d.Path != "" || c[1] != "" && d.Tag() != name(c[1]) {
 			t.Errorf("at %s: %s, want %s", c[0], brief(d), c[1])
 		}
@@ -222,7 +222,7 @@ func TestStepsSayWhy(t *testing.T) {
 	w := hourly("0500=e 0600=a@08:30 0700=b 0800=c 0900=b 1000=d 1100 1200=f",
 		"0700 bad, 1000 BAD", "0800 badfwd", "1100 good")
 	w.files[0][0].word = "bad breaks ntp"
-	d := w.resolver(t).RingTag(tagging.Ring{Name: "qa", Delay: 2 * time.Hour, RequireGood: true}, at("14:00"))
+	d := w.resolver(t).At(at("14:00")).RingTag(tagging.Ring{Name: "qa", Delay: 2 * time.Hour, RequireGood: true})
 	type step struct {
 		tag      string
 		state    tagstate.State
@@ -242,13 +242,13 @@ func TestStepsSayWhy(t *testing.T) {
 		t.Errorf("steps (-want +got):\n%s", diff)
 	}
 
-	d = w.resolver(t).RingTag(tagging.Ring{Name: "qa", Delay: 2 * time.Hour}, at("10:20"))
+	d = w.resolver(t).At(at("10:20")).RingTag(tagging.Ring{Name: "qa", Delay: 2 * time.Hour})
 	if d.BaseTag != name("08:00") || d.Direction != tagging.Forward {
 		t.Errorf("%s", brief(d))
 	}
 	w.files[1] = nil
 	w.files[0] = append(w.files[0], worldMark{name("08:00"), ""})
-	d = w.resolver(t).RingTag(tagging.Ring{Name: "qa", Delay: 2 * time.Hour}, at("12:00"))
+	d = w.resolver(t).At(at("12:00")).RingTag(tagging.Ring{Name: "qa", Delay: 2 * time.Hour})
 	got = nil
 	for _, s := range d.Steps {
 		got = append(got, step{s.Tag, s.State, s.StateFrom, s.Why, s.Accepted})
@@ -268,7 +268,7 @@ func TestStepsSayWhy(t *testing.T) {
 		"08:40": "it was published at 2026-11-22 08:30:00 UTC, less than 2h ago",
 		"08:10": "it is published only at 2026-11-22 08:30:00 UTC",
 	} {
-		d = w.resolver(t).RingTag(tagging.Ring{Name: "qa", Delay: 2 * time.Hour}, at(clock))
+		d = w.resolver(t).At(at(clock)).RingTag(tagging.Ring{Name: "qa", Delay: 2 * time.Hour})
 		if why := d.Steps[0].Why; why != want {
 			t.Errorf("at %s 0600 is passed over because %q", clock, why)
 		}
@@ -277,21 +277,21 @@ func TestStepsSayWhy(t *testing.T) {
 
 func TestADecisionSaysWhyItGoesForward(t *testing.T) {
 	w := hourly("0800=b 0900=b 1000=c@11:30 1100=d@11:02", "0800 badfwd breaks ntp")
-	d := w.resolver(t).RingTag(tagging.Ring{Delay: 3 * time.Hour}, at("11:45"))
+	d := w.resolver(t).At(at("11:45")).RingTag(tagging.Ring{Delay: 3 * time.Hour})
 	if want := "it is marked badfwd (breaks ntp) (file0:1)"; d.BaseTag != name("08:00") || d.BaseWhy != want {
 		t.Errorf("the base tag is %s, for %q", d.BaseTag, d.BaseWhy)
 	}
-	d = w.resolver(t).RingTag(tagging.Ring{Delay: 2 * time.Hour}, at("11:45"))
+	d = w.resolver(t).At(at("11:45")).RingTag(tagging.Ring{Delay: 2 * time.Hour})
 	if want := "it has the same content as " + name("08:00") + ", which is badfwd"; d.BaseTag != name("09:00") || d.BaseWhy != want {
 		t.Errorf("the base tag is %s, for %q", d.BaseTag, d.BaseWhy)
 	}
 	if want := "it was published at 2026-11-22 11:30:00 UTC; " + name("11:00") + " came first"; d.Steps[0].Why != want {
 		t.Errorf("%s, and 1000 is passed over because %q", brief(d), d.Steps[0].Why)
 	}
-	if d = w.resolver(t).RingTag(tagging.Ring{}, at("11:45")); d.BaseTag != d.Tag() || d.BaseWhy != "" {
+	if d = w.resolver(t).At(at("11:45")).RingTag(tagging.Ring{}); d.BaseTag != d.Tag() || d.BaseWhy != "" {
 		t.Errorf("%s, for %q", brief(d), d.BaseWhy)
 	}
-	d = hourly("0700 0800 0900", "0800 badfwd, 0900 bad").resolver(t).RingTag(tagging.Ring{}, at("09:30"))
+	d = hourly("0700 0800 0900", "0800 badfwd, 0900 bad").resolver(t).At(at("09:30")).RingTag(tagging.Ring{})
 	want := "no acceptable tag is after the base tag, and " + name("09:00") + " is bad: so back after all"
 	if got := strings.Join(d.Notes, "\n"); got != want {
 		t.Errorf("notes are %q", got)
@@ -307,7 +307,7 @@ func TestADecisionRestsOnTagsThatInheritWhatItFollowsFrom(t *testing.T) {
 		{"0500 bad, 0600 badfwd", "09:30", "back from 0700: 0800 0700 0600 0500 0400", "07:00 08:00"},
 		{"0500 bad, 0600 badfwd, 0800 bad", "09:30", "back from 0700: 0800 0700 0600 0500 0400", "07:00"},
 	} {
-		d := hourly(tags, c.marks).resolver(t).RingTag(tagging.Ring{Delay: time.Hour}, at(c.now))
+		d := hourly(tags, c.marks).resolver(t).At(at(c.now)).RingTag(tagging.Ring{Delay: time.Hour})
 		var want []string
 		for clock := range strings.FieldsSeq(c.restsOn) {
 			want = append(want, name(clock))
@@ -330,7 +330,7 @@ func TestFailuresSayWhatWasLookedFor(t *testing.T) {
 		{hourly("0900 1000", "0900 badfwd, 1000 bad"), []string{"there are 2 after the base tag, " + name("09:00") +
 			", which is badfwd, or before it, and the first to be tried is " + name("10:00") + ": it is marked bad"}},
 	} {
-		d := c.world.resolver(t).RingTag(tagging.Ring{Name: "qa"}, at("10:30"))
+		d := c.world.resolver(t).At(at("10:30")).RingTag(tagging.Ring{Name: "qa"})
 		if !errors.Is(d.Err, tagging.ErrNoTag) || d.Failure != d.Err.Error() {
 			t.Errorf("error %v, failure %q", d.Err, d.Failure)
 		}
@@ -376,13 +376,13 @@ func TestATagWhoseManifestCannotBeReadIsPassedOver(t *testing.T) {
 		{"08:30", "08:00", "forward from 0800: none", ""}, // its own state needs no manifest
 		{"09:30", "10:00", "back from 0800: 0900 0800 none", ""},
 	} {
-		d := withHeaders(t, w, map[string]int{}, c.broken).RingTag(tagging.Ring{}, at(c.now))
+		d := withHeaders(t, w, map[string]int{}, c.broken).At(at(c.now)).RingTag(tagging.Ring{})
 		if got := brief(d); got != c.want || c.why != "" && !strings.Contains(d.Steps[0].Why, c.why) {
 			t.Errorf("at %s, %s broken: %s, want %s (%+v)", c.now, c.broken, got, c.want, d.Steps)
 		}
 	}
 	w.files = nil
-	d := withHeaders(t, w, map[string]int{}, "11:00").RingTag(tagging.Ring{}, at("11:00"))
+	d := withHeaders(t, w, map[string]int{}, "11:00").At(at("11:00")).RingTag(tagging.Ring{})
 	if got := brief(d); got != "back from 1000: 1100 1000" ||
 		!strings.Contains(d.Steps[0].Why, "may be too fresh: no manifest but rubbish") {
 		t.Errorf("without marks: %s, %+v", got, d.Steps)
@@ -391,7 +391,7 @@ func TestATagWhoseManifestCannotBeReadIsPassedOver(t *testing.T) {
 
 func TestGoingForwardATagWhoseManifestCannotBeReadIsPassedOver(t *testing.T) {
 	w := hourly("0800=a 0900=b 1000=c", "0800 badfwd")
-	d := withHeaders(t, w, map[string]int{}, "09:00").RingTag(tagging.Ring{Delay: 2 * time.Hour}, at("10:00"))
+	d := withHeaders(t, w, map[string]int{}, "09:00").At(at("10:00")).RingTag(tagging.Ring{Delay: 2 * time.Hour})
 	if got := brief(d); got != "forward from 0800: 0900 1000" {
 		t.Error(got)
 	}
@@ -399,7 +399,7 @@ func TestGoingForwardATagWhoseManifestCannotBeReadIsPassedOver(t *testing.T) {
 
 func TestNotesSayWhatInheritanceIsNotKnown(t *testing.T) {
 	w := hourly("0800=a 0900=b 1000=c", "0800 bad")
-	d := withHeaders(t, w, map[string]int{}, "08:00", "10:00").RingTag(tagging.Ring{}, at("10:30"))
+	d := withHeaders(t, w, map[string]int{}, "08:00", "10:00").At(at("10:30")).RingTag(tagging.Ring{})
 	if got := strings.Join(d.Notes, "\n"); !strings.Contains(got, name("08:00")+" is bad, but") {
 		t.Errorf("notes are %q", got)
 	}
@@ -407,21 +407,21 @@ func TestNotesSayWhatInheritanceIsNotKnown(t *testing.T) {
 
 func TestManifestsAreReadOnlyWhenNeeded(t *testing.T) {
 	reads := map[string]int{}
-	withHeaders(t, hourly("0800=a 0900=b 1000=c 1100=d"), reads).RingTag(tagging.Ring{Delay: time.Hour}, at("11:30"))
+	withHeaders(t, hourly("0800=a 0900=b 1000=c 1100=d"), reads).At(at("11:30")).RingTag(tagging.Ring{Delay: time.Hour})
 	if diff := cmp.Diff(map[string]int{name("10:00"): 1}, reads); diff != "" {
 		t.Errorf("without marks (-want +got):\n%s", diff)
 	}
 	reads = map[string]int{}
 	r := withHeaders(t, hourly("0700=a 0800=a 0900=b 1000=c 1100=d", "0800 bad"), reads)
 	for range 3 {
-		r.RingTag(tagging.Ring{Delay: time.Hour}, at("11:30"))
+		r.At(at("11:30")).RingTag(tagging.Ring{Delay: time.Hour})
 	}
 	if diff := cmp.Diff(map[string]int{name("08:00"): 1, name("10:00"): 1}, reads); diff != "" {
 		t.Errorf("with a mark (-want +got):\n%s", diff)
 	}
 	reads = map[string]int{}
 	r = withHeaders(t, hourly("0500=x 0600=y 0700=a 0800=b@08:01 0900=c@09:01 1000=d 1100=e", "0700 badfwd"), reads)
-	r.RingTag(tagging.Ring{Delay: 4 * time.Hour}, at("11:30"))
+	r.At(at("11:30")).RingTag(tagging.Ring{Delay: 4 * time.Hour})
 	if diff := cmp.Diff(map[string]int{name("07:00"): 1, name("08:00"): 1}, reads); diff != "" {
 		t.Errorf("forward (-want +got):\n%s", diff)
 	}
@@ -430,12 +430,12 @@ func TestManifestsAreReadOnlyWhenNeeded(t *testing.T) {
 func TestDecide(t *testing.T) {
 	r := hourly("0600 0700 0800 0900 1000").resolver(t)
 	r.Rings = tagging.DefaultRings()
-	r.Inventories = []inventory.Inventory{
+	hosts := tagging.Hosts{Moment: r.At(at("10:30")), Inventories: []inventory.Inventory{
 		&fakeInventory{answers: map[string]inventory.Answer{
 			"web1": {Known: true, Groups: []string{"web"}, Notes: []string{"a note"}}}},
 		&fakeInventory{answers: map[string]inventory.Answer{"web1": {Known: true, Groups: []string{"qa", "web"}}}},
-	}
-	got := r.Decide(context.Background(), "WEB1", at("10:30"))
+	}}
+	got := hosts.Decide(context.Background(), "WEB1")
 	want := &tagging.Decision{Host: "web1", Ring: "qa", RingWhy: "group qa", Groups: []string{"qa", "web"},
 		Delay: time.Hour, At: at("10:30"), Nominal: name("09:00"), BaseTag: name("09:00"), Direction: tagging.Back,
 		Path:  "tags/" + name("09:00"),
@@ -443,7 +443,7 @@ func TestDecide(t *testing.T) {
 	if diff := cmp.Diff(want, got, cmpopts.EquateErrors()); diff != "" {
 		t.Errorf("decision (-want +got):\n%s", diff)
 	}
-	got = r.Decide(context.Background(), "db1", at("10:30"))
+	got = hosts.Decide(context.Background(), "db1")
 	if got.Ring != "production" || got.Tag() != name("06:00") ||
 		!strings.Contains(fmt.Sprint(got.Notes), "no inventory knows") {
 		t.Errorf("unknown host: %+v", got)
@@ -466,9 +466,10 @@ func TestDecideFails(t *testing.T) {
 		"no tag":    {"a", tagging.Rings{{Name: "r", RequireGood: true}}, []inventory.Inventory{up}, "no acceptable tag"},
 	} {
 		r := world.resolver(t)
-		r.Rings, r.Inventories = c.rings, c.inventories
+		r.Rings = c.rings
+		hosts := tagging.Hosts{Moment: r.At(at("10:30")), Inventories: c.inventories}
 		up.asked = nil
-		d := r.Decide(context.Background(), c.host, at("10:30"))
+		d := hosts.Decide(context.Background(), c.host)
 		if d.Err == nil || d.Path != "" || d.Failure != d.Err.Error() || !strings.Contains(d.Failure, c.part) {
 			t.Errorf("%s: %q, %v", what, d.Path, d.Err)
 		}
@@ -505,9 +506,10 @@ func TestDecidingNeedsNoPrivileges(t *testing.T) {
 	b.AsNobody(func() {
 		pins, err := tagging.LoadPins(b.Pins())
 		b.Must(err)
-		r := tagging.Resolver{Base: b.Base, Rings: tagging.DefaultRings(), Index: b.Index(), Pins: pins, States: states}
+		r := tagging.Resolver{Base: b.Base, Rings: tagging.DefaultRings(), Index: b.Index(), States: states}
+		hosts := tagging.Hosts{Moment: r.At(at("14:00")), Pins: pins}
 		for host, want := range map[string]string{"pinned": "trunk", "other": "tags/etchautotag-20261122-0900"} {
-			if d := r.Decide(context.Background(), host, at("14:00")); d.Path != want {
+			if d := hosts.Decide(context.Background(), host); d.Path != want {
 				t.Errorf("%s gets %q: %s", host, d.Path, d.Failure)
 			}
 		}

@@ -8,16 +8,15 @@ import (
 	"github.com/etch/etchtag/tagstate"
 )
 
-// question is what a ring gets at a time.
+// question is what a ring gets at a moment.
 //
 // The answer never moves back as time passes and nobody marks anything. How a tag is judged does not change once it is
 // published, so what can be the base tag goes on to be that, and a newer one takes its place or none. A base tag that is
 // not badfwd is the answer. After one that is, the answer is the tag that was published first; when another of those after
 // it has soaked, this one has too, and the base tag is this one or a newer.
 type question struct {
-	*Resolver
+	*Moment
 	ring Ring
-	now  time.Time
 }
 
 // answer fills a decision in.
@@ -59,8 +58,8 @@ type base struct {
 // and is acceptable or inherits badfwd. So what is bad, missing or late never hides the badfwd before it: the ring would
 // fall back behind the tags that it was sent past.
 func (q *question) base(upTo time.Time) (b base) {
-	marked := q.know().badfwdUpTo(upTo)
-	for _, t := range slices.Backward(q.know().tagsUpTo(upTo)) {
+	marked := q.marks().badfwdUpTo(upTo)
+	for _, t := range slices.Backward(q.marks().tagsUpTo(upTo)) {
 		if marked != nil && marked.time.After(t.Time) {
 			break
 		}
@@ -97,7 +96,7 @@ func (d *Decision) restOn(b base) {
 func (q *question) forward(after, upTo time.Time) (steps []Step) {
 	var first Step
 	var since time.Time
-	for _, t := range q.know().tagsBetween(after, upTo) {
+	for _, t := range q.marks().tagsBetween(after, upTo) {
 		if first.Accepted && !t.Time.Before(since) {
 			break // neither this one nor any after it can have been there before
 		}
@@ -134,10 +133,10 @@ func (s Step) overtaken(published time.Time, by Step) Step {
 func (q *question) newestIsBad(d *Decision, nominal time.Time) bool {
 	var name string
 	var state tagstate.State
-	if marks := q.know().upTo(nominal); len(marks) > 0 {
+	if marks := q.marks().upTo(nominal); len(marks) > 0 {
 		name, state = marks[len(marks)-1].Tag, marks[len(marks)-1].State
 	}
-	for _, t := range slices.Backward(q.know().tagsUpTo(nominal)) {
+	for _, t := range slices.Backward(q.marks().tagsUpTo(nominal)) {
 		if t.Name <= name {
 			break
 		}

@@ -14,7 +14,7 @@ import (
 
 func settled(r *tagging.Resolver, now time.Time) string {
 	var labels []string
-	for tree := range r.SettledTrees(now) {
+	for tree := range r.At(now).SettledTrees() {
 		labels = append(labels, strings.TrimPrefix(tree.Label, "etchautotag-20261122-"))
 	}
 	return strings.Join(labels, " ")
@@ -52,14 +52,14 @@ func TestTreesSayWhereTheyAre(t *testing.T) {
 	r := hourly("0900").resolver(t)
 	r.Rings = tagging.DefaultRings()
 	r.Base = tag.Base{Path: "/base", WorkingCopy: "wc"}
-	for tree := range r.SettledTrees(at("14:00")) {
+	for tree := range r.At(at("14:00")).SettledTrees() {
 		want := inventory.Tree{Label: name("09:00"), Dir: "/base/tags/" + name("09:00"),
 			Table: "/base/tags/.etchtag/tables/" + name("09:00")}
 		if diff := cmp.Diff(want, tree); diff != "" {
 			t.Errorf("tag (-want +got):\n%s", diff)
 		}
 	}
-	for tree := range tagging.WorkingTrees(r.Base) {
+	for tree := range r.WorkingTrees() {
 		if diff := cmp.Diff(inventory.Tree{Label: "wc", Dir: "/base/wc"}, tree); diff != "" {
 			t.Errorf("working copy (-want +got):\n%s", diff)
 		}
@@ -73,10 +73,10 @@ func TestTheSettledTreesBeginWithWhatTheLastRingGetsAndAreNeverBad(t *testing.T)
 		r.Rings = tagging.Rings{drawRing(t)}
 		now := drawTime(t, "now")
 		var labels []string
-		for tree := range r.SettledTrees(now) {
+		for tree := range r.At(now).SettledTrees() {
 			labels = append(labels, tree.Label)
 		}
-		if d := r.RingTag(r.Rings[0], now); d.Tag() != "" && labels[0] != d.Tag() {
+		if d := r.At(now).RingTag(r.Rings[0]); d.Tag() != "" && labels[0] != d.Tag() {
 			t.Fatalf("the last ring gets %s, the settled trees are %q", d.Tag(), labels)
 		}
 		for i, label := range labels {
@@ -97,7 +97,7 @@ func TestTheSettledTreesEndWhereTheReaderStops(t *testing.T) {
 	r.Rings = tagging.Rings{{Name: "last"}}
 	for stop := 1; stop <= 3; stop++ {
 		n := 0
-		for range r.SettledTrees(at("10:30")) {
+		for range r.At(at("10:30")).SettledTrees() {
 			if n++; n == stop {
 				break
 			}

@@ -67,7 +67,8 @@ func (s *site) effectOfAdopting(headers []*tag.Header) (tagging.Effect, error) {
 			}
 		}
 	}
-	return tagging.Compare(s.RingResolver(states, index), s.RingResolver(states, tag.NewIndex(tags...)), s.app.now().UTC()), nil
+	now := s.app.now().UTC()
+	return tagging.Compare(s.Resolver(states, index).At(now), s.Resolver(states, tag.NewIndex(tags...)).At(now)), nil
 }
 
 // describeAdoption says what an adoption changes, if it changes anything or somebody asks. A program that reads the answer

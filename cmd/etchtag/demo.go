@@ -193,14 +193,14 @@ func (d *demo) printRings(first bool) error {
 	if err != nil {
 		return err
 	}
-	r, err := s.Resolver(d.now)
+	hosts, err := s.Hosts(d.now)
 	if err != nil {
 		return err
 	}
 	head, line := "  at   ", "  "+d.now.Format("15:04")
-	for _, ring := range r.Rings {
+	for _, ring := range hosts.Rings {
 		gets := "-"
-		if decision := r.RingTag(ring, d.now); decision.Failure == "" {
+		if decision := hosts.RingTag(ring); decision.Failure == "" {
 			t, err := tag.ParseName(decision.Tag())
 			if err != nil {
 				return err

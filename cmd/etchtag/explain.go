@@ -44,12 +44,12 @@ func (a *app) explain(c *cli.Context) error {
 		return err
 	}
 	now := clock()
-	r, err := site.Resolver(now)
+	hosts, err := site.Hosts(now)
 	var d *tagging.Decision
 	if err != nil {
 		d = &tagging.Decision{Host: strings.ToLower(host), At: now, Failure: err.Error()}
 	} else {
-		d = r.Decide(c.Context, host, now)
+		d = hosts.Decide(c.Context, host)
 	}
 	if c.Bool("json") {
 		err = a.printJSON(newDecisionJSON(d))

@@ -81,9 +81,9 @@ func fleetBase(b *testing.B, kind string, hosts int) *site {
 	s, err := a.openSite(l.Path, "", configRequired)
 	must(b, err)
 	must(b, s.refreshTables(nil))
-	r, err := s.Resolver(fleetTime)
+	known, err := s.Hosts(fleetTime)
 	must(b, err)
-	if d := r.Decide(b.Context(), fleetHost(0), fleetTime); d.Err != nil || len(d.Notes) > 0 {
+	if d := known.Decide(b.Context(), fleetHost(0)); d.Err != nil || len(d.Notes) > 0 {
 		b.Fatalf("the table is not used: %+v", d)
 	}
 	return s
@@ -162,12 +162,12 @@ func median(times []time.Duration) time.Duration {
 // BenchmarkFleetDecisions counts the decisions a second in one process, one host after the other as they come.
 func BenchmarkFleetDecisions(b *testing.B) {
 	eachFleet(b, func(b *testing.B, s *site, hosts int) {
-		r, err := s.Resolver(fleetTime)
+		known, err := s.Hosts(fleetTime)
 		must(b, err)
 		n := 0
 		for b.Loop() {
 			n += 7919
-			if d := r.Decide(context.Background(), fleetHost(n%hosts), fleetTime); d.Err != nil || len(d.Groups) == 0 {
+			if d := known.Decide(context.Background(), fleetHost(n%hosts)); d.Err != nil || len(d.Groups) == 0 {
 				b.Fatalf("%+v", d)
 			}
 		}

@@ -40,14 +40,14 @@ func (a *app) hosts(c *cli.Context) error {
 	if err := needArgs(c, 0, 0); err != nil {
 		return err
 	}
-	_, r, now, err := a.reading(c)
+	_, hosts, err := a.reading(c)
 	if err != nil {
 		return err
 	}
 	wanted := func(*tagging.Decision) bool { return true }
 	if c.IsSet("ring") {
 		name := c.String("ring")
-		if err := checkRing(r.Rings, name); err != nil {
+		if err := checkRing(hosts.Rings, name); err != nil {
 			return err
 		}
 		wanted = func(d *tagging.Decision) bool { return d.Ring == name }
@@ -59,7 +59,7 @@ func (a *app) hosts(c *cli.Context) error {
 	}
 	shown, failed := 0, 0
 	var writing error
-	err = r.Hosts(c.Context, now, func(d *tagging.Decision) bool {
+	err = hosts.Each(c.Context, func(d *tagging.Decision) bool {
 		if !wanted(d) {
 			return true
 		}

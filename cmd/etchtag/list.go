@@ -58,21 +58,21 @@ type tagRecord struct {
 	marked bool   // already when it was published
 }
 
-// tagRecords describes all tags as of now, newest first.
-func (s *site) tagRecords(r *tagging.Resolver, now time.Time) ([]tagRecord, error) {
+// tagRecords describes all tags, newest first.
+func (s *site) tagRecords(m *tagging.Moment) ([]tagRecord, error) {
 	kept, err := tagging.LoadKept(s.Base.Kept())
 	if err != nil {
 		return nil, err
 	}
 	rings := map[string][]string{}
-	for _, ring := range r.Rings {
-		if d := r.RingTag(ring, now); d.Failure == "" {
+	for _, ring := range m.Rings {
+		if d := m.RingTag(ring); d.Failure == "" {
 			rings[d.Tag()] = append(rings[d.Tag()], ring.Name)
 		}
 	}
-	records := make([]tagRecord, 0, len(r.Index.Tags))
-	for _, t := range slices.Backward(r.Index.Tags) {
-		state, from := r.State(t)
+	records := make([]tagRecord, 0, len(m.Index.Tags))
+	for _, t := range slices.Backward(m.Index.Tags) {
+		state, from := m.State(t)
 		rec := tagRecord{Name: t.Name, Time: t.Time, State: string(state), StateFrom: from,
 			Kept: kept.Reasons[t.Name], Rings: append([]string{}, rings[t.Name]...)}
 		header, ok, err := t.Header()
@@ -119,11 +119,11 @@ func (a *app) list(c *cli.Context) error {
 	if err := needArgs(c, 0, 0); err != nil {
 		return err
 	}
-	site, r, now, err := a.reading(c)
+	site, hosts, err := a.reading(c)
 	if err != nil {
 		return err
 	}
-	records, err := site.tagRecords(r, now)
+	records, err := site.tagRecords(hosts.Moment)
 	if err != nil {
 		return err
 	}
@@ -131,33 +131,32 @@ func (a *app) list(c *cli.Context) error {
 		return a.printJSON(struct {
 			Tags    []tagRecord `json:"tags"`
 			Foreign []string    `json:"foreign"`
-		}{records, append([]string{}, r.Index.Foreign...)})
+		}{records, append([]string{}, hosts.Index.Foreign...)})
 	}
 	if len(records) == 0 {
 		a.log.Info("there are no tags yet; etchtag snapshot makes one")
 	}
-	if err := site.printTags(a.stdout, records, now); err != nil {
+	if err := site.printTags(a.stdout, records, hosts.Now()); err != nil {
 		return err
 	}
-	for _, name := range r.Index.Foreign {
+	for _, name := range hosts.Index.Foreign {
 		a.log.Info(fmt.Sprintf("%q in %s is no tag of ours and is never touched", name, site.Base.Tags()))
 	}
 	return nil
 }
 
 // reading opens what the commands need that only read.
-func (a *app) reading(c *cli.Context) (*site, *tagging.Resolver, time.Time, error) {
+func (a *app) reading(c *cli.Context) (*site, *tagging.Hosts, error) {
 	clock, err := a.clock(c, "at")
 	if err != nil {
-		return nil, nil, time.Time{}, err
+		return nil, nil, err
 	}
 	s, err := a.site(c)
 	if err != nil {
-		return nil, nil, time.Time{}, err
+		return nil, nil, err
 	}
-	now := clock()
-	r, err := s.Resolver(now)
-	return s, r, now, err
+	hosts, err := s.Hosts(clock())
+	return s, hosts, err
 }
 
 func (s *site) printTags(to io.Writer, records []tagRecord, now time.Time) error {
@@ -195,7 +194,7 @@ func (a *app) show(c *cli.Context) error {
 	if err := needArgs(c, 1, 1); err != nil {
 		return err
 	}
-	site, r, now, err := a.reading(c)
+	site, hosts, err := a.reading(c)
 	if err != nil {
 		return err
 	}
@@ -203,7 +202,7 @@ func (a *app) show(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	records, err := site.tagRecords(r, now)
+	records, err := site.tagRecords(hosts.Moment)
 	if err != nil {
 		return err
 	}
@@ -214,7 +213,7 @@ func (a *app) show(c *cli.Context) error {
 	if c.Bool("json") {
 		return a.printJSON(records[at])
 	}
-	return site.printTag(a.stdout, records[at], now)
+	return site.printTag(a.stdout, records[at], hosts.Now())
 }
 
 func (s *site) printTag(w io.Writer, r tagRecord, now time.Time) error {

@@ -108,13 +108,13 @@ func (l *markLab) known(t *rapid.T) (rings map[string]string, states map[string]
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := s.Resolver(l.now)
+	r, err := s.Hosts(l.now)
 	if err != nil {
 		t.Fatal(err)
 	}
 	rings, states = map[string]string{}, map[string]tagstate.State{}
 	for _, ring := range r.Rings {
-		rings[ring.Name] = orElse(r.RingTag(ring, l.now).Tag(), "nothing")
+		rings[ring.Name] = orElse(r.RingTag(ring).Tag(), "nothing")
 	}
 	for _, tag := range r.Index.Tags {
 		states[tag.Name], _ = r.State(tag)

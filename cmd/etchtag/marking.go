@@ -129,16 +129,16 @@ func (m *marking) change(old []byte) ([]byte, error) {
 	what := map[tagstate.State]string{tagstate.None: "cleared"}[m.state]
 	text := describeTags(orElse(what, string(m.state)), m.names, len(m.site.missing(m.names)), m.site.Config.Cadence())
 	var losers []tagging.RingEffect
-	before, after, err := m.resolvers(old, data)
+	before, after, err := m.moments(old, data)
 	if m.unknown = err; err == nil {
-		effect := tagging.Compare(before, after, m.now)
+		effect := tagging.Compare(before, after)
 		effect.States = slices.DeleteFunc(effect.States, func(s tagging.StateEffect) bool {
 			_, named := slices.BinarySearch(m.names, s.Tag)
 			return named
 		})
 		text += m.site.app.describeEffect(effect, m.site.Config.Cadence())
 		losers = effect.Losers()
-		m.still = stillMarked(after, m.names, m.state)
+		m.still = stillMarked(after.Resolver, m.names, m.state)
 	}
 	if !m.quiet {
 		fmt.Fprint(m.site.app.stdout, text)
@@ -149,8 +149,8 @@ func (m *marking) change(old []byte) ([]byte, error) {
 	return data, nil
 }
 
-// resolvers decide by the marks as they are, and as they are with other contents of the file that is edited.
-func (m *marking) resolvers(old, fresh []byte) (before, after *tagging.Resolver, err error) {
+// moments decide by the marks as they are, and as they are with other contents of the file that is edited.
+func (m *marking) moments(old, fresh []byte) (before, after *tagging.Moment, err error) {
 	if m.wrongConfig != nil {
 		return nil, nil, m.wrongConfig
 	}
@@ -158,13 +158,13 @@ func (m *marking) resolvers(old, fresh []byte) (before, after *tagging.Resolver,
 	if err != nil {
 		return nil, nil, err
 	}
-	var both [2]*tagging.Resolver
+	var both [2]*tagging.Moment
 	for i, data := range [][]byte{old, fresh} {
 		states, err := m.site.StatesWith(m.file, data)
 		if err != nil {
 			return nil, nil, err
 		}
-		both[i] = m.site.RingResolver(states, index)
+		both[i] = m.site.Resolver(states, index).At(m.now)
 	}
 	return both[0], both[1], nil
 }
@@ -209,23 +209,23 @@ func (m *marking) warnOfPins(ctx context.Context) error {
 	if m.state != tagstate.Bad && m.state != tagstate.BadFwd {
 		return nil
 	}
-	r, err := m.site.Resolver(m.now)
+	hosts, err := m.site.Hosts(m.now)
 	var pinned map[string][]string
 	if err == nil {
-		pinned, err = r.PinnedTags(ctx)
+		pinned, err = hosts.PinnedTags(ctx)
 	}
 	if err != nil {
 		return fmt.Errorf("which hosts are pinned to these tags is not known: %w", err)
 	}
-	var hosts []string
+	var staying []string
 	for _, name := range m.names {
 		for _, host := range pinned[name] {
-			hosts = append(hosts, fmt.Sprintf("%s with %s", term.Printable(host), name))
+			staying = append(staying, fmt.Sprintf("%s with %s", term.Printable(host), name))
 		}
 	}
-	if len(hosts) > 0 {
+	if len(staying) > 0 {
 		m.site.app.log.Warn(fmt.Sprintf("the mark does not move %s pinned: %s",
-			map[bool]string{true: "1 host that is", false: term.Count(len(hosts), "host") + " that are"}[len(hosts) == 1], term.Some(hosts)))
+			map[bool]string{true: "1 host that is", false: term.Count(len(staying), "host") + " that are"}[len(staying) == 1], term.Some(staying)))
 	}
 	return nil
 }

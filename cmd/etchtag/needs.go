@@ -25,9 +25,9 @@ var _ snapshot.Needs = (*needs)(nil)
 // needs asks the inventories for their pins, as of now.
 func (s *site) needs(ctx context.Context, now time.Time) snapshot.Needs {
 	n := &needs{site: s}
-	r, err := s.Resolver(now)
+	hosts, err := s.Hosts(now)
 	if err == nil {
-		n.listed, err = r.ListPins(ctx)
+		n.listed, err = hosts.ListPins(ctx)
 	}
 	n.lacking = err
 	return n
@@ -46,9 +46,7 @@ func (n *needs) Read(tags *tag.Index, now time.Time) (by map[string][]string, un
 	}
 	pins, pinsErr := tagging.LoadPins(n.Base.Pins())
 	kept, keptErr := tagging.LoadKept(n.Base.Kept())
-	r := &tagging.Resolver{Base: n.Base, Cadence: n.Config.Cadence(), Rings: n.Config.Rings, States: states,
-		Index: tags, Pins: pins}
-	found := r.Needs(now, n.listed, kept)
+	found := n.Resolver(states, tags).At(now).Needs(n.listed, pins, kept)
 	for _, lack := range []struct {
 		what string
 		err  error

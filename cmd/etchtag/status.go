@@ -124,14 +124,14 @@ func (s *site) findings(ctx context.Context, now time.Time) []finding {
 	out = append(out, s.accessFindings()...)
 	out = append(out, s.discardedFindings(now)...)
 	out = append(out, s.keptFindings()...)
-	r, err := s.Resolver(now)
+	hosts, err := s.Hosts(now)
 	if err != nil {
 		return append(out, finding{levelProblem, "resolver", err.Error(), "until this is mended no client is served"})
 	}
-	out = append(out, s.spaceFindings(r.Index)...)
-	out = append(out, s.tagFindings(r, now)...)
-	out = append(out, s.markFindings(r, now)...)
-	out = append(out, ringFindings(r, now)...)
-	out = append(out, s.inventoryFindings(ctx, r)...)
-	return append(out, s.pinFindings(ctx, r)...)
+	out = append(out, s.spaceFindings(hosts.Index)...)
+	out = append(out, s.tagFindings(hosts.Moment)...)
+	out = append(out, s.markFindings(hosts)...)
+	out = append(out, ringFindings(hosts.Moment)...)
+	out = append(out, s.inventoryFindings(ctx, hosts)...)
+	return append(out, s.pinFindings(ctx, hosts)...)
 }

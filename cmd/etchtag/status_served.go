@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/etch/etchtag/cmd/internal/term"
 	"github.com/etch/etchtag/tagging"
@@ -17,9 +16,9 @@ import (
 
 // markFindings passes on what could not be understood in tagstate files and in the pins file: somebody meant to say
 // something. And it warns of marks on hours to come, which nobody sees until the hour is there.
-func (s *site) markFindings(r *tagging.Resolver, now time.Time) []finding {
-	out := append(lineFindings("tagstate", r.States.Warnings()), lineFindings("pins", r.Pins.Warnings)...)
-	for _, g := range s.marksToCome(r.States, now) {
+func (s *site) markFindings(hosts *tagging.Hosts) []finding {
+	out := append(lineFindings("tagstate", hosts.States.Warnings()), lineFindings("pins", hosts.Pins.Warnings)...)
+	for _, g := range s.marksToCome(hosts.States, hosts.Now()) {
 		out = append(out, finding{levelWarning, "marks", g.what, "if that is a mistake, " + g.undo})
 	}
 	return out
@@ -51,11 +50,11 @@ func lineFindings(what string, warnings []tagstate.Warning) []finding {
 }
 
 // ringFindings says what each ring gets.
-func ringFindings(r *tagging.Resolver, now time.Time) []finding {
+func ringFindings(m *tagging.Moment) []finding {
 	var out []finding
-	for _, ring := range r.Rings {
+	for _, ring := range m.Rings {
 		f := finding{levelOK, "ring " + ring.Name, "", ""}
-		switch d := r.RingTag(ring, now); {
+		switch d := m.RingTag(ring); {
 		case d.Failure != "":
 			f.Level, f.Says = levelProblem, "gets nothing: "+d.Failure
 			f.Do = "etchtag list shows the marks; etchtag mark good or mark clear of a tag that is right, or commit a fix and etchtag snapshot"
@@ -77,9 +76,9 @@ func ringFindings(r *tagging.Resolver, now time.Time) []finding {
 }
 
 // inventoryFindings asks every inventory about a host that does not exist: one that fails, fails every host.
-func (s *site) inventoryFindings(ctx context.Context, r *tagging.Resolver) []finding {
+func (s *site) inventoryFindings(ctx context.Context, hosts *tagging.Hosts) []finding {
 	var out []finding
-	for i, inv := range r.Inventories {
+	for i, inv := range hosts.Inventories {
 		answer, err := inv.Lookup(ctx, "host.invalid")
 		switch stale := s.Config.Inventory[i].Stale; {
 		case err != nil && stale > 0:
@@ -97,9 +96,9 @@ func (s *site) inventoryFindings(ctx context.Context, r *tagging.Resolver) []fin
 }
 
 // pinFindings looks at the pins that decide for a host: those of the pins file, and of inventories for the others.
-func (s *site) pinFindings(ctx context.Context, r *tagging.Resolver) []finding {
-	out := s.lostPins(r.Pins.All(), "correct or remove the line")
-	pins, err := s.inventoryPins(ctx, r)
+func (s *site) pinFindings(ctx context.Context, hosts *tagging.Hosts) []finding {
+	out := s.lostPins(hosts.Pins.All(), "correct or remove the line")
+	pins, err := s.inventoryPins(ctx, hosts)
 	if err != nil {
 		return append(out, finding{levelWarning, "pins", "not all are known: " + err.Error(),
 			"until this is mended nothing is pruned"})
@@ -148,16 +147,16 @@ func (s *site) checkPin(pin tagging.Pin) error {
 
 // inventoryPins returns the pins of inventories, but for those of hosts for which another comes first. Etch's own files
 // and nodegroupers know no pins, and are not asked: they may list a million hosts.
-func (s *site) inventoryPins(ctx context.Context, r *tagging.Resolver) ([]tagging.Pin, error) {
+func (s *site) inventoryPins(ctx context.Context, hosts *tagging.Hosts) ([]tagging.Pin, error) {
 	var pins []tagging.Pin
 	decided := map[string]bool{}
-	for i, inv := range r.Inventories {
+	for i, inv := range hosts.Inventories {
 		lister, ok := inv.(inventory.Lister)
 		if kind := s.Config.Inventory[i].Kind; !ok || kind == "etch" || kind == "nodegrouper" {
 			continue
 		}
 		err := lister.Hosts(ctx, func(host string, a inventory.Answer) bool {
-			if _, first := r.Pins.Get(host); a.Pin == "" || first || decided[host] {
+			if _, first := hosts.Pins.Get(host); a.Pin == "" || first || decided[host] {
 				return true
 			}
 			pin := tagging.Pin{Host: host, Path: a.Pin, From: a.PinFrom}

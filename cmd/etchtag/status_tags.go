@@ -55,12 +55,13 @@ func (s *site) tagSequence(index *tag.Index, now time.Time) tagSequence {
 }
 
 // tagFindings looks at the tags as a sequence in time, and at what else stands among them.
-func (s *site) tagFindings(r *tagging.Resolver, now time.Time) []finding {
-	q := s.tagSequence(r.Index, now)
+func (s *site) tagFindings(m *tagging.Moment) []finding {
+	now := m.Now()
+	q := s.tagSequence(m.Index, now)
 	out := []finding{s.newestFinding(q.past, now)}
 	out = append(out, q.damagedFindings()...)
 	out = append(out, q.staleFindings()...)
-	out = append(out, q.markedFindings(r)...)
+	out = append(out, q.markedFindings(m.Resolver)...)
 	out = append(out, s.gapFindings(q.past, now)...)
 	out = append(out, q.unverifiedFindings()...)
 	out = append(out, s.keepFindings()...)
@@ -69,9 +70,9 @@ func (s *site) tagFindings(r *tagging.Resolver, now time.Time) []finding {
 			term.Some(q.future) + " in the future: served to nobody before the time, and never pruned",
 			"was the clock wrong? once it is right: rm -r " + s.Base.Dir(q.future[0])})
 	}
-	if len(r.Index.Foreign) > 0 {
-		names := make([]string, len(r.Index.Foreign))
-		for i, name := range r.Index.Foreign {
+	if len(m.Index.Foreign) > 0 {
+		names := make([]string, len(m.Index.Foreign))
+		for i, name := range m.Index.Foreign {
 			names[i] = fmt.Sprintf("%q", name)
 		}
 		out = append(out, finding{levelNote, "foreign", term.Some(names) + " among the tags: no tag of ours, and never touched",

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"iter"
 	"strings"
-	"time"
 
 	"github.com/etch/etchtag/cmd/internal/config"
 	"github.com/etch/etchtag/tagging"
@@ -46,15 +45,15 @@ func (e *UnknownKindError) Error() string {
 	return fmt.Sprintf("this program knows no inventory of kind %s", e.Kind)
 }
 
-// inventory builds one of the inventories of a resolver that decides for now.
-func (s *Site) inventory(i config.Inventory, r *tagging.Resolver, now time.Time) (inventory.Inventory, error) {
+// inventory builds one of the inventories that are asked at a moment.
+func (s *Site) inventory(i config.Inventory, m *tagging.Moment) (inventory.Inventory, error) {
 	kind, ok := s.Kinds[i.Kind]
 	if !ok {
 		return nil, &UnknownKindError{i.Kind, s.Base}
 	}
-	trees := r.SettledTrees(now)
+	trees := m.SettledTrees()
 	if i.From == "trunk" {
-		trees = tagging.WorkingTrees(s.Base)
+		trees = m.WorkingTrees()
 	}
 	inv := kind(s, i, trees)
 	if i.Stale == 0 {

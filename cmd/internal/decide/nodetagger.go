@@ -32,11 +32,11 @@ func (s *Site) Answer(ctx context.Context, host string, now time.Time) (path str
 	if err := tagging.ValidateHost(host); err != nil {
 		return "", Usage(err)
 	}
-	r, err := s.Resolver(now)
+	hosts, err := s.Hosts(now)
 	if err != nil {
 		return "", fmt.Errorf("no tag for %s: %w", host, err)
 	}
-	d := r.Decide(ctx, host, now)
+	d := hosts.Decide(ctx, host)
 	if d.Failure != "" {
 		return "", fmt.Errorf("no tag for %s: %s; etchtag explain %s shows why", host, d.Failure, host)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/etch/etchtag/cmd/internal/config"
 	"github.com/etch/etchtag/tagging"
+	"github.com/etch/etchtag/tagging/inventory"
 	"github.com/etch/etchtag/tagging/tag"
 	"github.com/etch/etchtag/tagstate"
 )
@@ -55,8 +56,8 @@ func (s *Site) StatesWith(file string, contents []byte) (*tagstate.Set, error) {
 	return tagstate.Merge(files...), nil
 }
 
-// Resolver reads everything that a decision depends on, as it is at now.
-func (s *Site) Resolver(now time.Time) (*tagging.Resolver, error) {
+// Hosts reads everything that the decisions of now depend on.
+func (s *Site) Hosts(now time.Time) (*tagging.Hosts, error) {
 	states, err := s.States()
 	if err != nil {
 		return nil, err
@@ -69,20 +70,18 @@ func (s *Site) Resolver(now time.Time) (*tagging.Resolver, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := s.RingResolver(states, index)
-	r.Pins = pins
-	for _, i := range s.Config.Inventory {
-		inv, err := s.inventory(i, r, now)
-		if err != nil {
+	m := s.Resolver(states, index).At(now)
+	inventories := make([]inventory.Inventory, len(s.Config.Inventory))
+	for i, c := range s.Config.Inventory {
+		if inventories[i], err = s.inventory(c, m); err != nil {
 			return nil, err
 		}
-		r.Inventories = append(r.Inventories, inv)
 	}
-	return r, nil
+	return &tagging.Hosts{Moment: m, Pins: pins, Inventories: inventories}, nil
 }
 
-// RingResolver decides for rings, and knows no hosts: rings get their tags whatever inventories say, so that none of
-// them, down or slow, is in the way.
-func (s *Site) RingResolver(states *tagstate.Set, index *tag.Index) *tagging.Resolver {
+// Resolver decides for rings, and knows no hosts: rings get their tags whatever inventories say, so that none of them, down
+// or slow, is in the way.
+func (s *Site) Resolver(states *tagstate.Set, index *tag.Index) *tagging.Resolver {
 	return &tagging.Resolver{Base: s.Base, Cadence: s.Config.Cadence(), Rings: s.Config.Rings, States: states, Index: index}
 }
