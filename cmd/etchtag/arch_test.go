@@ -62,7 +62,7 @@ var rooms = map[string]room{
 	},
 	"snapshot/aside": {
 		ours:   "snapshot/disk",
-		tests:  "snapshot/mounttest snapshot/runtest snapshot/testbed",
+		tests:  "snapshot/mounttest snapshot/runtest snapshot/source snapshot/testbed",
 		others: "golang.org/x/sys",
 	},
 	"snapshot/disk":      {tests: "snapshot/mounttest snapshot/runtest snapshot/testbed", others: "golang.org/x/sys"},

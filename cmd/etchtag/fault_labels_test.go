@@ -12,20 +12,21 @@ import (
 // unhitFiles are those, as patterns, whose labels no scenario has, and why.
 var unhitFiles = map[string]string{
 	"tagging/inventory/stalestore.go": "lookups write it; its own tests fail each of its operations",
-	"snapshot/discardedrestore.go":    "restoring is no run of the kind: it makes new files for people, and overwrites none",
-	"snapshot/source/copytree.go":     "the same, and for what is on another file system than the working copy",
-	"snapshot/source/cvs*.go":         "most of what is done there another program does; the conformance suite interrupts it",
+	"snapshot/aside/restore.go":       "restoring is no run of the kind: it makes new files for people, and overwrites none",
+	"snapshot/disk/copytree.go":       "the same, and for what is on another file system than the working copy",
+	"snapshot/source/cvs/*.go":        "most of what is done there another program does; the conformance suite interrupts it",
 }
 
 // unhitLabels are single labels of that kind.
 var unhitLabels = map[string]string{
-	"remove packed object":     "needs 5,000 loose objects; the tests of package source do it with less",
+	"remove packed object":     "needs 5,000 loose objects; the tests of package git do it with less",
 	"withdraw manifest":        "needs a tag that somebody else makes at that moment; the tests of package snapshot have one",
 	"withdraw table":           "the same",
-	"svn relocate":             "needs a URL with a user's name; the tests of package source have one",
-	"svn cleanup":              "needs an svn that was killed; the tests of package source have one",
-	"remove external":          "needs externals; the tests of package source have them",
-	"remove discard directory": "needs ten directories that were set aside; the tests of package source do it",
+	"svn relocate":             "needs a URL with a user's name; the tests of package svn have one",
+	"svn cleanup":              "needs an svn that was killed; the tests of package svn have one",
+	"remove external":          "needs externals; the tests of package svn have them",
+	"remove discard directory": "needs ten directories that were set aside; the tests of package snapshot do it",
+	"copy old directory":       "needs what is set aside on another file system; the tests of package aside have one",
 }
 
 // isUnhit reports whether no scenario makes the operations of a file.
@@ -93,6 +94,7 @@ var durability = []struct {
 		"rename HEAD", "rename ref", "rename etchtag-state"}},
 	{[]string{"rename clone"}, "sync clone", []string{"svn checkout"}},
 	{[]string{"exchange working copies"}, "sync working copy", []string{"svn checkout"}},
+	{[]string{"set up fresh directory"}, "sync working copy", []string{"svn checkout"}},
 	{[]string{"exchange tags"}, "sync stage", stagedWrites},
 	{[]string{"exchange repository"}, "sync repository",
 		[]string{"write repository", "rename object", "rename pack", "rename idx", "rename HEAD", "rename ref"}},

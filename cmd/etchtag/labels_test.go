@@ -9,6 +9,7 @@ import (
 	"go/types"
 	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -29,6 +30,12 @@ func TestLabelsAreThoseOfTheList(t *testing.T) {
 	sites := labelSites(t)
 	for _, label := range slices.Sorted(maps.Keys(sites)) {
 		fmt.Fprintf(&list, "%d %s\n", len(sites[label]), label)
+	}
+	for pattern := range unhitFiles {
+		matches := func(file string) bool { ok, _ := path.Match(pattern, file); return ok }
+		if !slices.ContainsFunc(slices.Concat(slices.Collect(maps.Values(sites))...), matches) {
+			t.Errorf("%s is excepted from the scenarios, and has no labels", pattern)
+		}
 	}
 	name := filepath.Join("testdata", "labels")
 	if *update {

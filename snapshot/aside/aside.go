@@ -126,6 +126,66 @@ func (d *Discarder) SetAside(from int, path string, keep bool) error {
 	return nil
 }
 
+// Exchange puts a fresh directory in the place of an old one, and sets the old one aside whole. Nothing may be mounted in
+// it. The caller syncs the fresh one before.
+//
+// The fresh one moves first to where the old one will be: whoever is killed between two steps leaves the old one, with
+// all that was edited in it, where it was or among what is set aside. Where that is another file system, the old one is
+// copied there before.
+func (d *Discarder) Exchange(fresh, old string) error {
+	if err := d.exchange(fresh, old); err != nil {
+		return fmt.Errorf("exchange %q for a fresh one: %w", old, err)
+	}
+	if d.count++; d.count <= disk.MaxNamed {
+		d.names = append(d.names, disk.QuotePath(filepath.Base(old)))
+	}
+	return nil
+}
+
+func (d *Discarder) exchange(fresh, old string) error {
+	if err := disk.MountedAt(old); err != nil {
+		return err
+	}
+	if err := d.begin(); err != nil {
+		return err
+	}
+	dir, name := int(d.root.Fd()), filepath.Base(old)
+	err := disk.Labelled(d.Step, "set up fresh directory", func() error {
+		return disk.RenameAt(unix.AT_FDCWD, fresh, dir, name)
+	})
+	if errors.Is(err, unix.EXDEV) {
+		dir, name = unix.AT_FDCWD, fresh
+		err = d.copyAside(old)
+	}
+	if err != nil {
+		return err
+	}
+	err = disk.Labelled(d.Step, "exchange working copies", func() error {
+		return disk.ExchangeAt(dir, name, old, name+".old")
+	})
+	if err != nil && name != fresh {
+		return errors.Join(err, disk.RenameAt(dir, name, unix.AT_FDCWD, fresh))
+	}
+	if err != nil {
+		return err
+	}
+	return disk.Labelled(d.Step, "sync working copy's directory", func() error {
+		return errors.Join(disk.SyncDir(filepath.Dir(old)), d.root.Sync())
+	})
+}
+
+// copyAside copies a directory to the directory of this run.
+func (d *Discarder) copyAside(old string) error {
+	parent, err := disk.OpenDirAt(unix.AT_FDCWD, filepath.Dir(old))
+	if err != nil {
+		return err
+	}
+	defer parent.Close()
+	return disk.Labelled(d.Step, "copy old directory", func() error {
+		return new(disk.TreeCopier).Copy(int(parent.Fd()), filepath.Base(old), int(d.root.Fd()))
+	})
+}
+
 // mountedInDir is Mounted for what stands at a path, unless it is no directory: a file is on one mount, and one that is a
 // mount cannot be moved.
 func mountedInDir(dir int, path string) error {

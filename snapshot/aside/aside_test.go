@@ -12,6 +12,7 @@ import (
 
 	"github.com/etch/etchtag/snapshot/disk"
 	"github.com/etch/etchtag/snapshot/mounttest"
+	"github.com/etch/etchtag/snapshot/source"
 	"github.com/etch/etchtag/snapshot/testbed"
 )
 
@@ -107,6 +108,47 @@ func TestDiscardsGoNowhereElse(t *testing.T) {
 			left, err := filepath.Glob(filepath.Join(dir, "2*"))
 			if err != nil || len(left) != Max+3 {
 				t.Errorf("%s is a link: of %s %q is left, %v", link, dir, left, err)
+			}
+		}
+	}
+}
+
+// TestTheOldDirectoryIsNeverWhereDebrisIsSwept fails each step of an exchange, the one after which the old directory has
+// left its place included, and once lets all pass.
+func TestTheOldDirectoryIsNeverWhereDebrisIsSwept(t *testing.T) {
+	t.Parallel()
+	failure := errors.New("failed")
+	for _, elsewhere := range []bool{false, true} {
+		for failing, done := 0, false; !done; failing++ {
+			base := t.TempDir()
+			old, fresh, kept := filepath.Join(base, "trunk"), filepath.Join(base, ".trunk.clone-1/trunk"), filepath.Join(base, "work/discarded")
+			testbed.EditTree(t, old, []testbed.Edit{testbed.Write("d/edited", "mine"), testbed.Symlink("link", "d")})
+			testbed.EditTree(t, fresh, []testbed.Edit{testbed.Write("d/edited", "upstream's")})
+			testbed.Must(t, os.MkdirAll(kept, 0o700))
+			if elsewhere {
+				mounttest.Until(t, "none", kept, "tmpfs", 0)
+			}
+			left := failing
+			d := Discarder{Base: kept, Now: time.Now, Step: func(string) error {
+				if left--; left == -1 {
+					return failure
+				}
+				return nil
+			}}
+			err := d.Exchange(fresh, old)
+			dir := d.Dir
+			d.Close()
+			if done = err == nil; !done && !errors.Is(err, failure) {
+				t.Fatal(err)
+			}
+			if done && len(testbed.ListDir(t, old)) != 2 {
+				t.Errorf("in the old one's place is %v", testbed.ListDir(t, old))
+			}
+			places := testbed.ListDir(t, base)
+			mine := testbed.Describe(source.Regular, "mine")
+			rel, _ := filepath.Rel(base, dir)
+			if places["trunk/d/edited"] != mine && places[filepath.Join(rel, "trunk/d/edited")] != mine {
+				t.Errorf("after step %d (elsewhere: %t) the edit is neither in place nor set aside: %v", failing, elsewhere, places)
 			}
 		}
 	}

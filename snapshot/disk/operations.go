@@ -86,11 +86,14 @@ func SetTimes(dir int, name string, times []unix.Timespec) error {
 // Exchange swaps two directories, in the second of which nothing may be mounted, so that each name always leads to one
 // of them where the file system can do that. Where it cannot, such as on NFS, the old one is called spare for a moment:
 // whoever is killed then leaves nothing at the second name, and the old one there.
-func Exchange(fresh, old, spare string) error {
+func Exchange(fresh, old, spare string) error { return ExchangeAt(unix.AT_FDCWD, fresh, old, spare) }
+
+// ExchangeAt is Exchange for a fresh directory, and a spare name, below an open directory.
+func ExchangeAt(dir int, fresh, old, spare string) error {
 	if err := MountedAt(old); err != nil {
 		return err
 	}
-	return exchange(unix.AT_FDCWD, fresh, unix.AT_FDCWD, old, spare)
+	return exchange(dir, fresh, unix.AT_FDCWD, old, spare)
 }
 
 // exchange is Exchange without the look for mounts; spare stands in the directory of the first.

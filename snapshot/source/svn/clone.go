@@ -11,7 +11,6 @@ import (
 	"github.com/etch/etchtag/snapshot/source"
 	"github.com/etch/etchtag/snapshot/source/remote"
 	"github.com/etch/etchtag/snapshot/source/workcopy"
-	"golang.org/x/sys/unix"
 )
 
 // Clone makes the working copy from upstream, in a directory that does not exist or is empty. It is built beside its
@@ -183,47 +182,7 @@ func (r *svnRun) replace(ctx context.Context, rawURL string, passOn bool) error 
 	if err := disk.Labelled(r.o.Step, "sync working copy", func() error { return disk.SyncFS(fresh) }); err != nil {
 		return err
 	}
-	err = disk.Labelled(r.o.Step, "exchange working copies", func() error { return exchangeDirs(fresh, r.root) })
-	if err != nil {
-		return fmt.Errorf("exchanging the working copy for a fresh one: %w", err)
-	}
-	if err := disk.SyncDir(filepath.Dir(r.root)); err != nil {
-		return err
-	}
-	return r.setOldAside(fresh)
-}
-
-// exchangeDirs exchanges a directory for the old one at b, in which nothing may be mounted, at once if the file system
-// can do that.
-func exchangeDirs(a, b string) error {
-	if err := disk.MountedAt(b); err != nil {
-		return err
-	}
-	err := unix.Renameat2(unix.AT_FDCWD, a, unix.AT_FDCWD, b, unix.RENAME_EXCHANGE)
-	if !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOSYS) {
-		return err
-	}
-	old := a + ".old"
-	if err := disk.Rename(b, old); err != nil {
-		return err
-	}
-	if err := disk.Rename(a, b); err != nil {
-		return errors.Join(err, disk.Rename(old, b))
-	}
-	return disk.Rename(old, a)
-}
-
-// setOldAside sets the old working copy aside, which stands at dir now.
-func (r *svnRun) setOldAside(dir string) error {
-	temp, err := disk.OpenDirAt(unix.AT_FDCWD, filepath.Dir(dir))
-	if err != nil {
-		return err
-	}
-	defer temp.Close()
-	if err := r.discard.SetAside(int(temp.Fd()), filepath.Base(dir), false); err != nil {
-		return err
-	}
-	return nil
+	return r.discard.Exchange(fresh, r.root)
 }
 
 // passOnOld tells BeforeReplace of the files of the working copy that are not the same in the fresh one. What they were

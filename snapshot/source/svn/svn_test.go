@@ -441,6 +441,35 @@ func TestSVNDamagedWorkingCopyIsCheckedOutAnew(t *testing.T) {
 	}
 }
 
+// TestSVNEditsSurviveAFaultWhileItIsCheckedOutAnew fails each operation in turn.
+func TestSVNEditsSurviveAFaultWhileItIsCheckedOutAnew(t *testing.T) {
+	t.Parallel()
+	runtest.Long(t)
+	for n, reached := 0, true; reached; n++ {
+		c := clonedSVN(t)
+		testbed.WriteTestFile(t, c.path("defaults.yml"), "mine\n")
+		testbed.Must(t, svnDamages["no database"](c))
+		c.o.Step, reached = nil, false
+		left := n
+		c.o.Step = func(string) error {
+			if left--; left == -1 {
+				reached = true
+				return errors.New("failed")
+			}
+			return nil
+		}
+		if _, err := c.source().Update(t.Context()); (err != nil) != reached {
+			t.Fatalf("operation %d: %v", n, err)
+		}
+		c.o.Step = nil
+		c.update()
+		mine := testbed.Describe(source.Regular, "mine\n")
+		if kept := testbed.ListDir(t, c.Discards()); !slices.Contains(values(kept), mine) {
+			t.Errorf("operation %d failed, and the edit is gone", n)
+		}
+	}
+}
+
 func values(l testbed.Listing) []string {
 	var all []string
 	for _, v := range l {
