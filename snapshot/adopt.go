@@ -8,6 +8,7 @@ import (
 	"github.com/etch/etchtag/snapshot/aside"
 	"github.com/etch/etchtag/snapshot/disk"
 	"github.com/etch/etchtag/snapshot/source"
+	"github.com/etch/etchtag/snapshot/staged"
 )
 
 // adopt replaces the working copy, which for the reason given is not the source's, by one that is, and sets the old
@@ -24,21 +25,21 @@ func (m *Manager) adopt(ctx context.Context, reason string) (source.Outcome, err
 	if err := m.canSetAside(old); err != nil {
 		return failed(err)
 	}
-	stage, err := newStage(m.Base, m.Step)
+	stage, err := staged.New(m.Base, m.Step)
 	if err != nil {
 		return failed(err)
 	}
 	// By now it is empty, or a clone that failed; the next run sweeps, too.
-	defer func() { _ = stage.remove() }()
-	outcome, err := m.Source.At(stage.tree()).Clone(ctx)
+	defer func() { _ = stage.Remove() }()
+	outcome, err := m.Source.At(stage.Tree()).Clone(ctx)
 	if err == nil {
-		err = stage.proveInPlace()
+		err = stage.ProveInPlace()
 	}
 	if err != nil {
 		return failed(err)
 	}
 	if m.Replaced != nil {
-		if err := m.Replaced(old, stage.tree()); err != nil {
+		if err := m.Replaced(old, stage.Tree()); err != nil {
 			return failed(err)
 		}
 	}
@@ -46,7 +47,7 @@ func (m *Manager) adopt(ctx context.Context, reason string) (source.Outcome, err
 	if err != nil {
 		return failed(err)
 	}
-	kept, err := m.swap(swap{fresh: stage.tree(), old: old, name: "working-copy", setUp: "set new working copy up",
+	kept, err := m.swap(swap{fresh: stage.Tree(), old: old, name: "working-copy", setUp: "set new working copy up",
 		exchange: "exchange working copies", remove: "remove new working copy", sync: "sync working copy's directory"})
 	if err != nil {
 		return failed(err)

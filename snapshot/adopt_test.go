@@ -8,11 +8,12 @@ import (
 	"time"
 
 	"github.com/etch/etchtag/snapshot/aside"
+	"github.com/etch/etchtag/snapshot/staged"
 )
 
 func TestOneBoundHoldsForAllThatIsSetAside(t *testing.T) {
 	t.Parallel()
-	f := newPlainFixture(t, Auto)
+	f := newPlainFixture(t, staged.Auto)
 	if err := f.Prepare(); err != nil {
 		t.Fatal(err)
 	}

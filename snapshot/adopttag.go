@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 
+	"github.com/etch/etchtag/snapshot/staged"
 	"github.com/etch/etchtag/tagging/tag"
 )
 
@@ -23,7 +24,7 @@ type Adoption struct {
 
 	m       *Manager
 	release func()
-	stage   *stageDir
+	stage   *staged.Dir
 	ready   []adoptable
 }
 
@@ -54,7 +55,7 @@ func (a *Adoption) prepare(ctx context.Context, o VerifyOptions) error {
 	if err != nil || len(tags) == 0 {
 		return err
 	}
-	if a.stage, err = newStage(a.m.Base, a.m.Step); err != nil {
+	if a.stage, err = staged.New(a.m.Base, a.m.Step); err != nil {
 		return err
 	}
 	read := countFiles(nil, o.Progress)
@@ -78,7 +79,7 @@ func (a *Adoption) record(ctx context.Context, t *tag.Tag, read func()) error {
 		return errors.New("it has a manifest already")
 	}
 	dir := a.m.Base.Dir(t.Name)
-	entries, err := recordTree(ctx, dir, read)
+	entries, err := staged.Record(ctx, dir, read)
 	if err != nil {
 		return err
 	}
@@ -133,7 +134,7 @@ func (a *Adoption) Publish() error {
 // Close removes what is staged and lets others work.
 func (a *Adoption) Close() {
 	if a.stage != nil {
-		if err := a.stage.remove(); err != nil {
+		if err := a.stage.Remove(); err != nil {
 			a.LeftOver = append(a.LeftOver, err)
 		}
 	}

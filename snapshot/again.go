@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/etch/etchtag/snapshot/source"
+	"github.com/etch/etchtag/snapshot/staged"
 	"github.com/etch/etchtag/tagging/tag"
 )
 
@@ -23,8 +24,8 @@ func (m *Manager) makeAgain(ctx context.Context, at time.Time, r *Result) error 
 		return fmt.Errorf("the working copy has no whole revision, and no tag can stand in for it: %w", err)
 	}
 	r.Revision, r.Again = newest.Revision, newest.Name
-	return m.make(ctx, func(ctx context.Context, stage *stageDir) ([]tag.Entry, source.Revision, error) {
-		entries, err := stage.fillFromTag(ctx, newest, m.fillOptions())
+	return m.make(ctx, func(ctx context.Context, stage *staged.Dir) ([]tag.Entry, source.Revision, error) {
+		entries, err := stage.FillFromTag(ctx, newest, m.fillOptions())
 		return entries, source.Revision{ID: newest.Revision}, err
 	}, r)
 }

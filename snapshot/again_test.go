@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/etch/etchtag/snapshot/source"
+	"github.com/etch/etchtag/snapshot/staged"
 	"github.com/etch/etchtag/tagging/tag"
 	"github.com/etch/etchtag/tagstate"
 )
@@ -78,7 +79,7 @@ func TestWhenNothingIsWholeTheNewestTagIsPublishedAgain(t *testing.T) {
 
 func TestWhatHasBegunToChangeIsNotPublishedEither(t *testing.T) {
 	t.Parallel()
-	f := newPlainFixture(t, Auto)
+	f := newPlainFixture(t, staged.Auto)
 	first := f.take(TakeOptions{})
 	f.now = f.now.Add(time.Hour)
 	f.source.exportErr = &source.MixedError{Dir: f.Base.Trunk(), Err: errors.New("a file was edited")}
@@ -178,7 +179,7 @@ func TestATagThatIsPublishedAgainInheritsItsMark(t *testing.T) {
 
 func TestAFaultAtAnyStepOfPublishingAgainLeavesNoTagOrAWholeOne(t *testing.T) {
 	t.Parallel()
-	f := newPlainFixture(t, Hardlink)
+	f := newPlainFixture(t, staged.Hardlink)
 	f.source.revisions["r1"] = map[string]string{"defaults.yml": "a: 1\n", "source/run*": "#!/bin/sh\n", "source/link@": "run"}
 	f.source.revisions["r1-exported"] = f.source.revisions["r1"]
 	f.take(TakeOptions{})

@@ -4,21 +4,22 @@ import (
 	"testing"
 	"time"
 
+	"github.com/etch/etchtag/snapshot/staged"
 	"github.com/etch/etchtag/tagging/tag"
 )
 
 func TestTheRoomForMoreTagsIsThatOfTheNewest(t *testing.T) {
 	t.Parallel()
-	for _, files := range []FileMode{Auto, Hardlink} {
+	for _, files := range []staged.Layout{staged.Auto, staged.Hardlink} {
 		f := newFixture(t)
-		f.Files = files
-		estimate := func() Capacity {
+		f.Layout = files
+		estimate := func() staged.Capacity {
 			t.Helper()
 			index, err := tag.ReadIndex(f.Base)
 			if err != nil {
 				t.Fatal(err)
 			}
-			c, err := EstimateCapacity(f.Base, index.Tags, files)
+			c, err := staged.EstimateCapacity(f.Base, index.Tags, files)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -38,29 +39,18 @@ func TestTheRoomForMoreTagsIsThatOfTheNewest(t *testing.T) {
 		f.now = f.now.Add(time.Hour)
 		f.take(TakeOptions{}) // the same tree again
 		c := estimate()
-		block := c.blockSize
+		block := c.BlockSize
 		big := (uint64(1_600_000) + block - 1) / block * block
 		// Directories: a, a.b, odd, source, source/etc, source/etc/motd. Entries: 11, of which two are links.
-		want := map[FileMode]Capacity{
-			Auto:     {Bytes: 10*block + big + 6*block, Inodes: 11 + 6},
-			Hardlink: {Bytes: 2*block + 2*block + block + 6*block, Inodes: 2 + 2 + 1 + 6}, // files, links, an empty directory
+		want := map[staged.Layout]staged.Capacity{
+			staged.Auto:     {Bytes: 10*block + big + 6*block, Inodes: 11 + 6},
+			staged.Hardlink: {Bytes: 2*block + 2*block + block + 6*block, Inodes: 2 + 2 + 1 + 6}, // files, links, an empty directory
 		}[files]
 		if c.Bytes != want.Bytes || c.Inodes != want.Inodes || !c.Known || c.Tags == 0 {
 			t.Errorf("%s: got %+v, want %+v", files, c, want)
 		}
-		if files == Hardlink && alone.Inodes != c.Inodes-2 {
+		if files == staged.Hardlink && alone.Inodes != c.Inodes-2 {
 			t.Errorf("a tag that changes nothing takes %d inodes", alone.Inodes)
-		}
-	}
-}
-
-func TestTheReserveIsNotCountedAsRoom(t *testing.T) {
-	t.Parallel()
-	for _, test := range []struct{ free, total, need, want uint64 }{
-		{1000, 10000, 100, 9}, {199, 10000, 100, 0}, {200, 10000, 100, 1}, {99, 10000, 1, 0}, {500, 1000, 0, 490},
-	} {
-		if got := fit(test.free, test.total, test.need); got != test.want {
-			t.Errorf("%+v: got %d", test, got)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/etch/etchtag/snapshot/staged"
 	"github.com/etch/etchtag/tagging/supervise"
 	"github.com/etch/etchtag/tagging/tag"
 )
@@ -27,7 +28,7 @@ func (m *Manager) runCheck(ctx context.Context, tree string, manifest *tag.Manif
 	if err != nil {
 		return fmt.Errorf("the check %q %s: %w\n%s", command, verdict(ctx, err), err, strings.TrimSpace(output.kept.String()))
 	}
-	drift, err := Compare(ctx, tree, manifest, CompareOptions{})
+	drift, err := staged.Compare(ctx, tree, manifest, staged.CompareOptions{})
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/etch/etchtag/snapshot/source"
+	"github.com/etch/etchtag/snapshot/staged"
 )
 
 // plain is memory as a source whose revisions can only be copied as a whole.
@@ -76,9 +77,9 @@ func (p *plain) Export(ctx context.Context, r source.Revision, dir string, o sou
 	return e, nil
 }
 
-func newPlainFixture(t *testing.T, files FileMode) *fixture {
+func newPlainFixture(t *testing.T, files staged.Layout) *fixture {
 	f := newFixture(t)
-	f.Files, f.Source = files, &plain{m: f.source, dir: f.Base.Trunk()}
+	f.Layout, f.Source = files, &plain{m: f.source, dir: f.Base.Trunk()}
 	if err := os.MkdirAll(f.Base.Trunk(), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +98,7 @@ func (f *fixture) published(name, revision string) {
 
 func TestAnExportedTreeBecomesATagWithTheRightModes(t *testing.T) {
 	t.Parallel()
-	for _, files := range []FileMode{Auto, Hardlink} {
+	for files, mode := range map[staged.Layout]os.FileMode{staged.Auto: 0o644, staged.Hardlink: 0o444} {
 		t.Run(string(files), func(t *testing.T) {
 			f := newPlainFixture(t, files)
 			first := f.take(TakeOptions{})
@@ -118,13 +119,13 @@ func TestAnExportedTreeBecomesATagWithTheRightModes(t *testing.T) {
 				return info
 			}
 			same := os.SameFile(stat(first.Name, "source/etc/ntp.conf"), stat(second.Name, "source/etc/ntp.conf"))
-			if same != (files == Hardlink) {
+			if same != (files == staged.Hardlink) {
 				t.Errorf("an unchanged file is shared: %v", same)
 			}
 			if os.SameFile(stat(first.Name, "defaults.yml"), stat(second.Name, "defaults.yml")) {
 				t.Error("a changed file is shared")
 			}
-			if got := stat(second.Name, "source/etc/ntp.conf"); got.Mode().Perm() != files.perm(source.Regular) ||
+			if got := stat(second.Name, "source/etc/ntp.conf"); got.Mode().Perm() != mode ||
 				!got.ModTime().Equal(CommitTime) {
 				t.Errorf("the file has mode %v and time %v, want the exported time", got.Mode(), got.ModTime())
 			}
@@ -140,7 +141,7 @@ func TestAnExportedTreeBecomesATagWithTheRightModes(t *testing.T) {
 
 func TestAFileThatWasTouchedInThePreviousTagIsNotShared(t *testing.T) {
 	t.Parallel()
-	f := newPlainFixture(t, Hardlink)
+	f := newPlainFixture(t, staged.Hardlink)
 	first := f.take(TakeOptions{})
 	touched := filepath.Join(f.Base.Dir(first.Name), "source/etc/ntp.conf")
 	if err := os.Chmod(touched, 0o644); err != nil {
@@ -158,7 +159,7 @@ func TestAFileThatWasTouchedInThePreviousTagIsNotShared(t *testing.T) {
 
 func TestAWorkingCopyOfAnotherSourceIsSetAsideWhenTheNewOneIsWhole(t *testing.T) {
 	t.Parallel()
-	f := newPlainFixture(t, Auto)
+	f := newPlainFixture(t, staged.Auto)
 	first := f.take(TakeOptions{})
 	f.Source = &plain{m: f.source, dir: f.Base.Trunk(), foreign: "it is a checkout of something else"}
 	var saved []string
@@ -201,7 +202,7 @@ func TestAFaultWhileAWorkingCopyIsReplacedLeavesOneInPlace(t *testing.T) {
 	t.Parallel()
 	labels := []string{"make stage", "set new working copy up", "exchange working copies", "sync working copy's directory"}
 	for _, label := range labels {
-		f := newPlainFixture(t, Auto)
+		f := newPlainFixture(t, staged.Auto)
 		f.Source = &plain{m: f.source, dir: f.Base.Trunk(), foreign: "it is another one"}
 		broken := errors.New("no luck")
 		f.Step = func(l string) error {
@@ -233,7 +234,7 @@ func TestAFaultWhileAWorkingCopyIsReplacedLeavesOneInPlace(t *testing.T) {
 func TestAFileOfAnotherOwnerIsNotShared(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
-	f := newPlainFixture(t, Hardlink)
+	f := newPlainFixture(t, staged.Hardlink)
 	first := f.take(TakeOptions{})
 	given := filepath.Join(f.Base.Dir(first.Name), "source/etc/ntp.conf")
 	if err := os.Chown(given, 65534, -1); err != nil {

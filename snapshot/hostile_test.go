@@ -15,6 +15,7 @@ import (
 	"github.com/etch/etchtag/snapshot/aside"
 	"github.com/etch/etchtag/snapshot/runtest"
 	"github.com/etch/etchtag/snapshot/source"
+	"github.com/etch/etchtag/snapshot/staged"
 	"github.com/etch/etchtag/tagging/tag"
 	"golang.org/x/sys/unix"
 )
@@ -151,7 +152,7 @@ func hostileWorks() []hostileWork {
 	take := func(f *fixture) { f.Take(f.t.Context(), TakeOptions{}) }
 	return []hostileWork{
 		{"take", "retire tag", func(t *testing.T) *fixture { return prepared(newFixture(t)) }, take},
-		{"export", "retire tag", func(t *testing.T) *fixture { return prepared(newPlainFixture(t, Auto)) }, take},
+		{"export", "retire tag", func(t *testing.T) *fixture { return prepared(newPlainFixture(t, staged.Auto)) }, take},
 		{"prune", "retire tag", func(t *testing.T) *fixture { return prepared(newFixture(t)) },
 			func(f *fixture) { f.Prune(f.t.Context(), 0) }},
 		{"repair", "exchange tags", func(t *testing.T) *fixture {
@@ -167,7 +168,7 @@ func hostileWorks() []hostileWork {
 			return f
 		}, func(f *fixture) { f.adopt() }},
 		{"adopt working copy", "exchange working copies", func(t *testing.T) *fixture {
-			f := prepared(newPlainFixture(t, Auto))
+			f := prepared(newPlainFixture(t, staged.Auto))
 			f.Source = &plain{m: f.source, dir: f.Base.Trunk(), foreign: "it is another one's"}
 			if err := os.WriteFile(filepath.Join(f.Base.Trunk(), "old"), nil, 0o600); err != nil {
 				t.Fatal(err)
@@ -300,7 +301,7 @@ func entryNames(entries []fs.DirEntry) (names []string) {
 // goes on going to the stage.
 func TestAnExportStaysInItsStage(t *testing.T) {
 	t.Parallel()
-	f := newPlainFixture(t, Auto)
+	f := newPlainFixture(t, staged.Auto)
 	f.take(TakeOptions{})
 	f.now = f.now.Add(time.Hour)
 	f.commit("r2", map[string]string{"defaults.yml": "a: 2\n"})

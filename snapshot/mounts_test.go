@@ -12,6 +12,7 @@ import (
 
 	"github.com/etch/etchtag/snapshot/disk"
 	"github.com/etch/etchtag/snapshot/mounttest"
+	"github.com/etch/etchtag/snapshot/staged"
 	"golang.org/x/sys/unix"
 )
 
@@ -131,7 +132,7 @@ func TestATagThatTookAMountIntoTheTrashStaysThere(t *testing.T) {
 func TestAWorkingCopyWithAMountInItIsNotReplaced(t *testing.T) {
 	t.Parallel()
 	mounttest.Each(t, func(t *testing.T, mount func(string)) {
-		f := newPlainFixture(t, Auto)
+		f := newPlainFixture(t, staged.Auto)
 		f.Source = &plain{m: f.source, dir: f.Base.Trunk(), foreign: "it is another one"}
 		at := filepath.Join(f.Base.Trunk(), "sub/mounted")
 		mount(at)
@@ -168,7 +169,7 @@ func TestAWorkingCopyWithAMountInItIsNotReplaced(t *testing.T) {
 // One that is a mount of its own, of the very same file system, cannot be renamed.
 func TestAWorkingCopyInAnotherMountIsNotReplaced(t *testing.T) {
 	t.Parallel()
-	f := newPlainFixture(t, Auto)
+	f := newPlainFixture(t, staged.Auto)
 	f.Source = &plain{m: f.source, dir: f.Base.Trunk(), foreign: "it is another one"}
 	mounttest.Directory(t, f.Base.Trunk())
 	f.Step = func(label string) error {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/etch/etchtag/snapshot/staged"
 	"github.com/etch/etchtag/tagging/tag"
 )
 
@@ -21,11 +22,11 @@ type unpublished struct {
 
 // stageTable stages what lookups in the tree at dir will need. It returns the name given, or nothing if there is no such
 // table: they work without, only slower. The warning says why they will have to make do with an older tag.
-func (m *Manager) stageTable(s *stageDir, name, dir string) (table, warning string) {
+func (m *Manager) stageTable(s *staged.Dir, name, dir string) (table, warning string) {
 	if m.Table == nil {
 		return "", ""
 	}
-	err := s.writeFile("write table", name, func(w io.Writer) (err error) {
+	err := s.WriteFile("write table", name, func(w io.Writer) (err error) {
 		warning, err = m.Table(w, dir)
 		return err
 	})
@@ -36,22 +37,22 @@ func (m *Manager) stageTable(s *stageDir, name, dir string) (table, warning stri
 }
 
 // stageManifest stages what records a tag.
-func stageManifest(s *stageDir, name string, manifest *tag.Manifest) error {
-	return s.writeFile("write manifest", name, func(w io.Writer) error { return tag.WriteManifest(w, manifest) })
+func stageManifest(s *staged.Dir, name string, manifest *tag.Manifest) error {
+	return s.WriteFile("write manifest", name, func(w io.Writer) error { return tag.WriteManifest(w, manifest) })
 }
 
 // publishRecords makes all that is staged durable, and then publishes the records of tags: all tables before the first
 // manifest, because a tag with a manifest is one that is whole. What fails of one tag is said in it, and the others go on.
 // complete is called when what may take long is done, to write what is still to be written. It is left to the caller to
 // make the manifests' names durable.
-func (m *Manager) publishRecords(s *stageDir, tags []*unpublished, complete func() error) error {
+func (m *Manager) publishRecords(s *staged.Dir, tags []*unpublished, complete func() error) error {
 	l, tables := m.Base, false
-	if err := s.sync(); err != nil {
+	if err := s.Sync(); err != nil {
 		return err
 	}
 	for _, t := range tags {
 		if t.table != "" {
-			t.failed, tables = m.files().Rename("publish table", s.path(t.table), l.Table(t.name)), true
+			t.failed, tables = m.files().Rename("publish table", s.Path(t.table), l.Table(t.name)), true
 		}
 	}
 	if tables {
@@ -64,7 +65,7 @@ func (m *Manager) publishRecords(s *stageDir, tags []*unpublished, complete func
 	}
 	for _, t := range tags {
 		if t.failed == nil {
-			t.failed = m.files().RenameNoReplace("publish manifest", s.path(t.manifest), l.Manifest(t.name))
+			t.failed = m.files().RenameNoReplace("publish manifest", s.Path(t.manifest), l.Manifest(t.name))
 		}
 	}
 	return nil
@@ -77,7 +78,7 @@ func (m *Manager) publishRecords(s *stageDir, tags []*unpublished, complete func
 // becomes visible later than it says would be handed on too early.
 //
 // If only the last sync fails, the tag is there, and that a power cut may undo it is left over.
-func (m *Manager) publish(s *stageDir, table string, manifest *tag.Manifest, r *Result) error {
+func (m *Manager) publish(s *staged.Dir, table string, manifest *tag.Manifest, r *Result) error {
 	l, t := m.Base, &unpublished{name: r.Name, manifest: "manifest", table: table}
 	err := m.publishRecords(s, []*unpublished{t}, func() error {
 		if t.failed != nil {
@@ -87,7 +88,7 @@ func (m *Manager) publish(s *stageDir, table string, manifest *tag.Manifest, r *
 		if err := stageManifest(s, t.manifest, manifest); err != nil {
 			return err
 		}
-		return s.syncFile("sync manifest", t.manifest)
+		return s.SyncFile("sync manifest", t.manifest)
 	})
 	if err := cmp.Or(err, t.failed); err != nil {
 		return err
@@ -95,7 +96,7 @@ func (m *Manager) publish(s *stageDir, table string, manifest *tag.Manifest, r *
 	if err := m.files().SyncDir("sync manifests", filepath.Dir(l.Manifest(""))); err != nil {
 		return err
 	}
-	if err := m.files().RenameNoReplace("publish tag", s.tree(), l.Dir(t.name)); err != nil {
+	if err := m.files().RenameNoReplace("publish tag", s.Tree(), l.Dir(t.name)); err != nil {
 		return errors.Join(err, m.withdrawRecords(t.name, err))
 	}
 	r.Tree, r.Files, r.Bytes = manifest.Tree, manifest.Files, manifest.Bytes

@@ -8,6 +8,7 @@ import (
 
 	"github.com/etch/etchtag/snapshot/aside"
 	"github.com/etch/etchtag/snapshot/source"
+	"github.com/etch/etchtag/snapshot/staged"
 	"github.com/etch/etchtag/tagging/tag"
 )
 
@@ -54,19 +55,19 @@ func (m *Manager) repair(ctx context.Context, t *tag.Tag, manifest *tag.Manifest
 	if err != nil {
 		return fmt.Errorf("the revision that it was made from, %s, cannot be had: %w", manifest.Revision, err)
 	}
-	stage, err := newStage(m.Base, m.Step)
+	stage, err := staged.New(m.Base, m.Step)
 	if err != nil {
 		return err
 	}
 	defer func() {
-		if err := stage.remove(); err != nil {
+		if err := stage.Remove(); err != nil {
 			r.LeftOver = append(r.LeftOver, err)
 		}
 	}()
 	if err := m.rebuild(ctx, stage, manifest, revision); err != nil {
 		return fmt.Errorf("rebuild it from revision %s: %w", manifest.Revision, err)
 	}
-	if err := stage.sync(); err != nil {
+	if err := stage.Sync(); err != nil {
 		return err
 	}
 	return m.replaceTag(stage, revision, r)
@@ -105,13 +106,13 @@ func (m *Manager) repairable(t *tag.Tag, manifest *tag.Manifest) error {
 // rebuild stages the tree of the revision that a manifest records, from nothing but the source, because the other tags may
 // have drifted too, and proves, by reading all of it again, that it is
 // the one that the manifest lists.
-func (m *Manager) rebuild(ctx context.Context, stage *stageDir, manifest *tag.Manifest,
+func (m *Manager) rebuild(ctx context.Context, stage *staged.Dir, manifest *tag.Manifest,
 	revision source.Revision) error {
-	o := fillOptions{layout: FileMode(manifest.Layout), anew: true, progress: m.Progress}
-	if _, _, err := stage.fill(ctx, m.Source, revision, o); err != nil {
+	o := staged.Options{Layout: staged.Layout(manifest.Layout), Anew: true, Progress: m.Progress}
+	if _, _, err := stage.Fill(ctx, m.Source, revision, o); err != nil {
 		return err
 	}
-	findings, err := Compare(ctx, stage.tree(), manifest, CompareOptions{})
+	findings, err := staged.Compare(ctx, stage.Tree(), manifest, staged.CompareOptions{})
 	if err != nil {
 		return err
 	}
@@ -122,12 +123,12 @@ func (m *Manager) rebuild(ctx context.Context, stage *stageDir, manifest *tag.Ma
 }
 
 // replaceTag exchanges a tag for the staged tree, and sets the old one aside.
-func (m *Manager) replaceTag(stage *stageDir, revision source.Revision, r *TagReport) error {
+func (m *Manager) replaceTag(stage *staged.Dir, revision source.Revision, r *TagReport) error {
 	room, err := aside.MakeRoom(m.Base.Discarded(), m.Step)
 	if err != nil {
 		return err
 	}
-	kept, err := m.swap(swap{fresh: stage.tree(), old: m.Base.Dir(r.Name), name: r.Name, setUp: "set repaired tag up",
+	kept, err := m.swap(swap{fresh: stage.Tree(), old: m.Base.Dir(r.Name), name: r.Name, setUp: "set repaired tag up",
 		exchange: "exchange tags", remove: "remove repaired tag", sync: "sync tags"})
 	if kept == "" {
 		return err

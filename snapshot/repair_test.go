@@ -14,6 +14,7 @@ import (
 
 	"github.com/etch/etchtag/snapshot/aside"
 	"github.com/etch/etchtag/snapshot/disk"
+	"github.com/etch/etchtag/snapshot/staged"
 	"github.com/etch/etchtag/tagging/tag"
 	"github.com/google/go-cmp/cmp"
 )
@@ -44,10 +45,10 @@ func (f *fixture) spoil(tag string) {
 
 // eachKindOfSource makes fixtures whose source is a store or an exporter, for both layouts.
 func eachKindOfSource(t *testing.T, test func(t *testing.T, f *fixture)) {
-	for _, files := range []FileMode{Auto, Hardlink} {
+	for _, files := range []staged.Layout{staged.Auto, staged.Hardlink} {
 		t.Run("store/"+string(files), func(t *testing.T) {
 			f := newFixture(t)
-			f.Files = files
+			f.Layout = files
 			test(t, f)
 		})
 		t.Run("exporter/"+string(files), func(t *testing.T) {
@@ -72,7 +73,7 @@ func TestADriftedTagIsRebuiltFromItsOwnRevision(t *testing.T) {
 		}
 		f.spoil(tag)
 		drift := f.drift(tag)
-		f.Files = map[FileMode]FileMode{Auto: Hardlink, Hardlink: Auto}[f.Files] // the setting of today does not matter
+		f.Layout = map[staged.Layout]staged.Layout{staged.Auto: staged.Hardlink, staged.Hardlink: staged.Auto}[f.Layout] // the setting of today does not matter
 		reports := f.repairTags()
 		r := reports[1]
 		if r.Name != tag || r.Status != StatusRepaired || r.Failure != nil || len(r.LeftOver) > 0 ||
@@ -346,7 +347,7 @@ func TestReadersSeeOneOfTheTwoTreesDuringARepair(t *testing.T) {
 			if err != nil || string(motd) != "welcome\n" && string(motd) != "wELCOME\n" {
 				t.Errorf("by its path the file is %q (%v)", motd, err)
 			}
-			findings, err := Compare(t.Context(), f.Base.Dir(made), manifest, CompareOptions{})
+			findings, err := staged.Compare(t.Context(), f.Base.Dir(made), manifest, staged.CompareOptions{})
 			mu.Unlock()
 			var found []string
 			for _, finding := range findings {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/etch/etchtag/snapshot/disk"
 	"github.com/etch/etchtag/snapshot/source"
+	"github.com/etch/etchtag/snapshot/staged"
 	"github.com/etch/etchtag/tagging/tag"
 )
 
@@ -26,7 +27,7 @@ type Manager struct {
 	Base    tag.Base
 	Cadence tag.Cadence
 	Source  source.Source
-	Files   FileMode
+	Layout  staged.Layout
 	Check   []string // a command and its arguments, run in the staged tree; nil for none
 	Keep    Keep
 	// Clock gives the present. It is asked again after the update, which may have taken long.
@@ -260,8 +261,8 @@ func (m *Manager) makeOf(ctx context.Context, what content, at time.Time, o Take
 // makeOrHeal makes the tag. If what was fetched of the revision turns out to be damaged, it is fetched again, which
 // may bring a newer revision, and the tag is made of that.
 func (m *Manager) makeOrHeal(ctx context.Context, revision source.Revision, o TakeOptions, r *Result) error {
-	fill := func(ctx context.Context, stage *stageDir) ([]tag.Entry, source.Revision, error) {
-		return stage.fill(ctx, m.Source, revision, m.fillOptions())
+	fill := func(ctx context.Context, stage *staged.Dir) ([]tag.Entry, source.Revision, error) {
+		return stage.Fill(ctx, m.Source, revision, m.fillOptions())
 	}
 	err := m.make(ctx, fill, r)
 	store, ok := m.Source.(source.Store)
@@ -283,19 +284,19 @@ func (m *Manager) makeOrHeal(ctx context.Context, revision source.Revision, o Ta
 }
 
 // filler stages the tree of a tag. It returns what it staged, and the revision that this turned out to be.
-type filler func(ctx context.Context, stage *stageDir) ([]tag.Entry, source.Revision, error)
+type filler func(ctx context.Context, stage *staged.Dir) ([]tag.Entry, source.Revision, error)
 
 // make stages, checks and publishes one tag.
 func (m *Manager) make(ctx context.Context, fill filler, r *Result) (err error) {
-	if err := checkSpace(m.Base, m.Files, nil, nil); err != nil {
+	if err := staged.CheckSpace(m.Base, m.Layout, nil, nil); err != nil {
 		return err
 	}
-	stage, err := newStage(m.Base, m.Step)
+	stage, err := staged.New(m.Base, m.Step)
 	if err != nil {
 		return err
 	}
 	defer func() {
-		if cleanErr := stage.remove(); cleanErr != nil {
+		if cleanErr := stage.Remove(); cleanErr != nil {
 			r.LeftOver = append(r.LeftOver, cleanErr)
 		}
 	}()
@@ -305,11 +306,11 @@ func (m *Manager) make(ctx context.Context, fill filler, r *Result) (err error) 
 	}
 	r.Revision = revision.ID
 	manifest := tag.Manifest{Header: tag.Header{Name: r.Name, Revision: revision.ID,
-		Source: m.Source.Kind(), Stale: r.Stale, Layout: string(m.Files)}, Entries: entries}
-	if err := m.runCheck(ctx, stage.tree(), &manifest); err != nil {
+		Source: m.Source.Kind(), Stale: r.Stale, Layout: string(m.Layout)}, Entries: entries}
+	if err := m.runCheck(ctx, stage.Tree(), &manifest); err != nil {
 		return err
 	}
-	table, warning := m.stageTable(stage, "table", stage.tree())
+	table, warning := m.stageTable(stage, "table", stage.Tree())
 	if warning != "" {
 		m.Warn("the hosts' groups cannot be read from this tag, so an older one serves until this is mended: " + warning)
 	}
@@ -317,8 +318,8 @@ func (m *Manager) make(ctx context.Context, fill filler, r *Result) (err error) 
 }
 
 // fillOptions are what the staging of a new tag is told.
-func (m *Manager) fillOptions() fillOptions {
-	return fillOptions{layout: m.Files, note: m.Note, progress: m.Progress}
+func (m *Manager) fillOptions() staged.Options {
+	return staged.Options{Layout: m.Layout, Note: m.Note, Progress: m.Progress}
 }
 
 // Prepare makes the directories that everything else stands in.

@@ -17,6 +17,7 @@ import (
 
 	"github.com/etch/etchtag/snapshot/disk"
 	"github.com/etch/etchtag/snapshot/source"
+	"github.com/etch/etchtag/snapshot/staged"
 	"github.com/etch/etchtag/tagging"
 	"github.com/etch/etchtag/tagging/tag"
 	"github.com/etch/etchtag/tagstate"
@@ -168,7 +169,7 @@ func newFixture(t *testing.T) *fixture {
 		source: &memory{revisions: map[string]map[string]string{"r1": sampleTree}, newest: "r1"}}
 	f.Manager = &Manager{
 		Base:    tag.Base{Path: t.TempDir(), WorkingCopy: "trunk"},
-		Cadence: cadence, Source: f.source, Files: Auto,
+		Cadence: cadence, Source: f.source, Layout: staged.Auto,
 		Keep:  Keep{Within: 72 * time.Hour, Last: 72},
 		Clock: func() time.Time { return f.now },
 		Warn:  func(m string) { f.warned = append(f.warned, m) },
@@ -245,7 +246,7 @@ func (f *fixture) verify(name, revision string) {
 	if m.Revision != revision {
 		f.t.Errorf("%s records revision %q, want %q", name, m.Revision, revision)
 	}
-	drift, err := Compare(f.t.Context(), f.Base.Dir(name), m, CompareOptions{})
+	drift, err := staged.Compare(f.t.Context(), f.Base.Dir(name), m, staged.CompareOptions{})
 	if err != nil || len(drift) > 0 {
 		f.t.Errorf("%s differs from its manifest: %v, %v", name, drift, err)
 	}
@@ -323,10 +324,10 @@ func TestAnExistingTagIsNeverRewritten(t *testing.T) {
 
 func TestUnchangedFilesAreTakenFromThePreviousTag(t *testing.T) {
 	t.Parallel()
-	for _, files := range []FileMode{Auto, Hardlink} {
+	for _, files := range []staged.Layout{staged.Auto, staged.Hardlink} {
 		t.Run(string(files), func(t *testing.T) {
 			f := newFixture(t)
-			f.Files = files
+			f.Layout = files
 			first := f.take(TakeOptions{})
 			f.now = f.now.Add(time.Hour)
 			f.commit("r2", map[string]string{"defaults.yml": "a: 2\n", "a/x": "", "nodegrouper*": "", "nodegrouper": "#!/bin/sh\n"})
@@ -349,10 +350,10 @@ func TestUnchangedFilesAreTakenFromThePreviousTag(t *testing.T) {
 				}
 				return st
 			}
-			if shared := motd(first.Name).Ino == motd(second.Name).Ino; shared != (files == Hardlink) {
+			if shared := motd(first.Name).Ino == motd(second.Name).Ino; shared != (files == staged.Hardlink) {
 				t.Errorf("files are shared: %v", shared)
 			}
-			if got, want := motd(second.Name).Mode&0o777, map[FileMode]uint32{Auto: 0o644, Hardlink: 0o444}[files]; got != want {
+			if got, want := motd(second.Name).Mode&0o777, map[staged.Layout]uint32{staged.Auto: 0o644, staged.Hardlink: 0o444}[files]; got != want {
 				t.Errorf("mode %o, want %o", got, want)
 			}
 		})
@@ -361,10 +362,10 @@ func TestUnchangedFilesAreTakenFromThePreviousTag(t *testing.T) {
 
 func TestATouchedFileOfThePreviousTagIsNotHandedOn(t *testing.T) {
 	t.Parallel()
-	for _, files := range []FileMode{Auto, Hardlink} {
+	for _, files := range []staged.Layout{staged.Auto, staged.Hardlink} {
 		t.Run(string(files), func(t *testing.T) {
 			f := newFixture(t)
-			f.Files = files
+			f.Layout = files
 			first := f.take(TakeOptions{})
 			dir := f.Base.Dir(first.Name)
 			edit := func(path, content string) {
@@ -493,11 +494,11 @@ func TestASecondRunIsBusy(t *testing.T) {
 
 func TestAFailureAtAnyStepLeavesNoTagOrAWholeOne(t *testing.T) {
 	t.Parallel()
-	for _, files := range []FileMode{Auto, Hardlink} {
+	for _, files := range []staged.Layout{staged.Auto, staged.Hardlink} {
 		labels := 0
 		for at := 1; ; at++ {
 			f := newFixture(t)
-			f.Files = files
+			f.Layout = files
 			f.Table = writeSomeTable
 			first := f.take(TakeOptions{})
 			f.now = f.now.Add(100 * time.Hour)

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/etch/etchtag/snapshot/staged"
 	"github.com/etch/etchtag/tagging/tag"
 	"golang.org/x/sys/unix"
 )
@@ -31,10 +32,10 @@ const (
 type TagReport struct {
 	Name     string
 	Status   Status
-	Files    int       // that the manifest lists
-	Bytes    int64     // their sizes
-	Findings []Finding // sorted by path; of a repaired tag those from before
-	SetAside string    // where the drifted tree of a repaired tag is now
+	Files    int              // that the manifest lists
+	Bytes    int64            // their sizes
+	Findings []staged.Finding // sorted by path; of a repaired tag those from before
+	SetAside string           // where the drifted tree of a repaired tag is now
 	// Failure says why a drifted tag could not be repaired, or one without a manifest not adopted; nil if it was.
 	Failure error
 	// LeftOver is what could not be done although the rest was.
@@ -154,19 +155,19 @@ func compareTag(ctx context.Context, l tag.Base, name string, read func()) (TagR
 		return report, nil
 	}
 	report.Files, report.Bytes = manifest.Files, manifest.Bytes
-	findings, err := Compare(ctx, l.Dir(name), manifest, CompareOptions{Owner: owner, Read: read})
+	findings, err := staged.Compare(ctx, l.Dir(name), manifest, staged.CompareOptions{Owner: owner, Read: read})
 	if err != nil {
-		findings = []Finding{{Path: ".", Kind: Unread, Detail: err.Error()}}
+		findings = []staged.Finding{{Path: ".", Kind: staged.Unread, Detail: err.Error()}}
 	}
 	report.found(findings...)
 	return report, manifest
 }
 
 // found sets the findings, and the status that follows from them.
-func (r *TagReport) found(findings ...Finding) {
+func (r *TagReport) found(findings ...staged.Finding) {
 	r.Findings = findings
 	switch {
-	case Drifted(findings):
+	case staged.Drifted(findings):
 		r.Status = StatusDrifted
 	case len(findings) > 0:
 		r.Status = StatusUnread
@@ -202,10 +203,10 @@ func publisher(l tag.Base, m *tag.Manifest) (*uint32, error) {
 }
 
 // manifestFinding tells a manifest that is damaged from one that the system does not let us read.
-func manifestFinding(err error) Finding {
-	f := Finding{Kind: BadManifest, Detail: err.Error()}
+func manifestFinding(err error) staged.Finding {
+	f := staged.Finding{Kind: staged.BadManifest, Detail: err.Error()}
 	if system := new(fs.PathError); errors.As(err, &system) && !errors.Is(err, unix.EISDIR) {
-		f.Kind = Unread
+		f.Kind = staged.Unread
 	}
 	return f
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/etch/etchtag/snapshot/staged"
 	"github.com/etch/etchtag/tagging/tag"
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -114,10 +115,10 @@ func TestEveryKindOfDriftIsFoundAndNothingElse(t *testing.T) {
 			func(p string) error { return errors.Join(os.WriteFile(p, []byte("x"), 0), os.Chmod(p, 0o600)) },
 			[]string{"changed: source/etc/ntp.conf (1 bytes, not 9)", "mode: source/etc/ntp.conf (0600, not 0644)"}},
 	} {
-		for _, files := range []FileMode{Auto, Hardlink} {
+		for _, files := range []staged.Layout{staged.Auto, staged.Hardlink} {
 			t.Run(test.name+"/"+string(files), func(t *testing.T) {
 				f := newFixture(t)
-				f.Files = files
+				f.Layout = files
 				tag := f.take(TakeOptions{}).Name
 				if err := test.change(f.at(tag, test.path)); err != nil && os.Geteuid() == 0 {
 					t.Fatal(err)
@@ -126,7 +127,7 @@ func TestEveryKindOfDriftIsFoundAndNothingElse(t *testing.T) {
 				}
 				want := slices.Clone(test.want)
 				for i := range want {
-					if files == Hardlink {
+					if files == staged.Hardlink {
 						want[i] = strings.NewReplacer("not 0644", "not 0444", "0644, not 0755", "0644, not 0555",
 							"4755, not 0755", "4755, not 0555").Replace(want[i])
 					}
@@ -177,7 +178,7 @@ func TestVerifyFindsExactlyTheFilesThatWereTouched(t *testing.T) {
 		}
 		var found []string
 		for _, finding := range f.verifyTags(tag)[0].Findings {
-			if finding.Kind != Changed {
+			if finding.Kind != staged.Changed {
 				r.Errorf("%s", finding)
 			}
 			found = append(found, finding.Path)
@@ -222,7 +223,7 @@ func TestTheManifestItselfCanBeDamaged(t *testing.T) {
 			for _, names := range [][]string{nil, {tag}} { // a damaged manifest is a manifest
 				reports := f.verifyTags(names...)
 				r := reports[len(reports)-1]
-				if r.Name != tag || r.Status != StatusDrifted || len(r.Findings) != 1 || r.Findings[0].Kind != BadManifest {
+				if r.Name != tag || r.Status != StatusDrifted || len(r.Findings) != 1 || r.Findings[0].Kind != staged.BadManifest {
 					t.Errorf("got %+v", r)
 				}
 			}

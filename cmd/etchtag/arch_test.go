@@ -37,8 +37,9 @@ var rooms = map[string]room{
 	"cmd/etchtag": {
 		ours: "cmd/etchtag/manual cmd/internal/config cmd/internal/decide cmd/internal/term examples schedule " +
 			"snapshot snapshot/aside snapshot/disk snapshot/source snapshot/source/cvs snapshot/source/dir " +
-			"snapshot/source/git snapshot/source/remote snapshot/source/svn tagging tagging/inventory " +
-			"tagging/inventory/nventory tagging/inventory/parse tagging/tag tagstate tagstate/lines",
+			"snapshot/source/git snapshot/source/remote snapshot/source/svn snapshot/staged tagging " +
+			"tagging/inventory tagging/inventory/nventory tagging/inventory/parse tagging/tag tagstate " +
+			"tagstate/lines",
 		tests: "snapshot/mounttest snapshot/runtest",
 		others: "github.com/coreos/go-systemd/v22 github.com/go-git/go-git/v5 github.com/google/renameio/v2 " +
 			"github.com/urfave/cli/v2 golang.org/x/sys log/slog os/exec",
@@ -56,7 +57,7 @@ var rooms = map[string]room{
 	"examples":            {},
 	"schedule":            {others: "github.com/robfig/cron/v3"},
 	"snapshot": {
-		ours:   "snapshot/aside snapshot/disk snapshot/source snapshot/source/workcopy tagging/supervise tagging/tag",
+		ours:   "snapshot/aside snapshot/disk snapshot/source snapshot/staged tagging/supervise tagging/tag",
 		tests:  "snapshot/mounttest snapshot/runtest tagging tagstate",
 		others: "github.com/gofrs/flock github.com/google/renameio/v2 golang.org/x/sys",
 	},
@@ -129,6 +130,11 @@ var rooms = map[string]room{
 		ours:   "snapshot/disk snapshot/source",
 		tests:  "snapshot/runtest snapshot/source/git/gittest snapshot/testbed",
 		others: "github.com/otiai10/copy golang.org/x/sys",
+	},
+	"snapshot/staged": {
+		ours:   "snapshot/disk snapshot/source snapshot/source/workcopy tagging/tag",
+		tests:  "snapshot/runtest",
+		others: "golang.org/x/sys",
 	},
 	"snapshot/testbed": {ours: "snapshot/source", others: "flag os/exec pgregory.net/rapid"},
 	"tagging": {

@@ -13,7 +13,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/etch/etchtag/snapshot"
+	"github.com/etch/etchtag/snapshot/staged"
 	"github.com/etch/etchtag/tagging"
 	"github.com/etch/etchtag/tagging/tag"
 )
@@ -52,7 +52,7 @@ func (b *faultBase) state(t *testing.T) faultState {
 			t.Errorf("%s can be seen, but: %v", e.Name(), err)
 			continue
 		}
-		drift, err := snapshot.Compare(context.Background(), b.layout().Dir(e.Name()), m, snapshot.CompareOptions{})
+		drift, err := staged.Compare(context.Background(), b.layout().Dir(e.Name()), m, staged.CompareOptions{})
 		if err == nil && e.Name() == b.lab.scenario.drifted {
 			s.drifted = len(drift) > 0
 		} else if err != nil || len(drift) > 0 {

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/etch/etchtag/snapshot"
+	"github.com/etch/etchtag/snapshot/staged"
 	"golang.org/x/sys/unix"
 )
 
@@ -43,7 +43,7 @@ func updateOnAFullDisk(t *testing.T) {
 	before := s.tags()
 	failures := 0
 	for pages := uint64(0); ; pages++ {
-		free, err := snapshot.FreeSpace(dir)
+		free, err := staged.FreeSpace(dir)
 		must(t, err)
 		resize(free.TotalBytes - free.FreeBytes + pages*page)
 		o := s.run("update")
@@ -190,7 +190,7 @@ func TestScenario04InodesExhausted(t *testing.T) {
 	must(t, os.Mkdir(filepath.Join(s.dir, "filler"), 0o755))
 	const left = 7
 	for n := 0; ; n++ {
-		space, err := snapshot.FreeSpace(dir)
+		space, err := staged.FreeSpace(dir)
 		must(t, err)
 		if space.FreeInodes == left {
 			break

@@ -10,6 +10,7 @@ import (
 	"github.com/etch/etchtag/cmd/internal/term"
 	"github.com/etch/etchtag/schedule"
 	"github.com/etch/etchtag/snapshot"
+	"github.com/etch/etchtag/snapshot/staged"
 	"github.com/etch/etchtag/tagstate"
 	"github.com/urfave/cli/v2"
 )
@@ -87,7 +88,7 @@ func (s *site) manager(clock func() time.Time, show *term.Progress) *snapshot.Ma
 		Base:     s.Base,
 		Cadence:  s.Config.Cadence(),
 		Source:   s.source(clock, show),
-		Files:    snapshot.FileMode(s.Config.Tags.Files),
+		Layout:   staged.Layout(s.Config.Tags.Files),
 		Check:    s.Config.Tags.Check,
 		Keep:     snapshot.Keep{Within: s.Config.Tags.Keep.Within, Last: s.Config.Tags.Keep.Last},
 		Clock:    clock,

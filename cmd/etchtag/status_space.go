@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/etch/etchtag/cmd/internal/term"
-	"github.com/etch/etchtag/snapshot"
+	"github.com/etch/etchtag/snapshot/staged"
 	"github.com/etch/etchtag/tagging/tag"
 )
 
@@ -23,7 +23,7 @@ const (
 // spaceFindings says for how many more tags there is room.
 func (s *site) spaceFindings(index *tag.Index) []finding {
 	const what = "space"
-	c, err := snapshot.EstimateCapacity(s.Base, index.Tags, snapshot.FileMode(s.Config.Tags.Files))
+	c, err := staged.EstimateCapacity(s.Base, index.Tags, staged.Layout(s.Config.Tags.Files))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // there is no directory of tags yet
 	}
@@ -34,7 +34,7 @@ func (s *site) spaceFindings(index *tag.Index) []finding {
 }
 
 // judgeSpace judges the room for more tags than those that there are.
-func (s *site) judgeSpace(c snapshot.Capacity, tags int) []finding {
+func (s *site) judgeSpace(c staged.Capacity, tags int) []finding {
 	f := finding{levelOK, "space", fmt.Sprintf("%s of %s free", tag.FormatBytes(c.FreeBytes),
 		tag.FormatBytes(c.TotalBytes)), ""}
 	if c.Known {
@@ -66,7 +66,7 @@ func (s *site) judgeSpace(c snapshot.Capacity, tags int) []finding {
 }
 
 // moreTags says how many more tags fit, as exactly as it matters.
-func moreTags(c snapshot.Capacity) string {
+func moreTags(c staged.Capacity) string {
 	const plenty = 1000
 	switch {
 	case c.Tags > plenty:

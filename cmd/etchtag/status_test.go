@@ -17,8 +17,8 @@ import (
 	"github.com/etch/etchtag/cmd/internal/config"
 	"github.com/etch/etchtag/cmd/internal/decide"
 	"github.com/etch/etchtag/cmd/internal/term"
-	"github.com/etch/etchtag/snapshot"
 	"github.com/etch/etchtag/snapshot/mounttest"
+	"github.com/etch/etchtag/snapshot/staged"
 	"github.com/etch/etchtag/tagging/tag"
 	"github.com/gofrs/flock"
 )
@@ -388,25 +388,25 @@ func TestTheRoomIsJudgedByWhatIsToCome(t *testing.T) {
 	const gib = 1 << 30
 	config := config.Default()
 	s := &site{Site: &decide.Site{Config: &config}}
-	space := func(free, freeInodes uint64) snapshot.Space {
-		return snapshot.Space{FreeBytes: free, TotalBytes: 100 * gib, FreeInodes: freeInodes, TotalInodes: 1000}
+	space := func(free, freeInodes uint64) staged.Space {
+		return staged.Space{FreeBytes: free, TotalBytes: 100 * gib, FreeInodes: freeInodes, TotalInodes: 1000}
 	}
 	for _, test := range []struct {
 		name     string
-		c        snapshot.Capacity
+		c        staged.Capacity
 		tags     int
 		level    level
 		says, do string
 	}{
-		{"plenty", snapshot.Capacity{Space: space(50*gib, 900), Known: true, Tags: 500, Bytes: gib}, 10, levelOK, "50 GiB of 100 GiB free, room for about 500 more tags, each 1.0 GiB; inodes: 900 of 1,000 free", ""},
-		{"without a manifest", snapshot.Capacity{Space: space(50*gib, 900)}, 0, levelOK, "50 GiB of 100 GiB free", ""},
-		{"not for another", snapshot.Capacity{Space: space(50*gib, 900), Known: true, Bytes: gib}, 80, levelProblem, "room for about 0 more tags", "refused"},
-		{"for two", snapshot.Capacity{Space: space(50*gib, 900), Known: true, Tags: 2}, 80, levelWarning, "", "make room"},
-		{"full before pruning begins", snapshot.Capacity{Space: space(50*gib, 900), Known: true, Tags: 30}, 10, levelWarning, "64 are to come", "full in about 1d6h"},
-		{"as many as are to come", snapshot.Capacity{Space: space(50*gib, 900), Known: true, Tags: 30}, 44, levelOK, "", ""},
-		{"blocks are shared", snapshot.Capacity{Space: space(50*gib, 900), Known: true, Tags: 30, Shared: true}, 10, levelOK, "at least 30", ""},
-		{"scarce", snapshot.Capacity{Space: space(4*gib, 900), Known: true, Tags: 500}, 80, levelWarning, "4.0 GiB", "make room"},
-		{"few inodes", snapshot.Capacity{Space: space(50*gib, 49), Known: true, Tags: 500}, 80, levelWarning, "49 of 1,000", "make room"},
+		{"plenty", staged.Capacity{Space: space(50*gib, 900), Known: true, Tags: 500, Bytes: gib}, 10, levelOK, "50 GiB of 100 GiB free, room for about 500 more tags, each 1.0 GiB; inodes: 900 of 1,000 free", ""},
+		{"without a manifest", staged.Capacity{Space: space(50*gib, 900)}, 0, levelOK, "50 GiB of 100 GiB free", ""},
+		{"not for another", staged.Capacity{Space: space(50*gib, 900), Known: true, Bytes: gib}, 80, levelProblem, "room for about 0 more tags", "refused"},
+		{"for two", staged.Capacity{Space: space(50*gib, 900), Known: true, Tags: 2}, 80, levelWarning, "", "make room"},
+		{"full before pruning begins", staged.Capacity{Space: space(50*gib, 900), Known: true, Tags: 30}, 10, levelWarning, "64 are to come", "full in about 1d6h"},
+		{"as many as are to come", staged.Capacity{Space: space(50*gib, 900), Known: true, Tags: 30}, 44, levelOK, "", ""},
+		{"blocks are shared", staged.Capacity{Space: space(50*gib, 900), Known: true, Tags: 30, Shared: true}, 10, levelOK, "at least 30", ""},
+		{"scarce", staged.Capacity{Space: space(4*gib, 900), Known: true, Tags: 500}, 80, levelWarning, "4.0 GiB", "make room"},
+		{"few inodes", staged.Capacity{Space: space(50*gib, 49), Known: true, Tags: 500}, 80, levelWarning, "49 of 1,000", "make room"},
 	} {
 		findings := s.judgeSpace(test.c, test.tags)
 		worst := findings[len(findings)-1]

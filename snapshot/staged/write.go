@@ -1,4 +1,4 @@
-package snapshot
+package staged
 
 import (
 	"bufio"
@@ -34,7 +34,7 @@ const wholeFile = 1 << 20
 // followed, whatever the tree contains.
 type stager struct {
 	step     disk.Step
-	files    FileMode
+	layout   Layout
 	modTime  time.Time
 	tree     source.Tree
 	previous *previousTag // nil if there is none to take files from
@@ -47,7 +47,7 @@ type stager struct {
 }
 
 // stage fills the stage with the tree and returns what it wrote, in the tree's order.
-func (s *stager) stage(ctx context.Context, to *stageDir) ([]tag.Entry, error) {
+func (s *stager) stage(ctx context.Context, to *Dir) ([]tag.Entry, error) {
 	root, err := to.openTree()
 	if err != nil {
 		return nil, err
@@ -288,7 +288,7 @@ func create(fd int, name string) (disk.RawFile, error) {
 
 // finish gives a written file its mode and time.
 func (w *writer) finish(f disk.RawFile, mode source.Mode) error {
-	if err := unix.Fchmod(int(f), uint32(w.files.perm(mode))); err != nil {
+	if err := unix.Fchmod(int(f), uint32(w.layout.perm(mode))); err != nil {
 		return err
 	}
 	return unix.UtimesNanoAt(int(f), "", w.times(), unix.AT_EMPTY_PATH)
@@ -303,125 +303,4 @@ func (c *countingWriter) Write(p []byte) (int, error) {
 	n, err := c.w.Write(p)
 	c.n += int64(n)
 	return n, err
-}
-
-// take makes the file or link name in the directory fd from the previous tag's, which has the same contents if nobody
-// has touched it since: its hash is taken anew. It reports false, with nothing left behind, if it cannot be had that
-// way: the source still has it.
-func (w *writer) take(fd int, name string, e source.Entry, old tag.Entry) (bool, error) {
-	dir := w.inPrevious()
-	if dir < 0 {
-		return false, nil
-	}
-	if e.Mode == source.Symlink {
-		return w.takeLink(fd, dir, name, e, old)
-	}
-	src, ok := w.openRegular(dir, path.Base(e.Path), old.Size, w.files.perm(e.Mode))
-	if !ok {
-		return false, nil // gone, replaced or changed in the previous tag
-	}
-	defer src.Close()
-	taken := false
-	var err error
-	if w.files == Hardlink {
-		taken, err = w.linkFile(fd, name, src, e, old)
-	} else {
-		err = w.step.Do("clone staged file", e.Path, func() (err error) {
-			taken, err = w.cloneFile(fd, name, src, e, old)
-			return err
-		})
-	}
-	if err != nil || !taken {
-		err = errors.Join(err, unlinkAt(fd, name))
-	}
-	return taken, err
-}
-
-// takeLink makes a symbolic link that leads where the previous tag's does.
-func (w *writer) takeLink(fd, dir int, name string, e source.Entry, old tag.Entry) (bool, error) {
-	target, ok := readLink(dir, name, old.Size)
-	if !ok || sha256.Sum256(target) != old.Hash {
-		return false, nil
-	}
-	return true, w.makeLink(fd, name, e, string(target))
-}
-
-func unlinkAt(fd int, name string) error {
-	if err := unix.Unlinkat(fd, name, 0); !errors.Is(err, unix.ENOENT) {
-		return err
-	}
-	return nil
-}
-
-// linkFile links the very file that was opened and hashes what it linked.
-func (w *writer) linkFile(fd int, name string, src disk.RawFile, e source.Entry, old tag.Entry) (bool, error) {
-	err := w.step.Do("link staged file", e.Path, func() error {
-		err := unix.Linkat(int(src), "", fd, name, unix.AT_EMPTY_PATH)
-		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EPERM) { // AT_EMPTY_PATH wants a capability
-			err = unix.Linkat(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", src), fd, name, unix.AT_SYMLINK_FOLLOW)
-		}
-		return err
-	})
-	switch {
-	case errors.Is(err, unix.EMLINK), errors.Is(err, unix.EXDEV), errors.Is(err, unix.EPERM), errors.Is(err, unix.ENOENT):
-		return false, nil
-	case err != nil:
-		return false, err
-	}
-	return w.copyHashed(io.Discard, src, old)
-}
-
-// cloneFile makes a file of its own that shares the blocks of src where the file system can, and is a
-// copy where not. Either way what was made is hashed.
-func (w *writer) cloneFile(fd int, name string, src disk.RawFile, e source.Entry,
-	old tag.Entry) (same bool, err error) {
-	f, err := create(fd, name)
-	if err != nil {
-		return false, err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	if w.reflink(f, src) {
-		same, err = w.copyHashed(io.Discard, f, old)
-	} else {
-		same, err = w.copyHashed(f, src, old)
-	}
-	if err != nil || !same {
-		return false, err
-	}
-	return true, w.finish(f, e.Mode)
-}
-
-// reflink reports whether f now shares the blocks of src.
-func (w *writer) reflink(f, src disk.RawFile) bool {
-	if w.noReflink.Load() {
-		return false
-	}
-	err := unix.IoctlFileClone(int(f), int(src))
-	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EXDEV) || errors.Is(err, unix.ENOTTY) {
-		w.noReflink.Store(true)
-	}
-	return err == nil
-}
-
-// copyHashed copies src to dst and reports whether what it copied is what the manifest recorded.
-func (w *writer) copyHashed(dst io.Writer, src disk.RawFile, old tag.Entry) (bool, error) {
-	if w.chunk == nil {
-		w.chunk = make([]byte, wholeFile/8)
-	}
-	w.hash.Reset()
-	var n int64
-	for ended := false; !ended && n <= old.Size; {
-		read, err := src.Read(w.chunk)
-		if err != nil && err != io.EOF {
-			return false, err
-		}
-		// A file that gives less than what was asked for has no more.
-		ended = err == io.EOF || read < len(w.chunk) && n+int64(read) == old.Size
-		n += int64(read)
-		w.hash.Write(w.chunk[:read])
-		if _, err := dst.Write(w.chunk[:read]); err != nil {
-			return false, err
-		}
-	}
-	return n == old.Size && [sha256.Size]byte(w.hash.Sum(w.sum[:0])) == old.Hash, nil
 }

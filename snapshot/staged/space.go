@@ -1,4 +1,4 @@
-package snapshot
+package staged
 
 import (
 	"fmt"
@@ -16,7 +16,7 @@ const reserve = 100
 type Space struct {
 	FreeBytes, TotalBytes   uint64 // free for unprivileged users
 	FreeInodes, TotalInodes uint64 // both 0 where the file system does not count them
-	blockSize               uint64
+	BlockSize               uint64 // of which what a file takes is a multiple
 }
 
 // FreeSpace asks the file system on which path stands.
@@ -27,17 +27,17 @@ func FreeSpace(path string) (Space, error) {
 	}
 	bs := uint64(st.Bsize)
 	return Space{FreeBytes: st.Bavail * bs, TotalBytes: st.Blocks * bs,
-		FreeInodes: st.Ffree, TotalInodes: st.Files, blockSize: bs}, nil
+		FreeInodes: st.Ffree, TotalInodes: st.Files, BlockSize: bs}, nil
 }
 
-// checkSpace refuses a tag that would fill the disk, before anything of it is written.
+// CheckSpace refuses a tag that would fill the disk, before anything of it is written.
 // unchanged has what the previous tag has of each of the entries; nil if there is none.
-func checkSpace(base tag.Base, layout FileMode, entries []source.Entry, unchanged []*tag.Entry) error {
+func CheckSpace(base tag.Base, layout Layout, entries []source.Entry, unchanged []*tag.Entry) error {
 	space, err := FreeSpace(base.Tags())
 	if err != nil {
 		return err
 	}
-	bytes, inodes := need(layout, entries, unchanged, space.blockSize)
+	bytes, inodes := need(layout, entries, unchanged, space.BlockSize)
 	if floor := space.TotalBytes / reserve; space.FreeBytes < bytes+floor {
 		return fmt.Errorf("not enough space below %s: the tag takes about %s and %s must stay free, but only %s of %s are: "+
 			"remove old tags or make room", base.Tags(), tag.FormatBytes(bytes), tag.FormatBytes(floor),
@@ -51,7 +51,7 @@ func checkSpace(base tag.Base, layout FileMode, entries []source.Entry, unchange
 }
 
 // need estimates what a tag takes. Files that will be links to the previous tag's take nothing.
-func need(layout FileMode, entries []source.Entry, unchanged []*tag.Entry, blockSize uint64) (bytes, inodes uint64) {
+func need(layout Layout, entries []source.Entry, unchanged []*tag.Entry, blockSize uint64) (bytes, inodes uint64) {
 	for i, e := range entries {
 		size := e.Size
 		if unchanged != nil && unchanged[i] != nil {

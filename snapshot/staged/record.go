@@ -1,4 +1,4 @@
-package snapshot
+package staged
 
 import (
 	"context"
@@ -13,10 +13,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// recordTree lists the tree at dir as a manifest does. It refuses a tree in which something is that no tag may have:
+// Record lists the tree at dir as a manifest does. It refuses a tree in which something is that no tag may have:
 // files that give whoever runs them another's rights, devices, fifos, sockets; one with something that cannot be
 // read; and one without files.
-func recordTree(ctx context.Context, dir string, read func()) ([]tag.Entry, error) {
+func Record(ctx context.Context, dir string, read func()) ([]tag.Entry, error) {
 	r := treeRecord{counted: read, entries: map[string]*tag.Entry{}, dirs: map[string]bool{}}
 	if err := walkTree(ctx, dir, &r); err != nil {
 		return nil, err

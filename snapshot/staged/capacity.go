@@ -1,4 +1,4 @@
-package snapshot
+package staged
 
 import (
 	"cmp"
@@ -22,7 +22,7 @@ type Capacity struct {
 // EstimateCapacity estimates how many more tags fit if each is like the newest of tags, which are oldest first, that
 // has a manifest. With Hardlink each is taken to differ from the one before by as much as the newest differs from the
 // newest one that has another tree, or by nothing if there is none.
-func EstimateCapacity(l tag.Base, tags []*tag.Tag, files FileMode) (Capacity, error) {
+func EstimateCapacity(l tag.Base, tags []*tag.Tag, files Layout) (Capacity, error) {
 	space, err := FreeSpace(l.Tags())
 	if err != nil {
 		return Capacity{}, err
@@ -45,7 +45,7 @@ func EstimateCapacity(l tag.Base, tags []*tag.Tag, files FileMode) (Capacity, er
 		}
 		unchanged = before.unchanged(entries)
 	}
-	c.Bytes, c.Inodes = need(files, entries, unchanged, space.blockSize)
+	c.Bytes, c.Inodes = need(files, entries, unchanged, space.BlockSize)
 	c.Known, c.Shared = true, files == Auto && sharesBlocks(l.Tags())
 	c.Tags = fit(space.FreeBytes, space.TotalBytes, c.Bytes)
 	if space.TotalInodes > 0 {

@@ -1,8 +1,7 @@
-package snapshot
+package staged
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"slices"
 
@@ -11,60 +10,6 @@ import (
 	"github.com/etch/etchtag/tagging/tag"
 	"golang.org/x/sys/unix"
 )
-
-// FileMode says how the files of a tag relate to those of the one before.
-type FileMode string
-
-const (
-	// Auto makes every tag's files its own: no change of one can be seen in another. Blocks are
-	// shared where the file system can do so safely.
-	Auto FileMode = "auto"
-	// Hardlink makes unchanged files of two tags one file with two names, which takes less disk and
-	// time. They are read-only, since whoever writes to one changes all.
-	Hardlink FileMode = "hardlink"
-	// adopted is what a tag has that some other program made. No tag of ours is made so.
-	adopted FileMode = tag.Adopted
-)
-
-func (m FileMode) known() bool { return m == Auto || m == Hardlink || m == adopted }
-
-// perm is the mode of a tag's file on disk: readable by the etch server's user in any case.
-func (m FileMode) perm(mode source.Mode) os.FileMode {
-	perm := os.FileMode(0o644)
-	if mode == source.Executable {
-		perm = 0o755
-	}
-	if m == Hardlink {
-		perm &^= 0o222
-	}
-	return perm
-}
-
-// wrongMode says what is wrong with the mode, as the kernel has it, of something in a tag, or nothing if it is right.
-// In an adopted tag it is only whether a file can be executed, and that it gives nobody another's rights.
-func (m FileMode) wrongMode(mode source.Mode, got uint32) string {
-	perm := got & 0o7777
-	switch {
-	case mode == source.Symlink:
-		return ""
-	case m == adopted && mode == source.Directory:
-		return ""
-	case m == adopted && perm&(unix.S_ISUID|unix.S_ISGID) == 0 && (perm&0o111 != 0) == (mode == source.Executable):
-		return ""
-	case m == adopted:
-		return fmt.Sprintf("%04o, but it was %s", perm, executableText[mode == source.Executable])
-	}
-	want := os.FileMode(0o755)
-	if mode != source.Directory {
-		want = m.perm(mode)
-	}
-	if perm == uint32(want) {
-		return ""
-	}
-	return fmt.Sprintf("%04o, not %04o", perm, want)
-}
-
-var executableText = map[bool]string{true: "executable", false: "not executable"}
 
 // previousTag is a published tag from which files can be taken that have not changed since. All
 // methods work on nil, which has nothing to take.
@@ -198,28 +143,4 @@ func (p *previousTag) openDir(path string) int {
 		return -1
 	}
 	return fd
-}
-
-// openRegular opens the file name in the directory dir if it is a regular file of ours of that size and mode. Whom it
-// belongs to could write to it, and with a link to all tags.
-func (w *writer) openRegular(dir int, name string, size int64, perm os.FileMode) (disk.RawFile, bool) {
-	fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return -1, false
-	}
-	var st unix.Stat_t
-	err = unix.Fstat(fd, &st)
-	if err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG || st.Size != size || st.Mode&0o7777 != uint32(perm) ||
-		st.Uid != w.owner {
-		unix.Close(fd)
-		return -1, false
-	}
-	return disk.RawFile(fd), true
-}
-
-// readLink returns where the symbolic link name in the directory dir leads if that has so many bytes.
-func readLink(dir int, name string, size int64) (target []byte, ok bool) {
-	target = make([]byte, size+1)
-	n, err := unix.Readlinkat(dir, name, target)
-	return target[:max(n, 0)], err == nil && int64(n) == size
 }

@@ -1,4 +1,4 @@
-package snapshot
+package staged
 
 import (
 	"context"
@@ -10,17 +10,17 @@ import (
 	"github.com/etch/etchtag/tagging/tag"
 )
 
-// fillOptions are what the staging of a tree can be told.
-type fillOptions struct {
-	layout   FileMode
-	anew     bool                  // take nothing from other tags: they may have drifted
-	note     func(message string)  // told what of the tree cannot be published as upstream means it; nil for nobody
-	progress func(done, total int) // told how many files of the total are staged; nil for nobody
+// Options are what the staging of a tree can be told.
+type Options struct {
+	Layout   Layout
+	Anew     bool                  // take nothing from other tags: they may have drifted
+	Note     func(message string)  // told what of the tree cannot be published as upstream means it; nil for nobody
+	Progress func(done, total int) // told how many files of the total are staged; nil for nobody
 }
 
-// fill stages the tree of a revision. It returns what it staged, sorted by path, and the revision that this turned out to
+// Fill stages the tree of a revision. It returns what it staged, sorted by path, and the revision that this turned out to
 // be. It refuses a tree without files, and one for which there is no room.
-func (s *stageDir) fill(ctx context.Context, from source.Source, r source.Revision, o fillOptions) (
+func (s *Dir) Fill(ctx context.Context, from source.Source, r source.Revision, o Options) (
 	[]tag.Entry, source.Revision, error) {
 	switch from := from.(type) {
 	case source.Store:
@@ -33,7 +33,7 @@ func (s *stageDir) fill(ctx context.Context, from source.Source, r source.Revisi
 }
 
 // fillFromStore writes the tree file by file, but takes those that have not changed from a tag that has them.
-func (s *stageDir) fillFromStore(ctx context.Context, store source.Store, r source.Revision, o fillOptions) (
+func (s *Dir) fillFromStore(ctx context.Context, store source.Store, r source.Revision, o Options) (
 	[]tag.Entry, error) {
 	tree, err := store.Tree(ctx, r)
 	if err != nil {
@@ -43,16 +43,16 @@ func (s *stageDir) fillFromStore(ctx context.Context, store source.Store, r sour
 		return nil, err
 	}
 	var previous *previousTag
-	if !o.anew {
+	if !o.Anew {
 		previous = openPrevious(ctx, s.base, store, tree)
 	}
 	defer previous.close()
 	unchanged := previous.unchanged(tree.Entries())
-	if err := checkSpace(s.base, o.layout, tree.Entries(), unchanged); err != nil {
+	if err := CheckSpace(s.base, o.Layout, tree.Entries(), unchanged); err != nil {
 		return nil, err
 	}
-	st := stager{step: s.files.Step, files: o.layout, modTime: r.Time, tree: tree, previous: previous,
-		unchanged: unchanged, progress: o.progress}
+	st := stager{step: s.files.Step, layout: o.Layout, modTime: r.Time, tree: tree, previous: previous,
+		unchanged: unchanged, progress: o.Progress}
 	return st.stage(ctx, s)
 }
 
@@ -60,13 +60,13 @@ func (s *stageDir) fillFromStore(ctx context.Context, store source.Store, r sour
 type exportFunc func(ctx context.Context, r source.Revision, dir string, o source.ExportOptions) (source.Export, error)
 
 // fillFromExport has the tree written as a whole, and makes it one that can be published.
-func (s *stageDir) fillFromExport(ctx context.Context, write exportFunc, r source.Revision, o fillOptions) (
+func (s *Dir) fillFromExport(ctx context.Context, write exportFunc, r source.Revision, o Options) (
 	[]tag.Entry, source.Revision, error) {
-	room := func(entries []source.Entry) error { return checkSpace(s.base, o.layout, entries, nil) }
+	room := func(entries []source.Entry) error { return CheckSpace(s.base, o.Layout, entries, nil) }
 	var export source.Export
-	err := s.files.Do("export", s.tree(), func() error {
+	err := s.files.Do("export", s.Tree(), func() error {
 		return s.atTree(func(tree string) (err error) {
-			export, err = write(ctx, r, tree, source.ExportOptions{Room: room, Progress: o.progress})
+			export, err = write(ctx, r, tree, source.ExportOptions{Room: room, Progress: o.Progress})
 			return err
 		})
 	})
@@ -77,18 +77,18 @@ func (s *stageDir) fillFromExport(ctx context.Context, write exportFunc, r sourc
 		return nil, r, err
 	}
 	var previous *previousTag
-	if !o.anew {
+	if !o.Anew {
 		previous = openNewest(s.base, func(*tag.Header) bool { return true })
 	}
 	defer previous.close()
-	settler := newSettler(&stager{step: s.files.Step, files: o.layout, previous: previous}, export.Entries)
+	settler := newSettler(&stager{step: s.files.Step, layout: o.Layout, previous: previous}, export.Entries)
 	defer settler.close()
 	entries, err := settler.settle(ctx, s)
 	return entries, export.Revision, err
 }
 
-// fillFromTag stages what a tag has, and proves that it is what was published.
-func (s *stageDir) fillFromTag(ctx context.Context, h *tag.Header, o fillOptions) ([]tag.Entry, error) {
+// FillFromTag stages what a tag has, and proves that it is what was published.
+func (s *Dir) FillFromTag(ctx context.Context, h *tag.Header, o Options) ([]tag.Entry, error) {
 	dir := s.base.Dir(h.Name)
 	write := func(ctx context.Context, r source.Revision, to string, o source.ExportOptions) (source.Export, error) {
 		entries, err := workcopy.CopyTree(ctx, dir, to, o)
@@ -108,10 +108,10 @@ func (s *stageDir) fillFromTag(ctx context.Context, h *tag.Header, o fillOptions
 }
 
 // checkTree passes on what cannot be published as upstream means it, and refuses a tree without files.
-func (o fillOptions) checkTree(entries int, warnings []string) error {
-	if o.note != nil {
+func (o Options) checkTree(entries int, warnings []string) error {
+	if o.Note != nil {
 		for _, w := range warnings {
-			o.note(w)
+			o.Note(w)
 		}
 	}
 	if entries == 0 {

@@ -1,4 +1,4 @@
-package snapshot
+package staged
 
 import (
 	"cmp"
@@ -60,7 +60,7 @@ type CompareOptions struct {
 // modes must be those of the layout that m records. It follows no links below dir. What cannot be read is found
 // Unread. The error says that dir itself cannot be read, that ctx was done, or that m has an unknown layout.
 func Compare(ctx context.Context, dir string, m *tag.Manifest, o CompareOptions) ([]Finding, error) {
-	c := comparison{options: o, layout: FileMode(m.Layout), expected: newExpectations(m.Entries)}
+	c := comparison{options: o, layout: Layout(m.Layout), expected: newExpectations(m.Entries)}
 	if !c.layout.known() {
 		return nil, fmt.Errorf("this version of etchtag does not know the layout %q", m.Layout)
 	}
@@ -103,7 +103,7 @@ func newExpectations(entries []tag.Entry) map[string]*expectation {
 // comparison is the visitor that compares a tree with a manifest.
 type comparison struct {
 	options  CompareOptions
-	layout   FileMode
+	layout   Layout
 	expected map[string]*expectation // the map itself does not change
 
 	mu       sync.Mutex // guards the expectations and the findings

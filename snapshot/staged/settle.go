@@ -1,4 +1,4 @@
-package snapshot
+package staged
 
 import (
 	"context"
@@ -28,7 +28,7 @@ func newSettler(s *stager, export []source.ExportedEntry) *settler {
 // spareName is the name of a file that is being prepared.
 const spareName = "file"
 
-func (s *settler) settle(ctx context.Context, stage *stageDir) ([]tag.Entry, error) {
+func (s *settler) settle(ctx context.Context, stage *Dir) ([]tag.Entry, error) {
 	top, err := stage.openTree()
 	if err != nil {
 		return nil, err
@@ -43,7 +43,7 @@ func (s *settler) settle(ctx context.Context, stage *stageDir) ([]tag.Entry, err
 			settled[i].Size = 0
 		}
 	}
-	return settled, s.step.Do("settle tree", stage.tree(), func() error {
+	return settled, s.step.Do("settle tree", stage.Tree(), func() error {
 		return disk.WithDirectory(stage.root, func(spare int) error {
 			s.spareDir = spare
 			return s.settleDir(ctx, int(top.Fd()), newDirectories(entries))
@@ -97,13 +97,13 @@ func (s *settler) settleEntry(fd int, e source.ExportedEntry, old *tag.Entry) er
 	case source.Directory:
 		return unix.Fchmodat(fd, name, 0o755, 0)
 	}
-	if old != nil && (s.files == Hardlink || !s.noReflink.Load()) {
+	if old != nil && (s.layout == Hardlink || !s.noReflink.Load()) {
 		shared, err := s.share(fd, name, e.Entry, *old)
 		if shared || err != nil {
 			return err
 		}
 	}
-	return unix.Fchmodat(fd, name, uint32(s.files.perm(e.Mode)), 0)
+	return unix.Fchmodat(fd, name, uint32(s.layout.perm(e.Mode)), 0)
 }
 
 // share replaces an exported file by the previous tag's, and reports whether it could.
@@ -116,7 +116,7 @@ func (s *settler) share(fd int, name string, e source.Entry, old tag.Entry) (boo
 	if !taken || err != nil {
 		return false, err
 	}
-	if s.files != Hardlink {
+	if s.layout != Hardlink {
 		times := []unix.Timespec{had.Atim, had.Mtim}
 		if err := unix.UtimesNanoAt(s.spareDir, spareName, times, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 			return false, err

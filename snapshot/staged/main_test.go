@@ -1,0 +1,9 @@
+package staged
+
+import (
+	"testing"
+
+	"github.com/etch/etchtag/snapshot/runtest"
+)
+
+func TestMain(m *testing.M) { runtest.Main(m) }
