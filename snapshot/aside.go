@@ -36,7 +36,7 @@ func (m *Manager) swap(s swap) (kept string, err error) {
 		kept = fmt.Sprintf("%s-%d", name, n)
 	}
 	if err := m.files().Exchange(s.exchange, kept, s.old); err != nil {
-		return "", errors.Join(err, m.files().RemoveAll(s.remove, kept))
+		return "", errors.Join(err, m.files().RemoveTree(s.remove, kept))
 	}
 	if err := m.files().SyncDir(s.sync, filepath.Dir(s.old)); err != nil {
 		return kept, err

@@ -158,8 +158,8 @@ func (f Files) SyncFS(label, path string) error {
 	return f.Do(label, path, func() error { return f.withDir(path, unix.Syncfs) })
 }
 
-// RemoveAll deletes a directory with all that is in it. Links in it are deleted, never followed.
-func (f Files) RemoveAll(label, path string) error {
+// RemoveTree deletes a directory with all that is in it. Links in it are deleted, never followed.
+func (f Files) RemoveTree(label, path string) error {
 	return f.Do(label, path, func() error {
 		return f.In(path, func(dir *os.Root, name string) error {
 			return WithDirectory(dir, func(fd int) error { return RemoveTree(fd, name) })

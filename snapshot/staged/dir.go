@@ -65,7 +65,7 @@ func (s *Dir) close() {
 // Remove closes the stage and removes it with what is still in it.
 func (s *Dir) Remove() error {
 	s.close()
-	return s.files.RemoveAll("remove stage", s.dir)
+	return s.files.RemoveTree("remove stage", s.dir)
 }
 
 // Path is where a file of the stage stands.
