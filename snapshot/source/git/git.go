@@ -238,32 +238,51 @@ func (g *Source) update(ctx context.Context, damage error) (out source.Outcome, 
 	if err != nil {
 		return source.Outcome{}, err
 	}
-	r, err := g.open()
-	if err != nil && (r == nil || !isDamage(err)) {
+	r, flaw, err := g.inspect()
+	if err != nil {
 		return source.Outcome{}, err
 	}
-	if err == nil {
-		if err = damage; err == nil {
-			err = checkShape(r.Location)
-		}
-		if err == nil {
-			err = checkPacks(r.CommonDir)
-		}
-		if err == nil {
-			err = r.incomplete()
-		}
+	if flaw = cmp.Or(damage, flaw); flaw != nil {
+		return g.startAnew(ctx, r, flaw, source.Outcome{})
 	}
-	var first source.Outcome
-	if err == nil {
-		if first, err = g.advance(ctx, r); !isDamage(err) {
-			return first, err
-		}
+	if out, err = g.advance(ctx, r); isDamage(err) {
+		return g.startAnew(ctx, r, err, out)
 	}
-	fresh, err := g.rebuild(ctx, r, err)
+	return out, err
+}
+
+// inspect opens the repository. A flaw is why it cannot be used as it is, and a fresh one can be made in its place: it is
+// damaged, or it does not have all objects. An error is whatever else is wrong.
+func (g *Source) inspect() (r *repository, flaw, err error) {
+	r, err = g.open()
+	switch {
+	case err == nil:
+		return r, r.flaw(), nil
+	case r != nil && isDamage(err):
+		return r, err, nil
+	}
+	return nil, nil, err
+}
+
+// flaw looks for what an update would stumble over, without reading objects.
+func (r *repository) flaw() error {
+	if err := checkShape(r.Location); err != nil {
+		return err
+	}
+	if err := checkPacks(r.CommonDir); err != nil {
+		return err
+	}
+	return r.incomplete()
+}
+
+// startAnew makes a fresh repository in the place of one with a flaw, and brings the working copy to upstream's newest
+// revision. first is what an update that ended at the flaw has done.
+func (g *Source) startAnew(ctx context.Context, r *repository, flaw error, first source.Outcome) (source.Outcome, error) {
+	fresh, err := g.rebuild(ctx, r, flaw)
 	if err != nil {
 		return first, err
 	}
-	out, err = g.apply(ctx, fresh.repository, fresh.follow)
+	out, err := g.apply(ctx, fresh.repository, fresh.follow)
 	out.Warnings = slices.Concat(first.Warnings, fresh.warnings, out.Warnings)
 	out.Rewritten = out.Rewritten || fresh.rewritten
 	out.Discarded = cmp.Or(out.Discarded, first.Discarded)
