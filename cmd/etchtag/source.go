@@ -8,8 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/etch/etchtag/cmd/internal/term"
@@ -131,26 +129,13 @@ func (s *site) rescueMarksOf(old, fresh string) error {
 	return nil
 }
 
-// saveMarks adds the marks of a file that are neither in what it was edited from nor in what replaces it to this
-// server's own marks.
+// saveMarks adds the marks of a file that would be lost to this server's own marks.
 func (s *site) saveMarks(file, why string, base, local, upstream []byte) error {
 	valid := s.Config.Cadence().Valid
-	before, now, after := tagstate.Parse(file, base, valid), tagstate.Parse(file, local, valid), tagstate.Parse(file, upstream, valid)
-	var lost []tagstate.Change
-	for tag, e := range now.Entries {
-		if e.State == before.Entries[tag].State || e.State == after.Entries[tag].State {
-			continue
-		}
-		if e.State == tagstate.Unrecognised {
-			// It kept the tag from being served, and goes on doing so in words that count.
-			e.State, e.Comment = tagstate.Bad, strings.TrimSpace("was "+strconv.Quote(e.Word)+" "+e.Comment)
-		}
-		lost = append(lost, tagstate.Change{Tag: tag, State: e.State, Comment: e.Comment})
-	}
+	lost := tagstate.Lost(tagstate.Parse(file, base, valid), tagstate.Parse(file, local, valid), tagstate.Parse(file, upstream, valid))
 	if len(lost) == 0 {
 		return nil
 	}
-	slices.SortFunc(lost, func(a, b tagstate.Change) int { return strings.Compare(a.Tag, b.Tag) })
 	own, err := s.ownTagstate()
 	if err != nil {
 		return err
