@@ -30,7 +30,7 @@ func LoadKept(path string) (Kept, error) {
 func parseKept(path string, data []byte) Kept {
 	k := Kept{Reasons: map[string]string{}}
 	for l := range lines.Lines(data) {
-		name := keptName(l)
+		name := keptName(l.Key)
 		if _, err := tag.ParseName(name); err != nil {
 			k.Warnings = append(k.Warnings, tagstate.Warning{
 				Position: tagstate.Position{File: filepath.Base(path), Line: l.Number}, Message: err.Error()})
@@ -44,7 +44,7 @@ func parseKept(path string, data []byte) Kept {
 	return k
 }
 
-func keptName(l lines.Line) string { return strings.TrimPrefix(l.Key, "tags/") }
+func keptName(key string) string { return strings.TrimPrefix(key, "tags/") }
 
 // Keep returns the contents of the file of kept tags with a line for each of the tags, in place of those that they had.
 // Every other byte stays as it is.
@@ -62,29 +62,13 @@ func Keep(data []byte, names []string, reason string) []byte {
 
 // Release returns the contents of the file of kept tags without the lines of the tags. Every other byte stays as it is.
 func Release(data []byte, names []string) []byte {
-	released := map[int]bool{}
-	for l := range lines.Lines(data) {
-		released[l.Number] = slices.Contains(names, keptName(l))
-	}
 	var out []byte
-	for number := 1; len(data) > 0; number++ {
-		line := data[:lineLength(data)]
-		if !released[number] {
-			out = append(out, line...)
+	done := 0 // data up to here is in out, or meant not to be
+	for l := range lines.Spans(data) {
+		if l.Says() && slices.Contains(names, keptName(string(l.Key.Of(data)))) {
+			out = append(out, data[done:l.All.Start]...)
+			done = l.All.End
 		}
-		data = data[len(line):]
 	}
-	return out
-}
-
-// lineLength is how many bytes the first line has with its end, which is one of those that tagstate.Lines knows.
-func lineLength(data []byte) int {
-	switch end := bytes.IndexAny(data, "\r\n"); {
-	case end < 0:
-		return len(data)
-	case bytes.HasPrefix(data[end:], []byte("\r\n")):
-		return end + 2
-	default:
-		return end + 1
-	}
+	return append(out, data[done:]...)
 }

@@ -38,3 +38,18 @@ func FuzzKept(f *testing.F) {
 		}
 	})
 }
+
+func TestReleaseLeavesEveryOtherByte(t *testing.T) {
+	t.Parallel()
+	const one, two = "etchautotag-20261122-0900", "etchautotag-20261122-1000"
+	for data, want := range map[string]string{
+		"\ufeff" + one + " why\r\n\r\n# all\n" + two: "\ufeff\r\n# all\n" + two,
+		"# " + one + "\r" + one + "\rtags/" + one:    "# " + one + "\r",
+		two + "\n" + one:       two + "\n",
+		two + " " + one + "\n": two + " " + one + "\n",
+	} {
+		if got := string(Release([]byte(data), []string{one})); got != want {
+			t.Errorf("%q becomes %q, want %q", data, got, want)
+		}
+	}
+}

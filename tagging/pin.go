@@ -2,7 +2,7 @@ package tagging
 
 import (
 	"cmp"
-	"errors"
+	"fmt"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -89,13 +89,32 @@ func (p Pin) IsBump() bool {
 	return true
 }
 
+// stamp is the time of a bump.
+func (p Pin) stamp() (time.Time, error) {
+	stamp := strings.TrimPrefix(p.Path, bumpPrefix)
+	t, ok := tag.ParseStamp(stamp)
+	if !ok {
+		return time.Time{}, fmt.Errorf("%s is no date and time", stamp)
+	}
+	return t, nil
+}
+
+// Check returns an error if the pin leads nowhere, whatever the time.
+func (p Pin) Check(base tag.Base) error {
+	if !p.IsBump() {
+		return base.CheckPath(p.Path)
+	}
+	_, err := p.stamp()
+	return err
+}
+
 // bumped reports whether a bump holds at now for a host whose ring has that delay: while now - delay <
 // stamp <= now. If it does not, why says so.
 func (p Pin) bumped(now time.Time, delay time.Duration) (holds bool, why string, err error) {
-	stamp, ok := tag.ParseStamp(strings.TrimPrefix(p.Path, bumpPrefix))
+	stamp, err := p.stamp()
 	switch {
-	case !ok:
-		return false, "", errors.New("there is no such date and time")
+	case err != nil:
+		return false, "", err
 	case stamp.After(now):
 		return false, "has not begun yet", nil
 	case !stamp.After(now.Add(-delay)):

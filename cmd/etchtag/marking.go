@@ -179,9 +179,7 @@ func (m *marking) refuse(losers []tagging.RingEffect) error {
 		why = append(why, describeLosers(losers))
 	}
 	cadence := m.site.Config.Cadence()
-	next := tag.Name(cadence.Floor(m.now).Add(cadence.Every()))
-	far := slices.DeleteFunc(slices.Clone(m.names), func(name string) bool { return name <= next })
-	if len(far) > 0 && m.state != tagstate.None {
+	if far := tagging.BeyondNext(m.names, cadence, m.now); len(far) > 0 && m.state != tagstate.None {
 		why = append(why, fmt.Sprintf("it names %s of hours to come beyond the next one: %s", term.Count(len(far), "tag"),
 			term.Some(stretches(far, cadence))))
 	}
@@ -233,13 +231,11 @@ func (m *marking) warnOfPins(ctx context.Context) error {
 // stillMarked reports tags that another file, or a tag with the same content, goes on marking otherwise.
 func stillMarked(r *tagging.Resolver, names []string, want tagstate.State) error {
 	var by groups
-	for _, name := range names {
-		if e := r.States.Get(name); e.State != want && e.State != tagstate.None {
-			by.add(fmt.Sprintf("marked %s by %s", e.Word, e.File), name)
-		} else if t := r.Index.Find(name); t != nil && want == tagstate.None {
-			if state, from := r.State(t); state != tagstate.None {
-				by.add(fmt.Sprintf("%s, with the same content as %s", state, from), name)
-			}
+	for _, c := range r.Contraries(names, want) {
+		if c.Own.State == tagstate.None {
+			by.add(fmt.Sprintf("%s, with the same content as %s", c.State, c.From), c.Tag)
+		} else {
+			by.add(fmt.Sprintf("marked %s by %s", c.Own.Word, c.Own.File), c.Tag)
 		}
 	}
 	var others []error

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/etch/etchtag/cmd/internal/term"
-	"github.com/etch/etchtag/tagging/tag"
+	"github.com/etch/etchtag/tagging"
 	"github.com/etch/etchtag/tagstate"
 )
 
@@ -15,18 +15,14 @@ type marksToCome struct {
 	undo string // how to take it back
 }
 
-// marksToCome tells of marks on hours that are still to come, in the order of the hours: whatever is published then is
-// marked already.
+// marksToCome tells of marks on hours that are still to come, and how to take them back.
 func (s *site) marksToCome(states *tagstate.Set, now time.Time) []marksToCome {
 	var by groups
 	files := map[string]string{}
-	present := tag.Name(now)
-	for _, e := range states.Entries() {
-		if e.Tag > present {
-			how := fmt.Sprintf("marked %s by %s", term.Printable(orElse(e.Word, "nothing")), e.File)
-			by.add(how, e.Tag)
-			files[how] = e.File
-		}
+	for _, e := range tagging.MarksToCome(states, now) {
+		how := fmt.Sprintf("marked %s by %s", term.Printable(orElse(e.Word, "nothing")), e.File)
+		by.add(how, e.Tag)
+		files[how] = e.File
 	}
 	var out []marksToCome
 	for _, g := range by {

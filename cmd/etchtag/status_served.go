@@ -113,7 +113,7 @@ func (s *site) lostPins(pins []tagging.Pin, do string) []finding {
 	for _, pin := range pins {
 		err, known := wrong[pin.Path]
 		if !known {
-			err = s.checkPin(pin)
+			err = pin.Check(s.Base)
 			wrong[pin.Path] = err
 		}
 		if err != nil {
@@ -130,19 +130,6 @@ func (s *site) lostPins(pins []tagging.Pin, do string) []finding {
 			fmt.Sprintf("served nothing, since pinned to %q: %s: %v", path, term.Some(hosts), wrong[path]), do})
 	}
 	return out
-}
-
-// checkPin says why a pin leads nowhere.
-func (s *site) checkPin(pin tagging.Pin) error {
-	if !pin.IsBump() {
-		return s.Base.CheckPath(pin.Path)
-	}
-	_, stamp, _ := strings.Cut(pin.Path, "-")
-	_, err := tag.ParseName(tag.Prefix + stamp)
-	if err != nil {
-		return fmt.Errorf("%s is no date and time", stamp)
-	}
-	return nil
 }
 
 // inventoryPins returns the pins of inventories, but for those of hosts for which another comes first. Etch's own files
