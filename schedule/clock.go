@@ -24,7 +24,7 @@ func newClock(wall func() time.Time) *clock {
 // those of the wall clock.
 func (c *clock) now() time.Time { return c.wall().UTC().Round(0) }
 
-// read is now, and tells by how much the clock was set since read was called before, forward or
+// read is now, and tells by how much the clock was set after the last call of read, forward or
 // back. To the monotonic clock, which stands still meanwhile, a suspend is a step forward.
 func (c *clock) read() (now time.Time, step time.Duration) {
 	now, monotonic := c.now(), time.Now()

@@ -15,7 +15,7 @@ type runner struct {
 
 	running kind
 	done    chan Result
-	waiting kind   // the queue: one place, since a snapshot makes an update needless
+	waiting kind   // the queue: one place, because a snapshot makes an update needless
 	why     Reason // of waiting
 	check   Reason // if not "", ask whether a tag is missing before anything is started
 	failed  bool   // the last snapshot did, and its tag may be missing

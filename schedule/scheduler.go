@@ -7,7 +7,7 @@
 // missing when the scheduler starts and when the clock was set or the machine had slept. While it is
 // missing because a snapshot failed, each update that is due becomes another try.
 //
-// Expressions and their times are those of robfig/cron. Its runner is not used, since after a clock
+// Expressions and their times are those of robfig/cron. Its runner is not used, because after a clock
 // is set back it is silent until the old time comes again, and it reads no clock but its own.
 package schedule
 

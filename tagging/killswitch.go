@@ -18,7 +18,7 @@ import (
 // Killswitch is the file that makes the etch server refuse every client, and tell them its contents. It
 // needs no configuration and no lock, and works on a full disk.
 type Killswitch struct {
-	Path string // Layout.Killswitch
+	Path string // tag.Base.Killswitch
 
 	// Step, if not nil, is called before each operation that changes something, with a label such as
 	// "create killswitch". The operation fails with the error that it returns.

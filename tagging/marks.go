@@ -29,8 +29,8 @@ type Contrary struct {
 	Own   tagstate.Entry // what another file says, which beats what was written
 }
 
-// Contraries returns those of the tags that are in another state than want, in their order: another file goes on marking them,
-// or, where they were to have no state, a tag with the same content.
+// Contraries returns those of the tags that are in another state than want, in their order. Another file goes on marking such
+// a tag; where it was to have no state, it may also inherit one.
 func (r *Resolver) Contraries(names []string, want tagstate.State) []Contrary {
 	var others []Contrary
 	for _, name := range names {

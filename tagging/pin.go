@@ -29,7 +29,7 @@ type Pins struct {
 }
 
 // LoadPins reads the pins file at path: "HOST PATH" a line, in the grammar of tagstate. The last line of a
-// host counts. A line without a path is a pin that fails, since somebody meant to pin that host. A file that
+// host counts. A line without a path is a pin that fails, because somebody meant to pin that host. A file that
 // is absent has no pins; one that cannot be read is an error.
 func LoadPins(path string) (*Pins, error) {
 	data, err := lines.Read(path)

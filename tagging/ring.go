@@ -20,8 +20,8 @@ type Ring struct {
 	Delay time.Duration
 
 	// Groups and Hosts select the hosts that the ring takes: those in any of the groups, and those whose
-	// names match any of the patterns. Patterns are those of path.Match, on names in lower case; since a name
-	// has no slash, "*" crosses dots.
+	// names match any of the patterns. Patterns are those of path.Match, on names in lower case: a name has no
+	// slash, so that "*" crosses dots.
 	Groups []string
 	Hosts  []string
 	// Percent, if HasPercent, narrows the selection to a share of it, 0 to 100, in which a host stays for
@@ -53,6 +53,7 @@ type RingError struct {
 	Problem string
 }
 
+// Error names the ring, the key and the problem.
 func (e *RingError) Error() string {
 	return fmt.Sprintf("ring %d, %q: %s %s", e.Index+1, e.Name, e.Key, e.Problem)
 }

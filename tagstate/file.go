@@ -28,7 +28,7 @@ type File struct {
 //
 // A line is a tag's name, before which "tags/" may stand, a state, and a comment. The last line for
 // a tag counts. A state that is missing, or is not one of the words good, bad and badfwd in lower
-// case, makes its tag Unrecognised and is a warning, since somebody meant to say something. A line
+// case, makes its tag Unrecognised and is a warning, because somebody meant to say something. A line
 // that begins with anything but a tag's name is a warning with the error of valid.
 func Parse(path string, data []byte, valid func(name string) error) *File {
 	f := &File{Path: path, Entries: make(map[string]Entry)}

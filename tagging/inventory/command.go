@@ -12,7 +12,7 @@ import (
 // Command is the inventory that any program can be. It is run for each host, whose name is its last argument,
 // and prints a mapping in YAML or JSON: {groups: [...], tag: PATH}. Both keys may be left out; a single group
 // needs no list; a tag that is empty or null is no pin. No output, null or an empty mapping says that the
-// host is unknown. Any other key is an error, since a misspelt pin must not be lost without a word.
+// host is unknown. Any other key is an error, because a misspelt pin must not be lost without a word.
 type Command struct {
 	words   []string
 	options ProgramOptions

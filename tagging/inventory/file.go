@@ -18,7 +18,7 @@ import (
 // known and in no group.
 //
 // Names of hosts compare in lower case. One that is spelled in two ways has the groups of both; two
-// different pins for it are a mistake, since neither could be preferred. A file that is not there is an
+// different pins for it are a mistake, because neither could be preferred. A file that is not there is an
 // error: it has been asked for by name.
 type File struct {
 	path  string
@@ -143,7 +143,7 @@ type fileContent struct {
 
 // fileHost is what a file says of one host.
 type fileHost struct {
-	groups  []int32 // indices into fileContent.lists.all
+	groups  []int32 // indices into fileContent.lists.All
 	pin     string
 	pinLine int
 }

@@ -30,10 +30,10 @@ const (
 	coarseTick = 2 * time.Second
 )
 
-// settledAt reports whether every change that is made to the file from now on will show in its identity.
+// certainAt reports whether every change that is made to the file from now on will show in its identity.
 // The clock of a file system goes in ticks: of a file that was changed in the present one, another
 // change may leave the same time.
-func (i identity) settledAt(now time.Time) bool {
+func (i identity) certainAt(now time.Time) bool {
 	rest := tick
 	if i.changed%int64(time.Second) == 0 {
 		rest = coarseTick

@@ -73,7 +73,7 @@ func (t fileTable) replace() (fault *parse.Fault, err error) {
 		return nil, err
 	}
 	defer f.Cleanup()
-	now, err := t.settle(f.File)
+	now, err := t.awaitTick(f.File)
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +82,7 @@ func (t fileTable) replace() (fault *parse.Fault, err error) {
 		return nil, err
 	}
 	source := identityOf(info)
-	if !source.settledAt(now) {
+	if !source.certainAt(now) {
 		return nil, errors.New("the time of the file's last change is not past yet, so that another one might not show")
 	}
 	err = t.do("write file table", func() error {
@@ -100,15 +100,15 @@ func (t fileTable) replace() (fault *parse.Fault, err error) {
 	return fault, t.do("sync file table", func() error { return syncDir(dir) })
 }
 
-// settle waits for the tick of the clock in which the file was changed to be over, but not for long, and
+// awaitTick waits for the tick of the clock in which the file was changed to be over, but not for long, and
 // returns the present.
-func (t fileTable) settle(temporary *os.File) (now time.Time, err error) {
+func (t fileTable) awaitTick(temporary *os.File) (now time.Time, err error) {
 	for range 4 {
 		if now, err = t.now(temporary); err != nil {
 			return now, err
 		}
 		info, err := os.Stat(t.path)
-		if err != nil || identityOf(info).settledAt(now) {
+		if err != nil || identityOf(info).certainAt(now) {
 			return now, err
 		}
 		time.Sleep(tick)

@@ -253,7 +253,7 @@ func TestIdentityIsCodedWithoutLoss(t *testing.T) {
 	})
 }
 
-func TestFileIsSettledWhenAnotherChangeWouldShow(t *testing.T) {
+func TestFileIsCertainWhenAnotherChangeWouldShow(t *testing.T) {
 	now := time.Unix(1_800_000_000, 500_000_000)
 	tests := []struct {
 		name    string
@@ -270,13 +270,13 @@ func TestFileIsSettledWhenAnotherChangeWouldShow(t *testing.T) {
 	}
 	for _, test := range tests {
 		i := identity{changed: now.Add(test.changed).UnixNano()}
-		if got := i.settledAt(now); got != test.want {
+		if got := i.certainAt(now); got != test.want {
 			t.Errorf("%s: %v", test.name, got)
 		}
 	}
 }
 
-func TestNoTableIsMadeOfAFileThatIsNotSettled(t *testing.T) {
+func TestNoTableIsMadeOfAFileWhoseNextChangeMightNotShow(t *testing.T) {
 	path := hostsFile(t, t.TempDir())
 	changed := time.Unix(0, mustIdentify(t, path).changed)
 	clock := changed
@@ -289,7 +289,7 @@ func TestNoTableIsMadeOfAFileThatIsNotSettled(t *testing.T) {
 	}
 	clock = changed.Add(coarseTick)
 	if _, err := table.replace(); err != nil {
-		t.Errorf("once it is settled: %v", err)
+		t.Errorf("once another change would show: %v", err)
 	}
 }
 

@@ -7,7 +7,7 @@ import "context"
 
 // Answer is what an inventory knows of a host. The zero Answer says that the host is unknown.
 type Answer struct {
-	Known   bool
+	Known   bool     // the inventory has the host
 	Groups  []string // sorted, without repetition
 	Pin     string   // a path relative to the base, or a bump; empty if the host has no pin
 	PinFrom string   // where the pin is written: a file and line, or a server

@@ -51,7 +51,7 @@ func (n *Nodegrouper) Lookup(ctx context.Context, host string) (Answer, error) {
 
 // groups asks the program of a tree.
 func (n *Nodegrouper) groups(ctx context.Context, tree Tree, host string) ([]string, error) {
-	dir, err := filepath.Abs(tree.Dir) // since it runs there
+	dir, err := filepath.Abs(tree.Dir) // because it runs there
 	if err != nil {
 		return nil, err
 	}

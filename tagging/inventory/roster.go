@@ -20,7 +20,7 @@ type roster struct {
 // row is one entry of a file.
 type row struct {
 	name string
-	list int32 // index into roster.lists.all
+	list int32 // index into roster.lists.All
 	line int32
 }
 

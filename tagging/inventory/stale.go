@@ -19,7 +19,7 @@ type StaleOptions struct {
 	// a directory of its own there, which Dir must let it make, or somebody must have made for it.
 	Dir string
 
-	// Now is the present. It must be the real one even if a decision is made for another time, since an
+	// Now is the present. It must be the real one even if a decision is made for another time, because an
 	// answer is of the moment at which it was given.
 	Now func() time.Time
 

@@ -85,7 +85,7 @@ func staleChild(binary, dir, what string) *exec.Cmd {
 	return cmd
 }
 
-// openBinary copies this test binary to where others can run it, since go test's own directory is closed to them.
+// openBinary copies this test binary to where others can run it, because go test's own directory is closed to them.
 func openBinary(t *testing.T) string {
 	t.Helper()
 	data, err := os.ReadFile("/proc/self/exe")

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Watch tells later whether files may have been changed, replaced, made or removed since, without reading them.
+// Watch tells whether files may have been changed, replaced, made or removed after it began, without reading them.
 type Watch struct {
 	files   map[string]seen
 	certain bool // whatever is done to them from then on will show
@@ -26,7 +26,7 @@ func WatchFiles(now time.Time, paths ...string) Watch {
 	for _, path := range paths {
 		file := see(path)
 		w.files[path] = file
-		w.certain = w.certain && !file.failed && (file == seen{} || file.settledAt(now))
+		w.certain = w.certain && !file.failed && (file == seen{} || file.certainAt(now))
 	}
 	return w
 }

@@ -118,12 +118,12 @@ func TestAFileThatHasJustChangedMayChangeAgainUnseen(t *testing.T) {
 		t.Fatal(err)
 	}
 	if w := WatchFiles(info.ModTime(), path); !w.Changed() {
-		t.Error("it was changed in the present tick of the clock, and is taken for settled")
+		t.Error("it was changed in the present tick of the clock, and is taken for certain")
 	}
 	if w := WatchFiles(info.ModTime().Add(time.Minute), path); w.Changed() {
-		t.Error("it is never settled")
+		t.Error("it is never certain")
 	}
 	if w := WatchFiles(info.ModTime(), path+"/below"); !w.Changed() {
-		t.Error("what cannot be seen is taken for settled")
+		t.Error("what cannot be seen is taken for certain")
 	}
 }

@@ -145,6 +145,7 @@ func exitError(status syscall.WaitStatus) error {
 	return &ExitError{status}
 }
 
+// Error says how the program ended.
 func (e *ExitError) Error() string {
 	if !e.Status.Signaled() {
 		return fmt.Sprintf("exit status %d", e.Status.ExitStatus())
@@ -160,6 +161,7 @@ func (e *ExitError) Error() string {
 // kernel.
 type LeftError struct{ Processes []string } // such as "4711 (sleep)", as far as they are known
 
+// Error names the processes.
 func (e *LeftError) Error() string {
 	return "what it has started cannot be ended: process " + strings.Join(e.Processes, ", ")
 }

@@ -17,12 +17,12 @@ type Tag struct {
 	Time time.Time // what the name says, in UTC
 	Link bool      // the name is a symbolic link to a directory
 
-	read   func() (*Header, bool, error) // nil for a tag on disk
-	dir    string                        // of the manifests; empty for a tag that is not on disk
-	once   sync.Once
-	header *Header
-	known  bool
-	err    error
+	read     func() (*Header, bool, error) // nil for a tag on disk
+	dir      string                        // of the manifests; empty for a tag that is not on disk
+	once     sync.Once
+	header   *Header
+	recorded bool // there is a manifest
+	err      error
 }
 
 // New returns a tag whose manifest's header is what read returns: false if the tag has no manifest. A
@@ -42,12 +42,12 @@ func (t *Tag) Header() (*Header, bool, error) {
 	t.once.Do(func() {
 		switch {
 		case t.dir != "":
-			t.header, t.known, t.err = header(t.dir, t.Name)
+			t.header, t.recorded, t.err = header(t.dir, t.Name)
 		case t.read != nil:
-			t.header, t.known, t.err = t.read()
+			t.header, t.recorded, t.err = t.read()
 		}
 	})
-	return t.header, t.known, t.err
+	return t.header, t.recorded, t.err
 }
 
 // Index is what stands in the directory of the tags.
@@ -64,24 +64,24 @@ func NewIndex(tags ...*Tag) *Index {
 }
 
 // ReadIndex reads the directory of the tags. A tag is a directory, or a symbolic link to one, that has a
-// tag's name; since publishing is atomic, every tag that exists is complete. Without a directory of tags the
+// tag's name. Publishing is atomic, so every tag that exists is complete. Without a directory of tags the
 // index is empty; one that cannot be read is an error.
-func ReadIndex(l Base) (*Index, error) {
-	entries, err := os.ReadDir(l.Tags())
+func ReadIndex(b Base) (*Index, error) {
+	entries, err := os.ReadDir(b.Tags())
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
-		if _, lerr := os.Lstat(l.Tags()); lerr == nil {
-			err = fmt.Errorf("%s is a symbolic link that leads nowhere", l.Tags())
+		if _, lerr := os.Lstat(b.Tags()); lerr == nil {
+			err = fmt.Errorf("%s is a symbolic link that leads nowhere", b.Tags())
 		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the tags: %w", err)
 	}
 	x := &Index{Tags: make([]*Tag, 0, len(entries))}
-	tags, manifests := make([]Tag, len(entries)), l.manifests()
+	tags, manifests := make([]Tag, len(entries)), b.manifests()
 	for i, e := range entries { // sorted by name, and so by time
 		switch tag := &tags[i]; {
-		case l.isTag(e, tag):
+		case b.isTag(e, tag):
 			tag.dir = manifests
 			x.Tags = append(x.Tags, tag)
 		case e.Name() != workDir:
@@ -92,7 +92,7 @@ func ReadIndex(l Base) (*Index, error) {
 }
 
 // isTag reports whether e is a tag, and fills that in if it is.
-func (l Base) isTag(e fs.DirEntry, tag *Tag) bool {
+func (b Base) isTag(e fs.DirEntry, tag *Tag) bool {
 	link := e.Type() == fs.ModeSymlink
 	if !e.IsDir() && !link {
 		return false
@@ -102,7 +102,7 @@ func (l Base) isTag(e fs.DirEntry, tag *Tag) bool {
 		return false
 	}
 	if link {
-		if info, err := os.Stat(l.Dir(e.Name())); err != nil || !info.IsDir() {
+		if info, err := os.Stat(b.Dir(e.Name())); err != nil || !info.IsDir() {
 			return false
 		}
 	}

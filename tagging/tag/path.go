@@ -16,7 +16,7 @@ import (
 // copy's: it must be a directory, relative to the base, and lie below the base when all symbolic links are
 // followed. The directory of the tags and the working copy may themselves be links to somewhere else: then
 // it may lie below what they point to. Our own directory among the tags is out of bounds.
-func (l Base) CheckPath(path string) error {
+func (b Base) CheckPath(path string) error {
 	switch {
 	case path == "":
 		return errors.New("it has no path")
@@ -28,10 +28,10 @@ func (l Base) CheckPath(path string) error {
 	case !filepath.IsLocal(path):
 		return errors.New("it climbs out of the base")
 	}
-	full := l.Path + "/" + path // Join would resolve ".." without regard to links
+	full := b.Path + "/" + path // Join would resolve ".." without regard to links
 	info, err := os.Stat(full)
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("there is no such directory below %s", l.Path)
+		return fmt.Errorf("there is no such directory below %s", b.Path)
 	}
 	if err != nil {
 		return err
@@ -39,19 +39,19 @@ func (l Base) CheckPath(path string) error {
 	if !info.IsDir() {
 		return errors.New("it is not a directory")
 	}
-	return l.checkReal(full)
+	return b.checkReal(full)
 }
 
 // checkReal says whether a directory that exists lies where it may.
-func (l Base) checkReal(dir string) error {
+func (b Base) checkReal(dir string) error {
 	dir, err := filepath.EvalSymlinks(dir)
 	if err != nil {
 		return err
 	}
-	if work, err := filepath.EvalSymlinks(l.Work()); err == nil && below(dir, work) {
-		return fmt.Errorf("it leads into %s, where unfinished tags are", l.Work())
+	if work, err := filepath.EvalSymlinks(b.Work()); err == nil && below(dir, work) {
+		return fmt.Errorf("it leads into %s, where unfinished tags are", b.Work())
 	}
-	for _, root := range []string{l.Path, l.Tags(), l.Trunk()} {
+	for _, root := range []string{b.Path, b.Tags(), b.Trunk()} {
 		if root, err := filepath.EvalSymlinks(root); err == nil && below(dir, root) {
 			return nil
 		}
@@ -68,11 +68,11 @@ func below(dir, root string) bool {
 // TagOf returns the name of the tag in which path lies, once symbolic links are followed, or "" if it is
 // none. A path that is not absolute, such as a pin, is taken from the base. Where it leads to nothing that exists, the
 // words from there on decide: a link to a tag that is out of sight leads to that tag all the same.
-func (l Base) TagOf(path string) string {
+func (b Base) TagOf(path string) string {
 	if !filepath.IsAbs(path) {
-		path = l.Path + "/" + path // Join would resolve ".." without regard to links
+		path = b.Path + "/" + path // Join would resolve ".." without regard to links
 	}
-	rel, err := filepath.Rel(follow(l.Tags()), follow(path))
+	rel, err := filepath.Rel(follow(b.Tags()), follow(path))
 	if err != nil {
 		return ""
 	}

@@ -35,8 +35,8 @@ func ParseName(s string) (time.Time, error) {
 	return t, nil
 }
 
-// ParseStamp reads YYYYMMDD-HHMM. (time.Parse would have to be checked by writing the time again, since it takes some
-// digits that are missing for zeros.)
+// ParseStamp reads YYYYMMDD-HHMM. (What time.Parse takes would have to be checked by writing the time again: some
+// digits that are missing it takes for zeros.)
 func ParseStamp(s string) (time.Time, bool) {
 	if len(s) != len(StampFormat) || s[8] != '-' {
 		return time.Time{}, false

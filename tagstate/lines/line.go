@@ -51,8 +51,11 @@ func Lines(data []byte) iter.Seq[Line] {
 // Span is a stretch of a file, as offsets.
 type Span struct{ Start, End int }
 
+// Of returns the bytes of data in the stretch.
 func (s Span) Of(data []byte) []byte { return data[s.Start:s.End] }
-func (s Span) Empty() bool           { return s.Start == s.End }
+
+// Empty reports whether there is nothing in the stretch.
+func (s Span) Empty() bool { return s.Start == s.End }
 
 // LineSpan tells where a line and its words lie in the file. A word that is not there is an empty
 // span at the end of the words before it.

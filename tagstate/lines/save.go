@@ -86,7 +86,7 @@ func (e Editor) edit(change func(old []byte) ([]byte, error)) error {
 	return e.replace(target, data)
 }
 
-// lock takes the lock. The lock file is open to nobody else, since whoever can open it could hold
+// lock takes the lock. The lock file is open to nobody else, because whoever can open it could hold
 // the lock for ever, and it is closed in child processes. A link in its place is not followed.
 func (e Editor) lock(ctx context.Context) (unlock func(), err error) {
 	if err := ctx.Err(); err != nil {

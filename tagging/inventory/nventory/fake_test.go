@@ -105,7 +105,7 @@ func listed(t rapid.TB, inv *Inventory) map[string]inventorytest.Answer {
 // patience is a deadline that no test comes near.
 const patience = time.Minute
 
-// askingPatiently returns the inventory of a server that may be slow, since the machine is.
+// askingPatiently returns the inventory of a server that may be slow, because the machine is.
 func askingPatiently(server string) *Inventory {
 	return New(Options{Server: server, Timeout: patience})
 }

@@ -93,7 +93,7 @@ func checkRedirect(next *http.Request, asked []*http.Request) error {
 	switch next.Response.StatusCode {
 	case http.StatusMovedPermanently, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
 	default:
-		return refuse("only 301, 307 and 308 are followed, since others lead to pages for people to log in")
+		return refuse("only 301, 307 and 308 are followed, because others lead to pages for people to log in")
 	}
 	upgrade := last.Scheme == "http" && next.URL.Scheme == "https"
 	if next.URL.Scheme != last.Scheme && !upgrade {

@@ -20,7 +20,7 @@ type listing struct {
 type row struct {
 	host string
 	pin  string
-	list int32 // of groups: index into listing.lists.all
+	list int32 // of groups: index into listing.lists.All
 }
 
 func newListing(limit int64) *listing {

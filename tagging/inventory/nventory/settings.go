@@ -60,7 +60,7 @@ func (s *settings) read(path string) error {
 }
 
 // parse adds the settings of the file at path, whose content is text. Lines that are about something
-// else may have any form, since other programs read the file too.
+// else may have any form, because other programs read the file too.
 func (s *settings) parse(path, text string) error {
 	number := 0
 	for line := range strings.Lines(strings.TrimPrefix(text, "\uFEFF")) {

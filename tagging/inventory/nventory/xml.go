@@ -43,7 +43,7 @@ func eachNode(body io.Reader, limits limits, visit func(*answerNode) error) erro
 	decoder.CharsetReader = func(charset string, _ io.Reader) (io.Reader, error) {
 		return nil, errors.New("only UTF-8 is expected")
 	}
-	r := &reader{XmlReader: parse.XmlReader{File: "answer", Decoder: decoder}, meter: m}
+	r := &reader{XMLReader: parse.XMLReader{File: "answer", Decoder: decoder}, meter: m}
 	root, err := r.open()
 	if err != nil {
 		return err
@@ -66,7 +66,7 @@ func eachNode(body io.Reader, limits limits, visit func(*answerNode) error) erro
 // reader reads one answer. It is stricter than parse.XMLReader: what it reads comes from a server that
 // may not be what it is taken for.
 type reader struct {
-	parse.XmlReader
+	parse.XMLReader
 	meter *meter
 	depth int
 	node  answerNode

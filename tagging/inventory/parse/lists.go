@@ -17,6 +17,7 @@ type Lists struct {
 	names   []string             // for reuse
 }
 
+// NewLists returns lists without any.
 func NewLists() *Lists {
 	return &Lists{index: map[string]int32{}, aliased: map[*yaml.Node]int32{}}
 }

@@ -39,17 +39,17 @@ func EachElement(file, text, root, element, member string,
 	return r.closeDocument()
 }
 
-// XmlReader reads one XML document. Entities other than the five that XML itself defines are
+// XMLReader reads one XML document. Entities other than the five that XML itself defines are
 // errors, so there is nothing that could expand.
-type XmlReader struct {
+type XMLReader struct {
 	File    string
 	Decoder *xml.Decoder
 }
 
-func newXMLReader(file, text string) *XmlReader {
+func newXMLReader(file, text string) *XMLReader {
 	decoder := xml.NewDecoder(strings.NewReader(strings.TrimPrefix(text, "\uFEFF")))
 	decoder.CharsetReader = charsetReader
-	return &XmlReader{File: file, Decoder: decoder}
+	return &XMLReader{File: file, Decoder: decoder}
 }
 
 // charsetReader converts the encodings that need no table to UTF-8.
@@ -71,7 +71,7 @@ func charsetReader(charset string, input io.Reader) (io.Reader, error) {
 }
 
 // openRoot reads up to the start of the root element.
-func (r *XmlReader) openRoot(root string) error {
+func (r *XMLReader) openRoot(root string) error {
 	for {
 		token, err := r.Decoder.Token()
 		if errors.Is(err, io.EOF) {
@@ -93,7 +93,7 @@ func (r *XmlReader) openRoot(root string) error {
 }
 
 // closeDocument reads what follows the root element.
-func (r *XmlReader) closeDocument() error {
+func (r *XMLReader) closeDocument() error {
 	for {
 		token, err := r.Decoder.Token()
 		if errors.Is(err, io.EOF) {
@@ -112,7 +112,7 @@ func (r *XmlReader) closeDocument() error {
 }
 
 // OnlySpace fails if token is text, which may not stand outside the root element.
-func (r *XmlReader) OnlySpace(token xml.Token) error {
+func (r *XMLReader) OnlySpace(token xml.Token) error {
 	if text, ok := token.(xml.CharData); ok && strings.TrimSpace(string(text)) != "" {
 		return r.Faultf("there is text outside the outermost element")
 	}
@@ -121,7 +121,7 @@ func (r *XmlReader) OnlySpace(token xml.Token) error {
 
 // children calls visit for each child of the element that was opened last, and reads its end. Visit must
 // read up to the end of the child.
-func (r *XmlReader) children(visit func(xml.StartElement) error) error {
+func (r *XMLReader) children(visit func(xml.StartElement) error) error {
 	for {
 		token, err := r.Decoder.Token()
 		if err != nil {
@@ -139,7 +139,7 @@ func (r *XmlReader) children(visit func(xml.StartElement) error) error {
 }
 
 // texts appends the text of each child called member of the element that was opened last.
-func (r *XmlReader) texts(list []string, member string) ([]string, error) {
+func (r *XMLReader) texts(list []string, member string) ([]string, error) {
 	err := r.children(func(start xml.StartElement) error {
 		if start.Name != (xml.Name{Local: member}) {
 			return r.skip()
@@ -154,7 +154,7 @@ func (r *XmlReader) texts(list []string, member string) ([]string, error) {
 }
 
 // text returns the text of the element that was opened last, without that of its children.
-func (r *XmlReader) text() (string, error) {
+func (r *XMLReader) text() (string, error) {
 	var text strings.Builder
 	for {
 		token, err := r.Decoder.Token()
@@ -175,7 +175,7 @@ func (r *XmlReader) text() (string, error) {
 }
 
 // nameAttribute returns the attribute "name" of an element. It must be there, once, and not be empty.
-func (r *XmlReader) nameAttribute(start xml.StartElement) (string, error) {
+func (r *XMLReader) nameAttribute(start xml.StartElement) (string, error) {
 	name, count := "", 0
 	for _, attribute := range start.Attr {
 		if attribute.Name == (xml.Name{Local: "name"}) {
@@ -190,7 +190,7 @@ func (r *XmlReader) nameAttribute(start xml.StartElement) (string, error) {
 }
 
 // skip reads up to the end of the element that was opened last.
-func (r *XmlReader) skip() error {
+func (r *XMLReader) skip() error {
 	if err := r.Decoder.Skip(); err != nil {
 		return r.Fault(err)
 	}
@@ -198,17 +198,18 @@ func (r *XmlReader) skip() error {
 }
 
 // Line is the line that has been read last, counted from 1.
-func (r *XmlReader) Line() int {
+func (r *XMLReader) Line() int {
 	line, _ := r.Decoder.InputPos()
 	return line
 }
 
-func (r *XmlReader) Faultf(format string, args ...any) *Fault {
+// Faultf makes a Fault in the line that the reader is in.
+func (r *XMLReader) Faultf(format string, args ...any) *Fault {
 	return Faultf(r.File, r.Line(), format, args...)
 }
 
 // Fault turns an error of the XML library into a Fault.
-func (r *XmlReader) Fault(err error) *Fault {
+func (r *XMLReader) Fault(err error) *Fault {
 	if syntax, ok := errors.AsType[*xml.SyntaxError](err); ok {
 		return Faultf(r.File, syntax.Line, "%s", syntax.Msg)
 	}

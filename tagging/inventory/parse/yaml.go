@@ -27,7 +27,7 @@ func EachEntry(file, text string, begin func() Visitor) error {
 }
 
 // eachYAMLEntry is EachEntry for all of YAML. An empty document has no entries; a second one in the
-// same file is a fault, since its hosts would be lost without a word.
+// same file is a fault, because its hosts would be lost without a word.
 func eachYAMLEntry(file, text string, visit Visitor) error {
 	text = FromUTF16(text)
 	decoder := yaml.NewDecoder(strings.NewReader(text))
