@@ -3,6 +3,9 @@ package config
 import (
 	"slices"
 	"strings"
+
+	"github.com/etch/etchtag/tagging/inventory/parse"
+	"go.yaml.in/yaml/v3"
 )
 
 // decisive are the keys that decide which tag a host gets, each with the only one below it that does, or none if all do.
@@ -24,7 +27,7 @@ func LoadDecisive(path string, required bool) (*Config, error) {
 
 func (c *Config) parseDecisive(file string, data []byte) error {
 	if short, ok := c.excerpt(string(data)); ok {
-		if excerpt := *c; len(excerpt.parse(file, []byte(short), anyCron).found) == 0 {
+		if excerpt := *c; len(excerpt.parseExcerpt(file, short).found) == 0 {
 			*c = excerpt
 			return nil
 		}
@@ -32,6 +35,39 @@ func (c *Config) parseDecisive(file string, data []byte) error {
 	p := c.parse(file, data, anyCron) // which says in which lines the mistakes are
 	p.found = slices.DeleteFunc(p.found, func(f problem) bool { return !isDecisive(f.about) })
 	return p.err()
+}
+
+// parseExcerpt is parse, by the quick reader if that can read it.
+func (c *Config) parseExcerpt(file, text string) *problems {
+	root, ok := parse.Plain(text)
+	if !ok || !resolve(root) {
+		return c.parse(file, []byte(text), anyCron)
+	}
+	p := &problems{file: file}
+	value{problems: p, node: root, line: root.Line}.mapping(c.fields(anyCron)...)
+	return p
+}
+
+// resolve gives the scalars below a node of the quick reader the types that they have in YAML. It does not know all, and
+// returns false at one that it is not sure of.
+func resolve(n *yaml.Node) bool {
+	for _, child := range n.Content {
+		if !resolve(child) {
+			return false
+		}
+	}
+	if n.Kind != yaml.ScalarNode || n.Tag != "!!str" || n.Style != 0 {
+		return true
+	}
+	first, digits := n.Value[0], strings.Trim(n.Value, "0123456789") == ""
+	switch {
+	case first < '0' || first > '9':
+		return !slices.Contains([]string{"true", "false", "yes", "no", "on", "off", "y", "n"}, strings.ToLower(n.Value))
+	case digits && (first != '0' || n.Value == "0"):
+		n.Tag = "!!int"
+		return true
+	}
+	return !digits && strings.Trim(n.Value, "0123456789hms") == "" // a duration
 }
 
 // anyCron is for those who never need the times.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/etch/etchtag/examples"
 	"github.com/etch/etchtag/schedule"
+	"github.com/etch/etchtag/tagging/inventory/parse"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -98,6 +99,10 @@ func TestOfOurConfigurationLittleIsRead(t *testing.T) {
 	t.Parallel()
 	c := Default()
 	short, sure := c.excerpt(string(examples.Config))
+	root, ok := parse.Plain(short)
+	if !ok || !resolve(root) {
+		t.Errorf("the quick reader cannot read:\n%s", short)
+	}
 	if lines := strings.Count(short, "\n"); !sure || lines > 25 || strings.Contains(short, "#") || strings.Contains(short, "url") {
 		t.Errorf("sure: %t, %d lines:\n%s", sure, lines, short)
 	}
@@ -144,6 +149,13 @@ var oddTexts = []string{
 	"tagstate: [a, 'b''c', \"d\\x20e\"]\n",
 	"inventory:\n  - kind: file\n    path: \"a # b\"\n",
 	"cache_dir: /a#b\n",
+	"rings:\n  - name: a\n    delay: 10\n",
+	"rings:\n  - name: 10\n    delay: 10h\n",
+	"rings:\n  - name: \"10\"\n    delay: 1h30m\n    groups: [010, true, a]\n  - {name: yes, delay: 010h, percent: 12}\n",
+	"rings:\n  - name: a\n    delay: 0h\n    percent: 10\n    groups: [a, 'b c']\n  -\n    name: b\n    delay: 1h\n",
+	"rings:\n  - name: a\n   delay: 0h\n",
+	"rings:\n  - - name: a\n",
+	"tags: {every: 2H}\ntagstate: [1h, hms, null, Null, \"\"]\n",
 }
 
 // FuzzDecisive compares the short way with the long one. Where nothing but decisive values is wrong, they agree.

@@ -18,8 +18,9 @@ type plainReader struct {
 	body   string // of the current line, without the indent
 	end    bool   // there is no current line
 
-	pool []*yaml.Node // nodes for reuse: they live as long as one entry
-	used int          // of pool
+	whole bool         // all is wanted, and whatever depth it has
+	pool  []*yaml.Node // nodes for reuse: if not all is wanted, they live as long as one entry
+	used  int          // of pool
 }
 
 // maxPlainKey is the length in bytes of the longest key that plainReader takes. YAML has a limit of 1024.
@@ -37,6 +38,26 @@ func eachPlainEntry(text string, visit Visitor) bool {
 		p.next()
 	}
 	return p.mapping(0, visit) && p.end
+}
+
+// Plain returns the mapping that text is, if it is plain enough; otherwise the library has to read it. Scalars that are
+// not in quotes are taken for text, whatever they look like, and have no style.
+func Plain(text string) (n *yaml.Node, ok bool) {
+	if !isPlainText(text) {
+		return nil, false
+	}
+	p := &plainReader{rest: text, whole: true}
+	p.next()
+	n = p.node(yaml.MappingNode, "!!map", "", p.number)
+	return n, p.mapping(0, adding(n)) && p.end
+}
+
+// adding adds entries to a mapping.
+func adding(n *yaml.Node) Visitor {
+	return func(key, value *yaml.Node) error {
+		n.Content = append(n.Content, key, value)
+		return nil
+	}
 }
 
 // isPlainText reports whether text is printable ASCII with the ends of lines of Unix or Windows.
@@ -74,7 +95,7 @@ func (p *plainReader) next() {
 // indent, like all that reads lines here: one that fits nowhere is left over in the end.
 func (p *plainReader) mapping(indent int, visit Visitor) bool {
 	for !p.end && p.indent == indent {
-		if indent == 0 {
+		if indent == 0 && !p.whole {
 			p.used = 0
 		}
 		key, rest, ok := p.name(p.body)
@@ -114,26 +135,42 @@ func (p *plainReader) block(indent int) (*yaml.Node, bool) {
 		return p.list()
 	case !p.end && p.indent > indent:
 		n := p.node(yaml.MappingNode, "!!map", "", p.number)
-		return n, indent == 0 && p.mapping(p.indent, func(key, value *yaml.Node) error {
-			n.Content = append(n.Content, key, value)
-			return nil
-		})
+		return n, (indent == 0 || p.whole) && p.mapping(p.indent, adding(n))
 	}
 	return p.node(yaml.ScalarNode, "!!null", "", line), true
 }
 
-// list reads a block list of names, whose first line is the current one.
+// list reads a block list of names, or of anything if all is wanted, whose first line is the current one.
 func (p *plainReader) list() (*yaml.Node, bool) {
 	n, indent := p.node(yaml.SequenceNode, "!!seq", "", p.number), p.indent
 	for !p.end && p.indent == indent && strings.HasPrefix(p.body, "- ") {
-		item, rest, ok := p.name(strings.TrimLeft(p.body[1:], " "))
-		if !ok || !isBlank(rest) {
+		item, ok := p.item(strings.TrimLeft(p.body[1:], " "))
+		if !ok {
 			return nil, false
 		}
 		n.Content = append(n.Content, item)
-		p.next()
 	}
 	return n, true
+}
+
+// item reads an item of a block list, whose first line begins with s, and goes to the line after it.
+func (p *plainReader) item(s string) (*yaml.Node, bool) {
+	if !p.whole {
+		n, rest, ok := p.name(s)
+		p.next()
+		return n, ok && isBlank(rest)
+	}
+	if s == "" {
+		return nil, false
+	}
+	n, rest, ok := p.inline(s)
+	if ok && isBlank(rest) {
+		p.next()
+		return n, true
+	}
+	p.indent, p.body = p.indent+len(p.body)-len(s), s
+	n = p.node(yaml.MappingNode, "!!map", "", p.number)
+	return n, p.mapping(p.indent, adding(n)) && len(n.Content) > 0
 }
 
 // inline reads a name, a list or a mapping at the beginning of s and returns what follows it.
@@ -200,7 +237,12 @@ func (p *plainReader) name(s string) (n *yaml.Node, rest string, ok bool) {
 		text, rest := s[1:1+length], s[length+2:]
 		escapes := quote == '"' && strings.IndexByte(text, '\\') >= 0 ||
 			quote == '\'' && strings.HasPrefix(rest, "'")
-		return p.node(yaml.ScalarNode, "!!str", text, p.number), rest, !escapes
+		n = p.node(yaml.ScalarNode, "!!str", text, p.number)
+		n.Style = yaml.DoubleQuotedStyle
+		if quote == '\'' {
+			n.Style = yaml.SingleQuotedStyle
+		}
+		return n, rest, !escapes
 	}
 	length := 0
 	for length < len(s) && isNameByte(s[length]) {

@@ -32,7 +32,7 @@ func TestQuickReaderAgreesWithTheFullOne(t *testing.T) {
 	line := rapid.Custom(func(t *rapid.T) string {
 		indent := rapid.SampledFrom([]string{"", "", "  ", "  ", "    "}).Draw(t, "indent")
 		return indent + rapid.SampledFrom([]string{
-			"a:", "b:", "c: x", "d: [x]", "e: {f: x}", "- x", "- y", "- z: y", "x", "# x", "", "g: 'x", "h: \"x\\ty\"", "i: x y",
+			"a:", "b:", "c: x", "d: [x]", "e: {f: x}", "- x", "- y", "- z: y", "x", "# x", "", "g: 'x", "h: \"x\\ty\"", "i: x y", "- j: [x]", "-   k: x",
 		}).Draw(t, "body")
 	})
 	rapid.Check(t, func(t *rapid.T) {
@@ -43,17 +43,28 @@ func TestQuickReaderAgreesWithTheFullOne(t *testing.T) {
 	})
 }
 
-// checkQuickReader fails the test if the quick reader takes text and the full one does not agree.
+// checkQuickReader fails the test if the quick reader takes text, or all of it, and the full one does not agree.
 func checkQuickReader(t rapid.TB, text string) {
-	var plain, full []string
-	if !eachPlainEntry(text, keepEntries(&plain)) {
+	var plain, whole, full []string
+	taken, n, takenWhole := eachPlainEntry(text, keepEntries(&plain)), (*yaml.Node)(nil), false
+	if n, takenWhole = Plain(text); takenWhole {
+		visit := keepEntries(&whole)
+		for i := 0; i < len(n.Content); i += 2 {
+			_ = visit(n.Content[i], n.Content[i+1])
+		}
+	}
+	if !taken && !takenWhole {
 		return
 	}
 	if err := eachYAMLEntry("f", text, keepEntries(&full)); err != nil {
 		t.Fatalf("the quick reader takes %q, which is not YAML: %v", text, err)
 	}
-	if got, want := strings.Join(plain, "\n"), strings.Join(full, "\n"); got != want {
+	want := strings.Join(full, "\n")
+	if got := strings.Join(plain, "\n"); taken && got != want {
 		t.Fatalf("%q: the quick reader has\n%s\nthe full one\n%s", text, got, want)
+	}
+	if got := strings.Join(whole, "\n"); takenWhole && got != want {
+		t.Fatalf("%q: as a whole, the quick reader has\n%s\nthe full one\n%s", text, got, want)
 	}
 }
 
@@ -62,7 +73,7 @@ func checkQuickReader(t rapid.TB, text string) {
 func keepEntries(into *[]string) Visitor {
 	var describe func(n *yaml.Node) string
 	describe = func(n *yaml.Node) string {
-		text := fmt.Sprintf("%d %v %q", n.Kind, IsNull(n), n.Value)
+		text := fmt.Sprintf("%d %v %q %t", n.Kind, IsNull(n), n.Value, n.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) != 0)
 		if !IsNull(n) {
 			text += fmt.Sprintf(" line %d", n.Line)
 		}
