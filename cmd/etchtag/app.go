@@ -248,6 +248,10 @@ func version() string {
 	if !ok {
 		return "unknown"
 	}
+	return versionOf(info)
+}
+
+func versionOf(info *debug.BuildInfo) string {
 	version := info.Main.Version
 	for _, s := range info.Settings {
 		if s.Key == "vcs.revision" {

@@ -47,15 +47,19 @@ var rooms = map[string]room{
 	"cmd/etchtag-bench":  {tests: "snapshot/runtest", others: "flag golang.org/x/sys os/exec"},
 	"cmd/etchtag/manual": {},
 	"cmd/internal/config": {
-		ours:   "examples tagging tagging/tag tagstate/lines",
+		ours:   "examples tagging tagging/inventory/parse tagging/tag tagstate/lines",
 		tests:  "schedule",
 		others: "go.yaml.in/yaml/v3",
 	},
 	"cmd/internal/decide": {ours: "cmd/internal/config tagging tagging/inventory tagging/tag tagstate"},
 	"cmd/internal/term":   {ours: "tagging/tag", others: "golang.org/x/term log/slog"},
-	"cmd/nodetagger":      {ours: "cmd/internal/decide cmd/internal/term", others: "log/slog"},
-	"examples":            {},
-	"schedule":            {others: "github.com/robfig/cron/v3"},
+	"cmd/nodetagger": {
+		ours:   "cmd/internal/decide cmd/internal/term",
+		tests:  "tagging/tag tagging/tag/tagtest",
+		others: "log/slog",
+	},
+	"examples": {},
+	"schedule": {others: "github.com/robfig/cron/v3"},
 	"snapshot": {
 		ours:   "snapshot/aside snapshot/disk snapshot/source snapshot/staged tagging/supervise tagging/tag",
 		tests:  "snapshot/mounttest snapshot/runtest tagging tagstate",

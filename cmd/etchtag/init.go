@@ -75,7 +75,7 @@ func (a *app) init(c *cli.Context) error {
 	if err := s.writeConfig(c, fresh); err != nil {
 		return err
 	}
-	if err := s.linkNodetagger(c); err != nil {
+	if err := s.linkPrograms(c); err != nil {
 		return err
 	}
 	if err := s.makeOrig(c); err != nil {
@@ -191,42 +191,6 @@ func (s *site) makeWorkingCopy(c *cli.Context) (bool, error) {
 	show.End()
 	s.app.say(c, "cloned the working copy %s at %s", s.Base.Trunk(), shortID(outcome.Revision.ID))
 	return true, nil
-}
-
-// linkNodetagger puts this very program where the etch server looks for nodetagger.
-func (s *site) linkNodetagger(c *cli.Context) error {
-	link := filepath.Join(s.Base.Path, "nodetagger")
-	program, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	if target, err := os.Readlink(link); err == nil {
-		if target == program {
-			return nil
-		}
-		s.app.say(c, "%s was a link to %s", link, target)
-	}
-	if _, err := os.Lstat(link); err == nil && s.baseIsWorkingCopy() {
-		s.app.log.Warn(fmt.Sprintf("%s stays, since the base is a working copy of Subversion, in which it may be versioned: "+
-			"replace it by a commit: cd %s && svn rm --force nodetagger && ln -s %s nodetagger && svn add nodetagger && svn commit",
-			link, s.Base.Path, program))
-		return nil
-	}
-	if info, err := os.Lstat(link); err == nil && info.Mode().Type() != fs.ModeSymlink {
-		aside := link + ".before-etchtag"
-		if _, err := os.Lstat(aside); err == nil {
-			return fmt.Errorf("%s is a file, and so is %s: move one of them away", link, aside)
-		}
-		if err := os.Rename(link, aside); err != nil {
-			return err
-		}
-		s.app.say(c, "moved the old nodetagger to %s", aside)
-	}
-	if err := renameio.Symlink(program, link); err != nil {
-		return err
-	}
-	s.app.say(c, "linked %s to %s", link, program)
-	return nil
 }
 
 // makeOrig makes the directory into which the etch server's user writes clients' original files.

@@ -21,7 +21,7 @@ func TestScenario16HostileHostName(t *testing.T) {
 	s.write("bin/lookup", "#!/bin/sh\ntouch "+s.dir+"/looked-up\necho '{groups: []}'\n")
 	must(t, os.Chmod(s.path("bin/lookup"), 0o755))
 	s.snapshot(exitDone, 6)
-	s.sh("ln -s /proc/self/exe base/nodetagger; rm -f looked-up") // what it leads to does not matter
+	s.sh("rm -f looked-up")
 	before := s.outside()
 	for _, host := range []string{"a;touch executed", "$(touch executed)", "`touch executed`", "a|b", "a&b", "a>executed", "a b", "a\nb", "\n",
 		"a\tb", "..", "../x", "../../etc/passwd", "/etc/passwd", "a/b", "a\\b", ".a", "-a", "--help", "*", "?", "{a,b}", "~", "!", "a'b",

@@ -54,6 +54,7 @@ func newScenario(t *testing.T, parent string, lines ...string) *scenario {
 	home := filepath.Join(dir, "home")
 	must(t, os.Mkdir(home, 0o755))
 	must(t, os.Mkdir(s.layout.Path, 0o755))
+	must(t, os.Symlink("/proc/self/exe", s.path("nodetagger")))
 	s.env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "TMPDIR=" + dir,
 		"GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1",
 		"GIT_AUTHOR_NAME=A", "GIT_AUTHOR_EMAIL=a@example.com", "GIT_AUTHOR_DATE=2026-11-20T12:00:00Z",

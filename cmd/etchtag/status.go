@@ -119,7 +119,7 @@ func (a *app) printFindings(findings []finding) error {
 
 // findings examines everything; what cannot be read is a finding too. There is at least one.
 func (s *site) findings(ctx context.Context, now time.Time) []finding {
-	out := []finding{s.killswitchFinding(now), s.updateFinding(now)}
+	out := []finding{s.killswitchFinding(now), s.nodetaggerFinding(), s.updateFinding(now)}
 	out = append(out, s.lockFindings(now)...)
 	out = append(out, s.accessFindings()...)
 	out = append(out, s.discardedFindings(now)...)

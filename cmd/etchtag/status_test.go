@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -47,6 +48,7 @@ func newStatusBase(t *testing.T) *statusBase {
 	b.write("tags/.etchtag/last-update", `{"time":"2026-11-22T09:15:00Z","revision":"4727c7b040b5aa","success":"2026-11-22T09:15:00Z"}`)
 	b.write("tags/.etchtag/snapshot.lock", "")
 	b.chmod("tags/.etchtag/snapshot.lock", 0o600)
+	b.must(os.Symlink("/proc/self/exe", b.path("nodetagger")))
 	return b
 }
 
@@ -119,7 +121,7 @@ func TestAllIsWellWithASoundBase(t *testing.T) {
 			t.Errorf("%+v", f)
 		}
 	}
-	want := "killswitch, update, lock, tags, ring dev, ring qa, ring staging, ring production, inventory"
+	want := "killswitch, nodetagger, update, lock, tags, ring dev, ring qa, ring staging, ring production, inventory"
 	if got := strings.Join(whats, ", "); got != want {
 		t.Errorf("got the lines %s", got)
 	}
@@ -146,6 +148,26 @@ var statusTests = []struct {
 		at := statusNow.Add(2 * time.Hour)
 		b.must(os.Chtimes(b.path("killswitch"), at, at))
 	}, level: levelProblem, what: "killswitch", says: "on since 2026-11-22T", do: "etchtag killswitch off"},
+
+	{name: "nodetagger is not there", spoil: func(b *statusBase) { b.remove("nodetagger") },
+		level: levelProblem, what: "nodetagger", says: "is not there", do: "etchtag init"},
+	{name: "nodetagger is a link to nowhere", spoil: func(b *statusBase) {
+		b.remove("nodetagger")
+		b.must(os.Symlink("gone", b.path("nodetagger")))
+	}, level: levelProblem, what: "nodetagger", says: "leads nowhere", do: "etchtag init"},
+	{name: "nodetagger is a directory", spoil: func(b *statusBase) {
+		b.remove("nodetagger")
+		b.must(os.Mkdir(b.path("nodetagger"), 0o755))
+	}, level: levelProblem, what: "nodetagger", says: "is no program", do: "etchtag init"},
+	{name: "nodetagger cannot be executed", spoil: func(b *statusBase) {
+		b.remove("nodetagger")
+		b.write("nodetagger", "#!/bin/sh\n")
+	}, level: levelProblem, what: "nodetagger", says: "is no program", do: "etchtag init"},
+	{name: "nodetagger is a script", spoil: func(b *statusBase) {
+		b.remove("nodetagger")
+		b.write("nodetagger", "#!/bin/sh\n")
+		b.chmod("nodetagger", 0o755)
+	}, level: levelOK, what: "nodetagger", says: "the site's own"},
 
 	{name: "never updated", spoil: func(b *statusBase) { b.remove("tags/.etchtag/last-update") },
 		level: levelWarning, what: "update", says: "never been updated", do: "etchtag update"},
@@ -419,5 +441,55 @@ func TestTheRoomIsJudgedByWhatIsToCome(t *testing.T) {
 func TestAFindingStaysOnItsLine(t *testing.T) {
 	if got := term.OneLine("a\n  b\r\nc\x1b[31m\x9b\t"); got != "a b c?[31m\uFFFD" {
 		t.Errorf("got %q", got)
+	}
+}
+
+func TestNodetaggerOfAnotherVersion(t *testing.T) {
+	t.Parallel()
+	built := func(version, revision string) string {
+		return versionOf(&debug.BuildInfo{Main: debug.Module{Version: version},
+			Settings: []debug.BuildSetting{{Key: "vcs", Value: "git"}, {Key: "vcs.revision", Value: revision}}})
+	}
+	for _, test := range []struct {
+		theirs, ours string
+		differ       bool
+	}{
+		{built("v1.2.0", "abc"), built("v1.2.0", "abc"), false},
+		{built("v1.1.0", "abc"), built("v1.2.0", "abc"), true},
+		{built("(devel)", "abc"), built("(devel)", "abd"), true},
+	} {
+		f, differ := otherVersion(test.theirs, test.ours)
+		if differ != test.differ || differ && (f.Level != levelWarning || !strings.Contains(f.Says, test.theirs) || !strings.Contains(f.Says, test.ours)) {
+			t.Errorf("%s beside %s: %t, %+v", test.theirs, test.ours, differ, f)
+		}
+	}
+}
+
+func TestNodetaggerThatDoesNotFindEtchtag(t *testing.T) {
+	t.Parallel()
+	b := newStatusBase(t)
+	b.write("etchtag.yml", "inventory: [{kind: etch}, {kind: nventory, server: http://127.0.0.1:1/}]\n")
+	a := &app{getenv: func(string) string { return "" }, now: time.Now}
+	s, err := a.openSite(b.l.Path, "", configOptional)
+	b.must(err)
+	alone := filepath.Join(t.TempDir(), "nodetagger")
+	b.must(os.WriteFile(alone, nil, 0o755))
+	ours := &debug.BuildInfo{Path: ourPrograms + "nodetagger"}
+	if lack := s.lackingEtchtag(alone, ours); !strings.Contains(lack, "kind nventory") || !strings.Contains(lack, s.Base.Etchtag()) {
+		t.Errorf("it is said that %q", lack)
+	}
+	if lack := s.lackingEtchtag(alone, &debug.BuildInfo{Path: ourPrograms + "etchtag"}); lack != "" {
+		t.Errorf("of etchtag it is said that %s", lack)
+	}
+	for _, place := range []string{filepath.Join(filepath.Dir(alone), "etchtag"), s.Base.Etchtag()} {
+		b.must(os.Symlink("/proc/self/exe", place))
+		if lack := s.lackingEtchtag(alone, ours); lack != "" {
+			t.Errorf("with %s it is said that %s", place, lack)
+		}
+		b.must(os.Remove(place))
+	}
+	s.Config.Inventory = s.Config.Inventory[:1]
+	if lack := s.lackingEtchtag(alone, ours); lack != "" {
+		t.Errorf("without need it is said that %s", lack)
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"syscall"
 	"time"
 
@@ -52,16 +51,14 @@ func answer(ctx context.Context, line []string) error {
 	return err
 }
 
-// becomeEtchtag returns only if that fails. Etchtag stands beside this program, or else where init has linked to it.
+// becomeEtchtag returns only if that fails.
 func becomeEtchtag(why *decide.UnknownKindError, host string) error {
-	var failed []error
 	program, err := os.Executable()
-	if err == nil {
-		program = filepath.Join(filepath.Dir(program), "etchtag")
-	} else {
-		failed = append(failed, err)
+	if err != nil {
+		return fmt.Errorf("no tag for %s: %w", host, err)
 	}
-	for _, etchtag := range []string{program, why.Base.Etchtag()} {
+	var failed []error
+	for _, etchtag := range decide.EtchtagPlaces(program, why.Base) {
 		err := syscall.Exec(etchtag, []string{"etchtag", "--base", why.Base.Path, "nodetagger", "--", host}, os.Environ())
 		failed = append(failed, &os.PathError{Op: "run", Path: etchtag, Err: err})
 	}

@@ -3,6 +3,7 @@ package decide
 import (
 	"fmt"
 	"iter"
+	"path/filepath"
 	"strings"
 
 	"github.com/etch/etchtag/cmd/internal/config"
@@ -43,6 +44,11 @@ type UnknownKindError struct {
 
 func (e *UnknownKindError) Error() string {
 	return fmt.Sprintf("this program knows no inventory of kind %s", e.Kind)
+}
+
+// EtchtagPlaces are where nodetagger, whose own file is given, looks for etchtag if it does not know a kind.
+func EtchtagPlaces(nodetagger string, base tag.Base) []string {
+	return []string{filepath.Join(filepath.Dir(nodetagger), "etchtag"), base.Etchtag()}
 }
 
 // inventory builds one of the inventories that are asked at a moment.
