@@ -45,7 +45,8 @@ $REAL "$@" f; kill -9 $PPID`,
 // upstream be gone then.
 func TestScenario01KilledBetweenTwoParts(t *testing.T) {
 	t.Parallel()
-	for _, m := range runtest.Pick(mixtures, len(mixtures), 1) {
+	runtest.Long(t)
+	for _, m := range mixtures {
 		t.Run(m.kind, func(t *testing.T) {
 			t.Parallel()
 			needPrograms(t, m.programs...)

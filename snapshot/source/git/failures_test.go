@@ -65,7 +65,7 @@ func TestUpstreamThatIsNotAsItWasIsAnErrorThatChangesNothing(t *testing.T) {
 			}
 		}, nil},
 	} {
-		for _, transport := range runtest.Pick(transports, len(transports), 2) {
+		for _, transport := range runtest.Pick(transports, len(transports), 1) {
 			t.Run(test.name+"/"+transport.name, func(t *testing.T) {
 				t.Parallel()
 				r := gittest.NewTestRepo(t)

@@ -36,7 +36,7 @@ var transports = []struct {
 
 func TestGitClonesAndFollowsEveryCommitOverEveryTransport(t *testing.T) {
 	t.Parallel()
-	for _, transport := range runtest.Pick(transports, len(transports), 2) {
+	for _, transport := range runtest.Pick(transports, len(transports), 1) {
 		t.Run(transport.name, func(t *testing.T) {
 			t.Parallel()
 			r := gittest.NewTestRepo(t)

@@ -452,7 +452,7 @@ func interruptAt(n int) (step func(string) error, reached func() bool) {
 
 func testInterruptedClone(c *Conformance) {
 	c.Commit(FirstFiles...)
-	for _, n := range runtest.Pick(interruptions, 6, 3) {
+	for _, n := range runtest.Pick(interruptions, 4, 3) {
 		step, reached := interruptAt(n)
 		_, err := c.Source(RigOptions{Step: step}).Clone(c.T.Context())
 		if !reached() {
@@ -494,7 +494,7 @@ func Churn(n int) []testbed.Edit {
 
 func testInterruptedUpdate(c *Conformance) {
 	c.churning()
-	for i, n := range runtest.Pick(interruptions, 6, 3) {
+	for i, n := range runtest.Pick(interruptions, 4, 3) {
 		had := c.Upstream()
 		c.Commit(Churn(i + 1)...)
 		testbed.WriteTestFile(c.T, c.Path("source/usr/x"), "local\n")

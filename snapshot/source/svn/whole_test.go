@@ -110,11 +110,12 @@ func (c *sitesCopy) isMixed() {
 
 func TestSVNExternalThatIsDownChangesNothing(t *testing.T) {
 	t.Parallel()
+	runtest.Long(t)
 	for name, sites := range runtest.PickRows(map[string]func(c *sitesCopy) (repo *svnRepo, external string){
 		"directory": func(c *sitesCopy) (*svnRepo, string) { return c.vendor, `"ext"` },
 		"nested":    func(c *sitesCopy) (*svnRepo, string) { return c.inner, `"ext/inner"` },
 		"pinned":    func(c *sitesCopy) (*svnRepo, string) { return c.pinned, `"fixed"` },
-	}, 2, 1) {
+	}, 2, 0) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := newSitesCopy(t)
@@ -251,6 +252,7 @@ func TestSVNNumberAloneMakesNoMixture(t *testing.T) {
 // Of a checkout that an administrator has made, or that an earlier version has updated, it is not known.
 func TestSVNExternalsOfAnUnknownUpdateAreNotPublished(t *testing.T) {
 	t.Parallel()
+	runtest.Long(t)
 	for name, harm := range runtest.PickRows(map[string]func(c *sitesCopy) error{
 		"no record":      func(c *sitesCopy) error { return os.Remove(c.path(".svn/" + svnRecordName)) },
 		"damaged record": func(c *sitesCopy) error { return os.WriteFile(c.path(".svn/"+svnRecordName), []byte("x"), 0o644) },
