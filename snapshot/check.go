@@ -18,13 +18,13 @@ const checkOutput = 64 << 10
 // runCheck runs the site's own check in the staged tree. If it fails there is no tag; and if it changed the tree, then
 // what it passed is not what upstream has. Nothing that it has started is left when the tree is compared, and so nothing
 // changes it after that.
-func (m *Manager) runCheck(ctx context.Context, tree string, manifest *tag.Manifest) error {
-	if len(m.Check) == 0 {
+func (t *taking) runCheck(ctx context.Context, tree string, manifest *tag.Manifest) error {
+	if len(t.Check) == 0 {
 		return nil
 	}
-	command := strings.Join(m.Check, " ")
+	command := strings.Join(t.Check, " ")
 	output := &limitedBuffer{limit: checkOutput}
-	err := supervise.Command{Path: m.Check[0], Args: m.Check[1:], Dir: tree, Stdout: output, Stderr: output}.Run(ctx)
+	err := supervise.Command{Path: t.Check[0], Args: t.Check[1:], Dir: tree, Stdout: output, Stderr: output}.Run(ctx)
 	if err != nil {
 		return fmt.Errorf("the check %q %s: %w\n%s", command, verdict(ctx, err), err, strings.TrimSpace(output.kept.String()))
 	}

@@ -163,14 +163,14 @@ func TestAWorkingCopyOfAnotherSourceIsSetAsideWhenTheNewOneIsWhole(t *testing.T)
 	first := f.take(TakeOptions{})
 	f.Source = &plain{m: f.source, dir: f.Base.Trunk(), foreign: "it is a checkout of something else"}
 	var saved []string
-	f.Replaced = func(old, fresh string) error {
+	f.replaced = func(old, fresh string) error {
 		_, err := os.Stat(filepath.Join(fresh, "fresh"))
 		saved = append(saved, old)
 		return err
 	}
 
 	f.source.updateErr = errors.New("upstream is down")
-	if _, err := f.Update(t.Context(), 0); err == nil || !strings.Contains(err.Error(), "something else") ||
+	if _, err := f.Update(t.Context()); err == nil || !strings.Contains(err.Error(), "something else") ||
 		!strings.Contains(err.Error(), "upstream is down") {
 		t.Errorf("with upstream down the update says %v", err)
 	}
@@ -179,7 +179,7 @@ func TestAWorkingCopyOfAnotherSourceIsSetAsideWhenTheNewOneIsWhole(t *testing.T)
 	}
 
 	f.source.updateErr = nil
-	outcome, err := f.Update(t.Context(), 0)
+	outcome, err := f.Update(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +211,7 @@ func TestAFaultWhileAWorkingCopyIsReplacedLeavesOneInPlace(t *testing.T) {
 			}
 			return nil
 		}
-		if _, err := f.Update(t.Context(), 0); !errors.Is(err, broken) {
+		if _, err := f.Update(t.Context()); !errors.Is(err, broken) {
 			t.Errorf("%s: got %v", label, err)
 		}
 		entries, err := os.ReadDir(f.Base.Trunk())

@@ -19,7 +19,7 @@ func FuzzLastUpdate(f *testing.F) {
 	f.Add(`[]`)
 	f.Add("")
 	l := tag.Base{Path: f.TempDir()}
-	m := &Manager{Base: l}
+	m := Env{Base: l}
 	if err := m.Prepare(); err != nil {
 		f.Fatal(err)
 	}

@@ -131,7 +131,7 @@ func hostileWorks() []hostileWork {
 	prepared := func(f *fixture) *fixture {
 		now := f.now
 		f.Keep = Keep{Within: 24 * time.Hour}
-		f.Table = writeSomeTable
+		f.table = writeSomeTable
 		f.source.revisions["r1"] = map[string]string{"defaults.yml": "a: 1\n", "source/run*": "#!/bin/sh\n", "source/link@": "run"}
 		f.now = now.Add(-100 * time.Hour)
 		f.take(TakeOptions{NoPrune: true})
@@ -154,12 +154,12 @@ func hostileWorks() []hostileWork {
 		{"take", "retire tag", func(t *testing.T) *fixture { return prepared(newFixture(t)) }, take},
 		{"export", "retire tag", func(t *testing.T) *fixture { return prepared(newPlainFixture(t, staged.Auto)) }, take},
 		{"prune", "retire tag", func(t *testing.T) *fixture { return prepared(newFixture(t)) },
-			func(f *fixture) { f.Prune(f.t.Context(), 0) }},
+			func(f *fixture) { f.Prune(f.t.Context()) }},
 		{"repair", "exchange tags", func(t *testing.T) *fixture {
 			f := prepared(newFixture(t))
 			f.edit(tag.Name(f.now.Truncate(time.Hour).Add(-2*time.Hour)), "defaults.yml", "edited\n")
 			return f
-		}, func(f *fixture) { f.Repair(f.t.Context(), VerifyOptions{}) }},
+		}, func(f *fixture) { Repair(f.t.Context(), f.Env, f.Source, VerifyOptions{}) }},
 		{"adopt tag", "publish manifest", func(t *testing.T) *fixture {
 			f := prepared(newFixture(t))
 			if err := os.Remove(f.Base.Manifest(tag.Name(f.now.Truncate(time.Hour).Add(-2 * time.Hour)))); err != nil {
@@ -174,7 +174,7 @@ func hostileWorks() []hostileWork {
 				t.Fatal(err)
 			}
 			return f
-		}, func(f *fixture) { f.Update(f.t.Context(), 0) }},
+		}, func(f *fixture) { f.Update(f.t.Context()) }},
 	}
 }
 

@@ -22,14 +22,14 @@ const lockPoll = 200 * time.Millisecond
 // The kernel releases it when the process dies, and children do not inherit it. The file is
 // readable by nobody else, since whoever can open it can hold it, and it is never removed, since two
 // runs could then hold two files of one name.
-func (m *Manager) lock(ctx context.Context, wait time.Duration) (release func(), err error) {
-	if err := m.Prepare(); err != nil {
+func (e Env) lock(ctx context.Context, wait time.Duration) (release func(), err error) {
+	if err := e.Prepare(); err != nil {
 		return nil, err
 	}
-	l := flock.New(m.Base.SnapshotLock(), flock.SetFlag(os.O_RDONLY|unix.O_NOFOLLOW))
+	l := flock.New(e.Base.SnapshotLock(), flock.SetFlag(os.O_RDONLY|unix.O_NOFOLLOW))
 	locked := false
-	err = m.Step.Do("take lock", l.Path(), func() (err error) {
-		if err := m.files().In(l.Path(), makeLock); err != nil {
+	err = e.Step.Do("take lock", l.Path(), func() (err error) {
+		if err := e.files().In(l.Path(), makeLock); err != nil {
 			return err
 		}
 		locked, err = l.TryLock()

@@ -56,7 +56,7 @@ func TestATagWithAMountInItIsNotPruned(t *testing.T) {
 		f := newFixture(t)
 		f.days(12)
 		f.Keep = Keep{Within: 6 * time.Hour, Last: 6}
-		plan, err := f.PlanPrune(t.Context())
+		plan, err := PreviewPrune(t.Context(), f.Env, fixtureSite{f}, f.Keep)
 		if err != nil || len(plan.Remove) < 3 {
 			t.Fatal(plan.Remove, err)
 		}
@@ -65,7 +65,7 @@ func TestATagWithAMountInItIsNotPruned(t *testing.T) {
 		mount(at)
 		before := tree(t, f.Base.Dir(tag))
 		for _, others := range []int{len(plan.Remove) - 1, 0} { // it is tried again
-			done, failed, err := f.Prune(t.Context(), 0)
+			done, failed, err := f.Prune(t.Context())
 			if err != nil || len(failed) != 1 || len(done.Remove) != others {
 				t.Fatal(done.Remove, failed, err)
 			}
@@ -78,7 +78,7 @@ func TestATagWithAMountInItIsNotPruned(t *testing.T) {
 			t.Error(err)
 		}
 		must(t, unix.Unmount(at, unix.MNT_DETACH))
-		if done, failed, err := f.Prune(t.Context(), 0); err != nil || len(failed) > 0 || len(done.Remove) != 1 {
+		if done, failed, err := f.Prune(t.Context()); err != nil || len(failed) > 0 || len(done.Remove) != 1 {
 			t.Error(done.Remove, failed, err)
 		}
 	})
@@ -94,14 +94,14 @@ func TestATagThatTookAMountIntoTheTrashStaysThere(t *testing.T) {
 		var tag string
 		f.Step = func(label string) error {
 			if label == "retire tag" && tag == "" {
-				plan, err := f.PlanPrune(t.Context())
+				plan, err := PreviewPrune(t.Context(), f.Env, fixtureSite{f}, f.Keep)
 				must(t, err)
 				tag = plan.Remove[0].Name
 				mount(placeFor(t, f.at(tag, foreignFile)))
 			}
 			return nil
 		}
-		_, failed, err := f.Prune(t.Context(), 0)
+		_, failed, err := f.Prune(t.Context())
 		trash := filepath.Join(f.Base.Trash(), tag)
 		at := filepath.Join(trash, foreignFile)
 		for range 2 {
@@ -115,7 +115,7 @@ func TestATagThatTookAMountIntoTheTrashStaysThere(t *testing.T) {
 			f.now = f.now.Add(time.Minute)
 			failed = f.take(TakeOptions{NoUpdate: true}).LeftOver // which sweeps
 		}
-		if _, failed, err := f.Prune(t.Context(), 0); err != nil || len(failed) != 1 {
+		if _, failed, err := f.Prune(t.Context()); err != nil || len(failed) != 1 {
 			t.Errorf("it is not said once, but %q, %v", failed, err)
 		}
 		debris, err := FindDebris(f.Base)
@@ -143,7 +143,7 @@ func TestAWorkingCopyWithAMountInItIsNotReplaced(t *testing.T) {
 			}
 			return nil
 		}
-		_, err := f.Update(t.Context(), 0)
+		_, err := f.Update(t.Context())
 		staysFor(t, err, f.Base.Trunk(), at)
 
 		must(t, unix.Unmount(at, unix.MNT_DETACH))
@@ -154,7 +154,7 @@ func TestAWorkingCopyWithAMountInItIsNotReplaced(t *testing.T) {
 			}
 			return nil
 		}
-		_, err = f.Update(t.Context(), 0)
+		_, err = f.Update(t.Context())
 		staysFor(t, err, f.Base.Trunk(), at)
 		if after := tree(t, f.Base.Trunk()); !slices.Equal(after, []string{"", "/old", "/sub", "/sub/mounted", "/sub/mounted/gold"}) &&
 			!slices.Equal(after, []string{"", "/old", "/sub", "/sub/mounted"}) {
@@ -178,7 +178,7 @@ func TestAWorkingCopyInAnotherMountIsNotReplaced(t *testing.T) {
 		}
 		return nil
 	}
-	if _, err := f.Update(t.Context(), 0); err == nil || !strings.Contains(err.Error(), "in another mount") {
+	if _, err := f.Update(t.Context()); err == nil || !strings.Contains(err.Error(), "in another mount") {
 		t.Errorf("got %v", err)
 	}
 }

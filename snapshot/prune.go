@@ -1,7 +1,12 @@
 package snapshot
 
 import (
+	"context"
 	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -9,111 +14,185 @@ import (
 	"github.com/etch/etchtag/tagging/tag"
 )
 
-// Keep is how much history stays whatever else happens.
-type Keep struct {
-	Within time.Duration // tags younger than this, by their names
-	Last   int           // tags that have no more than this many newer ones
+// Prune removes the tags that PlanPrune lets go, and returns what became of the plan, and what of it failed. It fails
+// with ErrBusy if another run holds the lock.
+func Prune(ctx context.Context, e Env, site Site, keep Keep, lockWait time.Duration) (Plan, []error, error) {
+	release, err := e.lock(ctx, lockWait)
+	if err != nil {
+		return Plan{}, nil, err
+	}
+	defer release()
+	leftOver := e.sweep()
+	p, err := newPruning(ctx, e, site, keep, "")
+	if err != nil {
+		return Plan{}, nil, err
+	}
+	done, failed := p.execute()
+	return done, append(leftOver, failed...), nil
 }
 
-// PruneTag is a tag as the plan sees it.
-type PruneTag struct {
-	Name   string
-	Time   time.Time
-	Link   bool     // a symbolic link: it is never removed
-	Needed []string // who needs it, and links to it
+// prune prunes once a tag is made. Nothing of it can make the tag a failure.
+func (t *taking) prune(ctx context.Context) {
+	p, err := newPruning(ctx, t.Env, t.site, t.Keep, t.r.Name)
+	if err != nil {
+		t.r.LeftOver = append(t.r.LeftOver, fmt.Errorf("old tags are not removed: %w", err))
+		return
+	}
+	done, failed := p.execute()
+	for _, reason := range done.Blocked {
+		t.r.LeftOver = append(t.r.LeftOver, fmt.Errorf("old tags are not removed: %s", reason))
+	}
+	for _, v := range done.Remove {
+		t.r.Pruned = append(t.r.Pruned, v.Name)
+	}
+	t.r.LeftOver = append(t.r.LeftOver, failed...)
 }
 
-// PruneInput is all that the decision depends on.
-type PruneInput struct {
-	Now     time.Time
-	Keep    Keep
-	Tags    []PruneTag // oldest first
-	Created string     // the tag that this run made, if any
-	Unknown []string   // what is not known of who needs tags: while it is not empty, nothing is removed
+// PreviewPrune gathers what the decision depends on, and decides. It changes nothing and needs no lock.
+func PreviewPrune(ctx context.Context, e Env, site Site, keep Keep) (Plan, error) {
+	p, err := newPruning(ctx, e, site, keep, "")
+	if err != nil {
+		return Plan{}, err
+	}
+	return p.plan, nil
 }
 
-// Verdict is what becomes of one tag, and why.
-type Verdict struct {
-	Name    string
-	Reasons []string
+// pruning is one run of pruning.
+//
+// The plan may be minutes old when it comes to the last tag, and somebody may have come to need that meanwhile. So a tag
+// is put out of sight first, by a rename, and removed only if it is not needed by what is written after that. Whoever
+// writes that he needs a tag, and sees it after he has written, keeps it.
+type pruning struct {
+	Env
+	keep    Keep
+	needs   Needs
+	created string     // the tag that the same run has just made, or empty
+	tags    []*tag.Tag // those that are left
+	links   map[string]string
+	plan    Plan // for those that are left, as of the last look
 }
 
-// Plan is what pruning would do. Both lists are newest first.
-type Plan struct {
-	Keep    []Verdict
-	Remove  []Verdict
-	Blocked []string // why nothing may be removed although something is old enough
+// newPruning asks who needs what, and plans.
+func newPruning(ctx context.Context, e Env, site Site, keep Keep, created string) (*pruning, error) {
+	p := &pruning{Env: e, keep: keep, created: created, needs: site.Needs(ctx, e.Clock())}
+	index, err := tag.ReadIndex(e.Base)
+	if err != nil {
+		return nil, err
+	}
+	p.tags = index.Tags
+	if p.links, err = e.linked(); err != nil {
+		return nil, err
+	}
+	return p, p.decide()
 }
 
-// PlanPrune decides which tags go. A tag goes only if every reason to keep one lets it go.
-func PlanPrune(in PruneInput) Plan {
-	var plan Plan
-	newer := 0 // tags that are newer than the present one, without those in the future
-	for _, t := range slices.Backward(in.Tags) {
-		reasons := t.reasonsToKeep(in, newer)
-		if t.Time.After(in.Now) {
-			plan.Keep = append(plan.Keep, Verdict{t.Name, reasons})
+// decide plans by what is written now.
+func (p *pruning) decide() error {
+	in := PruneInput{Now: p.Clock(), Keep: p.keep, Created: p.created}
+	by, unknown, err := p.needs.Read(&tag.Index{Tags: p.tags}, in.Now)
+	if err != nil {
+		return err
+	}
+	in.Unknown = unknown
+	for _, t := range p.tags {
+		needed := by[t.Name]
+		if link := p.links[t.Name]; link != "" {
+			needed = append(needed, "the link "+link+" points to it")
+		}
+		in.Tags = append(in.Tags, PruneTag{Name: t.Name, Time: t.Time, Link: t.Link, Needed: needed})
+	}
+	p.plan = PlanPrune(in)
+	return nil
+}
+
+// look decides again if somebody may have written or linked something since the last look.
+func (p *pruning) look() {
+	links, err := p.linked()
+	if err == nil && !p.needs.Changed() && maps.Equal(links, p.links) {
+		return
+	}
+	if err == nil {
+		p.links = links
+		err = p.decide()
+	}
+	if err != nil {
+		p.plan = p.plan.block([]string{err.Error()})
+	}
+}
+
+// goes reports whether a tag goes, as of the last look.
+func (p *pruning) goes(name string) bool {
+	return slices.ContainsFunc(p.plan.Remove, func(v Verdict) bool { return v.Name == name })
+}
+
+// execute removes what the plan says. It returns the plan as it has become, and the errors of what could not be removed.
+func (p *pruning) execute() (done Plan, failed []error) {
+	var removed []Verdict
+	planned := slices.Clone(p.plan.Remove)
+	for _, v := range planned {
+		switch gone, err := p.remove(v.Name); {
+		case err != nil:
+			failed = append(failed, err)
+		case gone:
+			removed = append(removed, v)
+		}
+		if len(p.plan.Blocked) > 0 {
+			break
+		}
+	}
+	// Deletion is slow and can fail half-way; by now the tags are invisible, all of them. What else is in the trash was
+	// swept when the run began, or said to stay.
+	failed = append(failed, p.emptyTrash(func(e fs.DirEntry) bool {
+		return slices.ContainsFunc(planned, func(v Verdict) bool { return v.Name == e.Name() })
+	})...)
+	return Plan{Keep: p.plan.Keep, Remove: removed, Blocked: p.plan.Blocked}, failed
+}
+
+// remove removes a tag, unless it is needed by now.
+func (p *pruning) remove(name string) (gone bool, err error) {
+	if p.look(); !p.goes(name) {
+		p.spare(name)
+		return false, nil
+	}
+	trash, err := p.retire(name)
+	if err != nil {
+		return false, err
+	}
+	if p.look(); !p.goes(name) {
+		p.spare(name)
+		return false, p.giveBack(trash, name)
+	}
+	if err := p.condemn(trash, name); err != nil {
+		return false, err
+	}
+	p.tags = slices.DeleteFunc(slices.Clone(p.tags), func(t *tag.Tag) bool { return t.Name == name })
+	p.plan.Remove = slices.DeleteFunc(p.plan.Remove, func(v Verdict) bool { return v.Name == name })
+	return true, nil
+}
+
+// spare says why a tag stays that was to go; if nothing goes any more, the plan says why.
+func (p *pruning) spare(name string) {
+	for _, v := range p.plan.Keep {
+		if v.Name == name && len(p.plan.Blocked) == 0 {
+			p.Note(fmt.Sprintf("%s stays after all: %s", name, strings.Join(v.Reasons, "; ")))
+		}
+	}
+}
+
+// linked returns the symbolic links in the tags' directory that lead to tags: the name of one by each tag.
+func (e Env) linked() (map[string]string, error) {
+	entries, err := os.ReadDir(e.Base.Tags())
+	if err != nil {
+		return nil, err
+	}
+	links := map[string]string{}
+	for _, entry := range entries {
+		if entry.Type() != fs.ModeSymlink {
 			continue
 		}
-		if len(reasons) > 0 {
-			plan.Keep = append(plan.Keep, Verdict{t.Name, reasons})
-		} else {
-			plan.Remove = append(plan.Remove, Verdict{t.Name, []string{fmt.Sprintf(
-				"older than %s, with %d newer tags", tag.FormatDuration(in.Keep.Within), newer)}})
-		}
-		newer++
-	}
-	return plan.block(in.against())
-}
-
-// against says why nothing may be removed: what protects tags is not known, or the tags are so old that the clock or a
-// long absence is the likelier reason for their age.
-func (in PruneInput) against() []string {
-	against := slices.Clone(in.Unknown)
-	if newest, ok := newestBefore(in); ok && in.Now.Sub(newest.Time) > in.Keep.Within {
-		against = append(against, fmt.Sprintf(
-			"the newest tag before this run, %s, is older than %s: the clock jumped, or nothing ran for long",
-			newest.Name, tag.FormatDuration(in.Keep.Within)))
-	}
-	return against
-}
-
-// block takes back every removal if there are reasons to.
-func (p Plan) block(reasons []string) Plan {
-	if len(p.Remove) == 0 || len(reasons) == 0 {
-		return p
-	}
-	blocked := Plan{Keep: slices.Clone(p.Keep), Blocked: reasons}
-	for _, v := range p.Remove {
-		blocked.Keep = append(blocked.Keep, Verdict{v.Name, reasons})
-	}
-	slices.SortFunc(blocked.Keep, func(a, b Verdict) int { return strings.Compare(b.Name, a.Name) })
-	return blocked
-}
-
-// newestBefore is the newest tag that this run did not make and that is not in the future.
-func newestBefore(in PruneInput) (PruneTag, bool) {
-	for _, t := range slices.Backward(in.Tags) {
-		if t.Name != in.Created && !t.Time.After(in.Now) {
-			return t, true
+		if tag := e.Base.TagOf(filepath.Join(e.Base.Tags(), entry.Name())); tag != "" {
+			links[tag] = entry.Name()
 		}
 	}
-	return PruneTag{}, false
-}
-
-// reasonsToKeep lists everything that speaks for t; newer is the number of tags newer than it.
-func (t PruneTag) reasonsToKeep(in PruneInput, newer int) []string {
-	var why []string
-	add := func(applies bool, format string, args ...any) {
-		if applies {
-			why = append(why, fmt.Sprintf(format, args...))
-		}
-	}
-	future := t.Time.After(in.Now)
-	add(future, "in the future")
-	add(t.Link, "a symbolic link")
-	add(!future && newer == 0, "the newest")
-	add(!future && !t.Time.Before(in.Now.Add(-in.Keep.Within)), "within %s", tag.FormatDuration(in.Keep.Within))
-	add(!future && newer <= in.Keep.Last, "no more than %d newer tags", in.Keep.Last)
-	return append(why, t.Needed...)
+	return links, nil
 }

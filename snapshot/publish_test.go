@@ -23,7 +23,7 @@ func TestATagCountsAsPublishedWhenItsTreeIsDurable(t *testing.T) {
 	for name, o := range map[string]TakeOptions{"present hour": {}, "missed hour": hour} {
 		t.Run(name, func(t *testing.T) {
 			eachKindOfSource(t, func(t *testing.T, f *fixture) {
-				f.Table = writeSomeTable
+				f.table = writeSomeTable
 				var durable time.Time
 				f.Step = oneByOne(func(label string) error {
 					f.now = f.now.Add(10 * time.Second) // a slow disk: each operation takes long
@@ -62,7 +62,7 @@ func TestATagThatIsMarkedWhenItIsPublishedSaysSo(t *testing.T) {
 			durable = durable || label == "sync stage"
 			return nil
 		})
-		f.Marked = func(name string) (string, error) {
+		f.marked = func(name string) (string, error) {
 			if name != "etchautotag-20261122-0900" || !durable {
 				t.Errorf("%s: asked about %s before it is published", what, name)
 			}
@@ -82,7 +82,7 @@ func TestATagThatIsMarkedWhenItIsPublishedSaysSo(t *testing.T) {
 func TestWhatSomebodyElsePublishesMeanwhileGetsNoRecordsOfOurs(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	f.Table = writeSomeTable
+	f.table = writeSomeTable
 	name := tag.Name(f.Cadence.Floor(f.now))
 	f.Step = func(label string) error {
 		if label != "publish tag" {

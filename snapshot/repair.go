@@ -19,23 +19,24 @@ import (
 //
 // A report tells why a tag could not be repaired; what the error list tells of is left over from runs that died. It
 // fails with ErrBusy if another run holds the lock.
-func (m *Manager) Repair(ctx context.Context, o VerifyOptions) ([]TagReport, []error, error) {
-	release, err := m.lock(ctx, o.LockWait)
+func Repair(ctx context.Context, e Env, from source.Source, o VerifyOptions) ([]TagReport, []error, error) {
+	release, err := e.lock(ctx, o.LockWait)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer release()
-	leftOver := m.sweep()
-	tags, err := chooseTags(m.Base, o.Tags, hasManifest)
+	leftOver := e.sweep()
+	tags, err := chooseTags(e.Base, o.Tags, hasManifest)
 	if err != nil {
 		return nil, leftOver, err
 	}
+	p := repairing{e, from, o.Staging}
 	read := countFiles(tags, o.Progress)
 	var reports []TagReport
 	for _, t := range tags {
-		report, manifest, err := inspect(ctx, m.Base, t.Name, read)
+		report, manifest, err := inspect(ctx, e.Base, t.Name, read)
 		if err == nil && report.Status == StatusDrifted {
-			report.Failure = m.repair(ctx, t, manifest, &report)
+			report.Failure = p.repair(ctx, t, manifest, &report)
 			err = context.Cause(ctx)
 		}
 		if err != nil {
@@ -46,16 +47,23 @@ func (m *Manager) Repair(ctx context.Context, o VerifyOptions) ([]TagReport, []e
 	return reports, leftOver, nil
 }
 
+// repairing is one run of Repair.
+type repairing struct {
+	Env
+	source   source.Source
+	progress func(done, total int)
+}
+
 // repair rebuilds one tag.
-func (m *Manager) repair(ctx context.Context, t *tag.Tag, manifest *tag.Manifest, r *TagReport) error {
-	if err := m.repairable(t, manifest); err != nil {
+func (p repairing) repair(ctx context.Context, t *tag.Tag, manifest *tag.Manifest, r *TagReport) error {
+	if err := p.repairable(t, manifest); err != nil {
 		return err
 	}
-	revision, err := m.Source.Resolve(ctx, manifest.Revision)
+	revision, err := p.source.Resolve(ctx, manifest.Revision)
 	if err != nil {
 		return fmt.Errorf("the revision that it was made from, %s, cannot be had: %w", manifest.Revision, err)
 	}
-	stage, err := staged.New(m.Base, m.Step)
+	stage, err := staged.New(p.Base, p.Step)
 	if err != nil {
 		return err
 	}
@@ -64,19 +72,19 @@ func (m *Manager) repair(ctx context.Context, t *tag.Tag, manifest *tag.Manifest
 			r.LeftOver = append(r.LeftOver, err)
 		}
 	}()
-	if err := m.rebuild(ctx, stage, manifest, revision); err != nil {
+	if err := p.rebuild(ctx, stage, manifest, revision); err != nil {
 		return fmt.Errorf("rebuild it from revision %s: %w", manifest.Revision, err)
 	}
 	if err := stage.Sync(); err != nil {
 		return err
 	}
-	return m.replaceTag(stage, revision, r)
+	return p.replaceTag(stage, revision, r)
 }
 
 // repairable says why there is no way to repair a tag, nil if there may be one. The manifest is nil if it is damaged.
-func (m *Manager) repairable(t *tag.Tag, manifest *tag.Manifest) error {
+func (p repairing) repairable(t *tag.Tag, manifest *tag.Manifest) error {
 	lost := fmt.Sprintf("if the tag is right as it is, remove %s and call etchtag verify --adopt %s; if not, mark it bad",
-		m.Base.Manifest(t.Name), t.Name)
+		p.Base.Manifest(t.Name), t.Name)
 	if manifest == nil {
 		return errors.New("its manifest is damaged, so what belongs in it is not known: " + lost)
 	}
@@ -84,15 +92,15 @@ func (m *Manager) repairable(t *tag.Tag, manifest *tag.Manifest) error {
 		return errors.New("it was adopted, so the revision that it was made from is not known: " + lost)
 	}
 	if t.Link {
-		return fmt.Errorf("%s is a symbolic link: what it leads to is not ours to replace", m.Base.Dir(t.Name))
+		return fmt.Errorf("%s is a symbolic link: what it leads to is not ours to replace", p.Base.Dir(t.Name))
 	}
-	if err := m.files().Unmounted(m.Base.Dir(t.Name)); err != nil {
+	if err := p.files().Unmounted(p.Base.Dir(t.Name)); err != nil {
 		return err
 	}
-	if kind := m.Source.Kind(); kind != manifest.Source {
+	if kind := p.source.Kind(); kind != manifest.Source {
 		return fmt.Errorf("it was made from %s, and the working copy is %s now", manifest.Source, kind)
 	}
-	owner, err := publisher(m.Base, manifest)
+	owner, err := publisher(p.Base, manifest)
 	if err != nil {
 		return err
 	}
@@ -106,10 +114,10 @@ func (m *Manager) repairable(t *tag.Tag, manifest *tag.Manifest) error {
 // rebuild stages the tree of the revision that a manifest records, from nothing but the source, because the other tags may
 // have drifted too, and proves, by reading all of it again, that it is
 // the one that the manifest lists.
-func (m *Manager) rebuild(ctx context.Context, stage *staged.Dir, manifest *tag.Manifest,
+func (p repairing) rebuild(ctx context.Context, stage *staged.Dir, manifest *tag.Manifest,
 	revision source.Revision) error {
-	o := staged.Options{Layout: staged.Layout(manifest.Layout), Anew: true, Progress: m.Progress}
-	if _, _, err := stage.Fill(ctx, m.Source, revision, o); err != nil {
+	o := staged.Options{Layout: staged.Layout(manifest.Layout), Anew: true, Progress: p.progress}
+	if _, _, err := stage.Fill(ctx, p.source, revision, o); err != nil {
 		return err
 	}
 	findings, err := staged.Compare(ctx, stage.Tree(), manifest, staged.CompareOptions{})
@@ -123,12 +131,12 @@ func (m *Manager) rebuild(ctx context.Context, stage *staged.Dir, manifest *tag.
 }
 
 // replaceTag exchanges a tag for the staged tree, and sets the old one aside.
-func (m *Manager) replaceTag(stage *staged.Dir, revision source.Revision, r *TagReport) error {
-	room, err := aside.MakeRoom(m.Base.Discarded(), m.Step)
+func (p repairing) replaceTag(stage *staged.Dir, revision source.Revision, r *TagReport) error {
+	room, err := aside.MakeRoom(p.Base.Discarded(), p.Step)
 	if err != nil {
 		return err
 	}
-	kept, err := m.swap(swap{fresh: stage.Tree(), old: m.Base.Dir(r.Name), name: r.Name, setUp: "set repaired tag up",
+	kept, err := p.swap(swap{fresh: stage.Tree(), old: p.Base.Dir(r.Name), name: r.Name, setUp: "set repaired tag up",
 		exchange: "exchange tags", remove: "remove repaired tag", sync: "sync tags"})
 	if kept == "" {
 		return err
@@ -137,7 +145,7 @@ func (m *Manager) replaceTag(stage *staged.Dir, revision source.Revision, r *Tag
 		r.LeftOver = append(r.LeftOver, fmt.Errorf("tag %s is repaired, but a power cut may undo it: %w", r.Name, err))
 	}
 	r.Status, r.SetAside = StatusRepaired, kept
-	m.Warn(fmt.Sprintf("%s had drifted, and was rebuilt from revision %s; the drifted one was set aside as %s%s",
+	p.Warn(fmt.Sprintf("%s had drifted, and was rebuilt from revision %s; the drifted one was set aside as %s%s",
 		r.Name, revision.ID, kept, aside.Describe(room)))
 	return nil
 }

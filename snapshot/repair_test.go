@@ -22,7 +22,7 @@ import (
 // repairTags returns what Repair says of the tags.
 func (f *fixture) repairTags(names ...string) []TagReport {
 	f.t.Helper()
-	reports, leftOver, err := f.Repair(f.t.Context(), VerifyOptions{Tags: names})
+	reports, leftOver, err := Repair(f.t.Context(), f.Env, f.Source, VerifyOptions{Tags: names})
 	if err != nil || len(leftOver) > 0 {
 		f.t.Fatal(err, leftOver)
 	}
@@ -221,10 +221,10 @@ func TestRepairAndAdoptAreBusyWhileAnotherRunIsAtWork(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer release()
-	if _, _, err := f.Repair(t.Context(), VerifyOptions{}); !errors.Is(err, ErrBusy) {
+	if _, _, err := Repair(t.Context(), f.Env, f.Source, VerifyOptions{}); !errors.Is(err, ErrBusy) {
 		t.Errorf("repair: got %v", err)
 	}
-	if _, err := f.PrepareAdoption(t.Context(), VerifyOptions{LockWait: time.Millisecond}); !errors.Is(err, ErrBusy) {
+	if _, err := Record(t.Context(), f.Env, fixtureSite{f}, VerifyOptions{LockWait: time.Millisecond}); !errors.Is(err, ErrBusy) {
 		t.Errorf("adopt: got %v", err)
 	}
 }
@@ -255,7 +255,7 @@ func TestAFaultAtAnyStepOfARepairLeavesTheOldTagOrTheNewOne(t *testing.T) {
 				f.spoil(tag)
 				drift := f.drift(tag)
 				f.Step = failing(n, all, asked)
-				reports, leftOver, err := f.Repair(t.Context(), VerifyOptions{})
+				reports, leftOver, err := Repair(t.Context(), f.Env, f.Source, VerifyOptions{})
 				f.Step = nil
 				what := fmt.Sprintf("operation %d, all after it %v", n, all)
 				found := f.drift(tag)

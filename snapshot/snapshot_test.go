@@ -130,16 +130,22 @@ func (t memoryTree) Entries() []source.Entry {
 	return entries
 }
 
-// fixture is a base with a manager whose clock the test sets.
+// fixture is a base whose clock the test sets, with all that runs need.
 type fixture struct {
-	*Manager
-	t      *testing.T
-	source *memory
-	now    time.Time
-	warned []string
-	noted  []string
-	states *tagstate.Set
-	kept   map[string]string // the reasons by tag
+	Env
+	Source      source.Source
+	TakeOptions // what all tags of the base have in common
+	t           *testing.T
+	source      *memory
+	now         time.Time
+	warned      []string
+	noted       []string
+	states      *tagstate.Set
+	kept        map[string]string // the reasons by tag
+
+	table    func(w io.Writer, dir string) (string, error)
+	marked   func(name string) (string, error)
+	replaced func(old, fresh string) error
 
 	changed    func() bool // asked whether what people write has changed; nil if it has not
 	unreadable error       // why that cannot be read
@@ -167,16 +173,57 @@ func newFixture(t *testing.T) *fixture {
 	}
 	f := &fixture{t: t, now: time.Date(2026, 11, 22, 9, 0, 5, 0, time.UTC),
 		source: &memory{revisions: map[string]map[string]string{"r1": sampleTree}, newest: "r1"}}
-	f.Manager = &Manager{
-		Base:    tag.Base{Path: t.TempDir(), WorkingCopy: "trunk"},
-		Cadence: cadence, Source: f.source, Layout: staged.Auto,
-		Keep:  Keep{Within: 72 * time.Hour, Last: 72},
+	f.Env = Env{
+		Base:  tag.Base{Path: t.TempDir(), WorkingCopy: "trunk"},
 		Clock: func() time.Time { return f.now },
 		Warn:  func(m string) { f.warned = append(f.warned, m) },
 		Note:  func(m string) { f.noted = append(f.noted, m) },
 	}
-	f.Needs = func(context.Context, time.Time) Needs { return fixtureNeeds{f} }
+	f.Source = f.source
+	f.TakeOptions = TakeOptions{Cadence: cadence, Layout: staged.Auto, Keep: Keep{Within: 72 * time.Hour, Last: 72}}
 	return f
+}
+
+// Take makes a tag of the fixture's base, with what o says of this one.
+func (f *fixture) Take(ctx context.Context, o TakeOptions) (Result, error) {
+	o.Cadence, o.Layout, o.Check, o.Keep = f.Cadence, f.Layout, f.Check, f.Keep
+	return Take(ctx, f.Env, f.Source, fixtureSite{f}, o)
+}
+
+func (f *fixture) Update(ctx context.Context) (source.Outcome, error) {
+	return Update(ctx, f.Env, f.Source, fixtureSite{f}, 0)
+}
+
+func (f *fixture) Prune(ctx context.Context) (Plan, []error, error) {
+	return Prune(ctx, f.Env, fixtureSite{f}, f.Keep, 0)
+}
+
+// fixtureSite answers with what the test has set.
+type fixtureSite struct{ *fixture }
+
+func (s fixtureSite) Needs(context.Context, time.Time) Needs { return fixtureNeeds{s.fixture} }
+
+func (s fixtureSite) Marked(name string) (string, error) {
+	if s.marked == nil {
+		return "", nil
+	}
+	return s.marked(name)
+}
+
+func (s fixtureSite) Table(dir string) func(io.Writer) (string, error) {
+	if s.table == nil {
+		return nil
+	}
+	return func(w io.Writer) (string, error) { return s.table(w, dir) }
+}
+
+func (s fixtureSite) Refresh() error { return nil }
+
+func (s fixtureSite) Replaced(old, fresh string) error {
+	if s.replaced == nil {
+		return nil
+	}
+	return s.replaced(old, fresh)
 }
 
 // resolver decides for the tags as they are.
@@ -499,7 +546,7 @@ func TestAFailureAtAnyStepLeavesNoTagOrAWholeOne(t *testing.T) {
 		for at := 1; ; at++ {
 			f := newFixture(t)
 			f.Layout = files
-			f.Table = writeSomeTable
+			f.table = writeSomeTable
 			first := f.take(TakeOptions{})
 			f.now = f.now.Add(100 * time.Hour)
 			f.Keep = Keep{Within: time.Hour, Last: -1}

@@ -14,10 +14,10 @@ import (
 
 // sweep removes what runs left that died. The caller holds the lock, so nothing of it is in use. One thing that
 // cannot be removed does not keep the others.
-func (m *Manager) sweep() []error {
-	failed := append(m.giveAllBack(), m.emptyTrash(everything)...)
-	for _, p := range debrisPlaces(m.Base) {
-		failed = append(failed, m.sweepDir(p.dir, p.debris)...)
+func (e Env) sweep() []error {
+	failed := append(e.giveAllBack(), e.emptyTrash(everything)...)
+	for _, p := range debrisPlaces(e.Base) {
+		failed = append(failed, e.sweepDir(p.dir, p.debris)...)
 	}
 	return failed
 }
@@ -47,8 +47,8 @@ func debrisPlaces(l tag.Base) []debrisPlace {
 func everything(fs.DirEntry) bool { return true }
 
 // sweepDir removes the entries of dir that are debris.
-func (m *Manager) sweepDir(dir string, debris func(fs.DirEntry) bool) []error {
-	root, err := m.files().Open(dir)
+func (e Env) sweepDir(dir string, debris func(fs.DirEntry) bool) []error {
+	root, err := e.files().Open(dir)
 	if err != nil {
 		return []error{fmt.Errorf("sweep: %w", err)}
 	}
@@ -58,14 +58,14 @@ func (m *Manager) sweepDir(dir string, debris func(fs.DirEntry) bool) []error {
 		return []error{fmt.Errorf("sweep %q: %w", dir, err)}
 	}
 	var failed []error
-	for _, e := range entries {
-		if !debris(e) {
+	for _, entry := range entries {
+		if !debris(entry) {
 			continue
 		}
-		path := filepath.Join(dir, e.Name())
+		path := filepath.Join(dir, entry.Name())
 		// In the directory that was listed: another one of that name may hold anything.
-		err := m.Step.Do("sweep", path, func() error {
-			return disk.WithDirectory(root, func(fd int) error { return disk.RemoveTree(fd, e.Name()) })
+		err := e.Step.Do("sweep", path, func() error {
+			return disk.WithDirectory(root, func(fd int) error { return disk.RemoveTree(fd, entry.Name()) })
 		})
 		if err != nil {
 			failed = append(failed, err)

@@ -18,39 +18,39 @@ import (
 const unrecorded = ".unrecorded"
 
 // retire puts a tag out of sight in one step, and returns where it is now. A tag in which something is mounted stays.
-func (m *Manager) retire(name string) (trash string, err error) {
-	dir := m.Base.Dir(name)
+func (e Env) retire(name string) (trash string, err error) {
+	dir := e.Base.Dir(name)
 	if info, err := os.Lstat(dir); err != nil {
 		return "", err
 	} else if !info.IsDir() {
 		return "", fmt.Errorf("remove %s: it is no directory any more", dir)
 	}
-	if err := m.files().Unmounted(dir); err != nil {
+	if err := e.files().Unmounted(dir); err != nil {
 		return "", fmt.Errorf("remove %s: %w", dir, err)
 	}
-	trash = filepath.Join(m.Base.Trash(), name)
-	if !recorded(m.Base, name) {
+	trash = filepath.Join(e.Base.Trash(), name)
+	if !recorded(e.Base, name) {
 		trash += unrecorded
 	}
-	return trash, m.files().RenameNoReplace("retire tag", dir, trash)
+	return trash, e.files().RenameNoReplace("retire tag", dir, trash)
 }
 
 // giveBack is the opposite of retire.
-func (m *Manager) giveBack(trash, name string) error {
-	return m.files().RenameNoReplace("give tag back", trash, m.Base.Dir(name))
+func (e Env) giveBack(trash, name string) error {
+	return e.files().RenameNoReplace("give tag back", trash, e.Base.Dir(name))
 }
 
 // condemn makes a retired tag one that never comes back, and forgets its records.
-func (m *Manager) condemn(trash, name string) error {
+func (e Env) condemn(trash, name string) error {
 	if strings.HasSuffix(trash, unrecorded) {
-		if err := m.files().RenameNoReplace("condemn tag", trash, filepath.Join(m.Base.Trash(), name)); err != nil {
+		if err := e.files().RenameNoReplace("condemn tag", trash, filepath.Join(e.Base.Trash(), name)); err != nil {
 			return err
 		}
 	}
-	if err := m.files().Remove("remove manifest", m.Base.Manifest(name)); err != nil {
+	if err := e.files().Remove("remove manifest", e.Base.Manifest(name)); err != nil {
 		return err
 	}
-	return m.files().Remove("remove table", m.Base.Table(name))
+	return e.files().Remove("remove table", e.Base.Table(name))
 }
 
 // retired returns the tag that what bears a name in the trash is, if it is one that is not condemned.
@@ -70,30 +70,30 @@ func recorded(l tag.Base, name string) bool {
 
 // giveAllBack gives back the tags that a run has retired and, because it died, not condemned: somebody may need them. The
 // next prune decides again.
-func (m *Manager) giveAllBack() []error {
-	trash, err := m.files().Open(m.Base.Trash())
+func (e Env) giveAllBack() []error {
+	trash, err := e.files().Open(e.Base.Trash())
 	if err != nil {
 		return []error{fmt.Errorf("sweep: %w", err)}
 	}
 	defer trash.Close()
 	entries, err := fs.ReadDir(trash.FS(), ".")
 	if err != nil {
-		return []error{fmt.Errorf("sweep %q: %w", m.Base.Trash(), err)}
+		return []error{fmt.Errorf("sweep %q: %w", e.Base.Trash(), err)}
 	}
 	var failed []error
-	for _, e := range entries {
-		if name, ok := retired(m.Base, e); ok {
-			failed = append(failed, m.giveBack(filepath.Join(m.Base.Trash(), e.Name()), name))
+	for _, entry := range entries {
+		if name, ok := retired(e.Base, entry); ok {
+			failed = append(failed, e.giveBack(filepath.Join(e.Base.Trash(), entry.Name()), name))
 		}
 	}
 	return slices.DeleteFunc(failed, func(err error) bool { return err == nil })
 }
 
 // emptyTrash deletes what is condemned, of the entries asked for.
-func (m *Manager) emptyTrash(of func(fs.DirEntry) bool) []error {
-	return m.sweepDir(m.Base.Trash(), func(e fs.DirEntry) bool {
-		_, ok := retired(m.Base, e)
-		return !ok && of(e)
+func (e Env) emptyTrash(of func(fs.DirEntry) bool) []error {
+	return e.sweepDir(e.Base.Trash(), func(entry fs.DirEntry) bool {
+		_, ok := retired(e.Base, entry)
+		return !ok && of(entry)
 	})
 }
 

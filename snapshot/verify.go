@@ -51,6 +51,8 @@ type VerifyOptions struct {
 	// Progress is told how many files are read, and how many the manifests list, -1 if there are none; nil for nobody.
 	// Several goroutines call it.
 	Progress func(done, total int)
+	// Staging is told by Repair how many files of a tag are rebuilt, of how many; nil for nobody.
+	Staging func(done, total int)
 }
 
 // Verify compares tags with their manifests, newest first: the files of each are read side by side. It takes no lock

@@ -174,17 +174,17 @@ func (s *site) writeConfig(c *cli.Context, data []byte) error {
 func (s *site) makeWorkingCopy(c *cli.Context) (bool, error) {
 	show := s.app.newProgress(c)
 	defer show.End()
-	m := s.manager(s.app.now, show)
-	switch missing, err := m.NoWorkingCopy(); {
+	env := s.env(s.app.now, show)
+	switch missing, err := env.NoWorkingCopy(); {
 	case err != nil:
 		return false, err
 	case !missing:
 		s.app.say(c, "the working copy %s is there already", s.Base.Trunk())
-		return true, m.Prepare()
+		return true, env.Prepare()
 	case s.Config.WorkingCopy.URL == "":
-		return false, m.Prepare()
+		return false, env.Prepare()
 	}
-	outcome, err := m.Update(c.Context, 0)
+	outcome, err := s.updateWorkingCopy(c.Context, s.app.now, show, 0)
 	if err != nil {
 		return false, err
 	}

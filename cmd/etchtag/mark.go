@@ -174,8 +174,7 @@ func (s *site) edit(ctx context.Context, file string, change func([]byte) ([]byt
 	if err := s.refuseUpstreamsLink(file); err != nil {
 		return err
 	}
-	m := s.bareManager()
-	if err := m.Prepare(); err != nil {
+	if err := s.env(s.app.now, nil).Prepare(); err != nil {
 		return err
 	}
 	return s.editor(file).Edit(ctx, change)

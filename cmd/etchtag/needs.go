@@ -22,8 +22,8 @@ type needs struct {
 
 var _ snapshot.Needs = (*needs)(nil)
 
-// needs asks the inventories for their pins, as of now.
-func (s *site) needs(ctx context.Context, now time.Time) snapshot.Needs {
+// Needs implements snapshot.Site: it asks the inventories for their pins, as of now.
+func (s *site) Needs(ctx context.Context, now time.Time) snapshot.Needs {
 	n := &needs{site: s}
 	hosts, err := s.Hosts(now)
 	if err == nil {

@@ -38,13 +38,13 @@ func (a *app) prune(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	m := site.manager(clock, nil)
+	env := site.env(clock, nil)
 	var plan snapshot.Plan
 	var failed []error
 	if c.Bool("dry-run") {
-		plan, err = m.PlanPrune(c.Context)
+		plan, err = snapshot.PreviewPrune(c.Context, env, site, site.keep())
 	} else {
-		plan, failed, err = m.Prune(c.Context, c.Duration("lock-wait"))
+		plan, failed, err = snapshot.Prune(c.Context, env, site, site.keep(), c.Duration("lock-wait"))
 	}
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"slices"
 	"time"
 
@@ -10,7 +11,6 @@ import (
 	"github.com/etch/etchtag/cmd/internal/term"
 	"github.com/etch/etchtag/schedule"
 	"github.com/etch/etchtag/snapshot"
-	"github.com/etch/etchtag/snapshot/staged"
 	"github.com/etch/etchtag/tagstate"
 	"github.com/urfave/cli/v2"
 )
@@ -60,8 +60,31 @@ func (a *app) newSite(base, configFile string, c *config.Config) *site {
 	return s
 }
 
-// marked says how a tag is marked, if that is bad or badfwd.
-func (s *site) marked(name string) (how string, err error) {
+// env is what every run of package snapshot needs. show is told of progress; nil for nobody.
+func (s *site) env(clock func() time.Time, show *term.Progress) snapshot.Env {
+	return snapshot.Env{
+		Base:  s.Base,
+		Clock: clock,
+		Warn:  func(message string) { show.End(); s.app.log.Warn(message) },
+		Note:  func(message string) { show.End(); s.app.log.Info(message) },
+		Step:  s.app.step,
+	}
+}
+
+// keep is how much history stays.
+func (s *site) keep() snapshot.Keep {
+	return snapshot.Keep{Within: s.Config.Tags.Keep.Within, Last: s.Config.Tags.Keep.Last}
+}
+
+// stagingProgress tells show how many files are staged.
+func stagingProgress(show *term.Progress) func(done, total int) {
+	return func(done, total int) { show.Report("stage", int64(done), int64(total)) }
+}
+
+var _ snapshot.Site = (*site)(nil)
+
+// Marked implements snapshot.Site.
+func (s *site) Marked(name string) (how string, err error) {
 	states, err := s.States()
 	if err != nil {
 		return "", err
@@ -77,32 +100,13 @@ func (s *site) marked(name string) (how string, err error) {
 	return fmt.Sprintf("%s by %s", how, e.Position), nil
 }
 
-// bareManager is for what needs neither upstream nor the tags.
-func (s *site) bareManager() *snapshot.Manager {
-	return &snapshot.Manager{Base: s.Base, Step: s.app.step}
+// Table implements snapshot.Site.
+func (s *site) Table(dir string) func(io.Writer) (warning string, err error) {
+	if !slices.ContainsFunc(s.Config.Inventory, func(i config.Inventory) bool { return i.Kind == "etch" }) {
+		return nil
+	}
+	return func(w io.Writer) (string, error) { return compileTable(w, dir) }
 }
 
-// manager builds what updates the working copy and makes and removes tags. show is told of progress.
-func (s *site) manager(clock func() time.Time, show *term.Progress) *snapshot.Manager {
-	m := &snapshot.Manager{
-		Base:     s.Base,
-		Cadence:  s.Config.Cadence(),
-		Source:   s.source(clock, show),
-		Layout:   staged.Layout(s.Config.Tags.Files),
-		Check:    s.Config.Tags.Check,
-		Keep:     snapshot.Keep{Within: s.Config.Tags.Keep.Within, Last: s.Config.Tags.Keep.Last},
-		Clock:    clock,
-		Needs:    s.needs,
-		Marked:   s.marked,
-		Refresh:  func() error { return s.refreshTables(s.app.step) },
-		Replaced: s.rescueMarksOf,
-		Warn:     func(message string) { show.End(); s.app.log.Warn(message) },
-		Note:     func(message string) { show.End(); s.app.log.Info(message) },
-		Progress: func(done, total int) { show.Report("stage", int64(done), int64(total)) },
-		Step:     s.app.step,
-	}
-	if slices.ContainsFunc(s.Config.Inventory, func(i config.Inventory) bool { return i.Kind == "etch" }) {
-		m.Table = compileTable
-	}
-	return m
-}
+// Refresh implements snapshot.Site.
+func (s *site) Refresh() error { return s.refreshTables(s.app.step) }

@@ -9,6 +9,7 @@ import (
 	"github.com/etch/etchtag/cmd/internal/decide"
 	"github.com/etch/etchtag/cmd/internal/term"
 	"github.com/etch/etchtag/snapshot"
+	"github.com/etch/etchtag/snapshot/staged"
 	"github.com/etch/etchtag/tagging/tag"
 	"github.com/urfave/cli/v2"
 )
@@ -81,11 +82,13 @@ func (a *app) snapshot(c *cli.Context) error {
 
 // take makes the present hour's tag, and warns of marks that wait for the next ones.
 func (s *site) take(ctx context.Context, clock func() time.Time, show *term.Progress, o snapshot.TakeOptions) (snapshot.Result, error) {
-	m := s.manager(clock, show)
-	r, err := m.Take(ctx, o)
+	env := s.env(clock, show)
+	o.Cadence, o.Layout, o.Check, o.Keep = s.Config.Cadence(), staged.Layout(s.Config.Tags.Files), s.Config.Tags.Check, s.keep()
+	o.Progress = stagingProgress(show)
+	r, err := snapshot.Take(ctx, env, s.source(clock, show), s, o)
 	if states, readErr := s.States(); err == nil && readErr == nil {
 		for _, g := range s.marksToCome(states, clock()) {
-			m.Warn(g.what + "; if that is a mistake, " + g.undo)
+			env.Warn(g.what + "; if that is a mistake, " + g.undo)
 		}
 	}
 	return r, err

@@ -102,8 +102,8 @@ func (s *site) rescueMarks(path string, base, local, upstream []byte) error {
 	return s.saveMarks(file, "was edited in the working copy", base, local, upstream)
 }
 
-// rescueMarksOf saves the marks of a working copy that is about to be replaced by one of another upstream.
-func (s *site) rescueMarksOf(old, fresh string) error {
+// Replaced implements snapshot.Site: it saves the marks of a working copy that is about to be replaced by one of another upstream.
+func (s *site) Replaced(old, fresh string) error {
 	for _, file := range s.Config.Tagstate {
 		if !s.inWorkingCopy(file) {
 			continue

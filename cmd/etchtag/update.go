@@ -1,7 +1,12 @@
 package main
 
 import (
+	"context"
+	"time"
+
 	"github.com/etch/etchtag/cmd/internal/term"
+	"github.com/etch/etchtag/snapshot"
+	"github.com/etch/etchtag/snapshot/source"
 	"github.com/urfave/cli/v2"
 )
 
@@ -29,7 +34,7 @@ func (a *app) update(c *cli.Context) error {
 		return err
 	}
 	show := a.newProgress(c)
-	outcome, err := site.manager(a.now, show).Update(c.Context, c.Duration("lock-wait"))
+	outcome, err := site.updateWorkingCopy(c.Context, a.now, show, c.Duration("lock-wait"))
 	show.End()
 	if err != nil {
 		return err
@@ -54,4 +59,9 @@ func (a *app) update(c *cli.Context) error {
 		a.say(c, "updated to %s: %s changed", shortID(outcome.Revision.ID), term.Count(outcome.Changed, "file"))
 	}
 	return nil
+}
+
+// updateWorkingCopy brings the working copy to upstream's newest revision.
+func (s *site) updateWorkingCopy(ctx context.Context, clock func() time.Time, show *term.Progress, wait time.Duration) (source.Outcome, error) {
+	return snapshot.Update(ctx, s.env(clock, show), s.source(clock, show), s, wait)
 }

@@ -95,7 +95,8 @@ type verification struct {
 func (s *site) runVerify(c *cli.Context, o snapshot.VerifyOptions, show *term.Progress) (v verification, err error) {
 	switch {
 	case c.Bool("repair"):
-		v.reports, v.leftOver, err = s.manager(s.app.now, show).Repair(c.Context, o)
+		o.Staging = stagingProgress(show)
+		v.reports, v.leftOver, err = snapshot.Repair(c.Context, s.env(s.app.now, show), s.source(s.app.now, show), o)
 	case c.Bool("adopt"):
 		return s.adopt(c, o, show)
 	default:

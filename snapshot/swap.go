@@ -22,11 +22,11 @@ type swap struct {
 //
 // The fresh one moves to that place first: whoever is killed between the two steps leaves a second whole copy, but the
 // old one, which may hold edits, is never where debris is swept.
-func (m *Manager) swap(s swap) (kept string, err error) {
-	name := filepath.Join(m.Base.Discarded(), aside.Name(m.Clock())+"-"+s.name)
+func (e Env) swap(s swap) (kept string, err error) {
+	name := filepath.Join(e.Base.Discarded(), aside.Name(e.Clock())+"-"+s.name)
 	kept = name
 	for n := 2; ; n++ {
-		err := m.files().RenameNoReplace(s.setUp, s.fresh, kept)
+		err := e.files().RenameNoReplace(s.setUp, s.fresh, kept)
 		if err == nil {
 			break
 		}
@@ -35,11 +35,11 @@ func (m *Manager) swap(s swap) (kept string, err error) {
 		}
 		kept = fmt.Sprintf("%s-%d", name, n)
 	}
-	if err := m.files().Exchange(s.exchange, kept, s.old); err != nil {
-		return "", errors.Join(err, m.files().RemoveTree(s.remove, kept))
+	if err := e.files().Exchange(s.exchange, kept, s.old); err != nil {
+		return "", errors.Join(err, e.files().RemoveTree(s.remove, kept))
 	}
-	if err := m.files().SyncDir(s.sync, filepath.Dir(s.old)); err != nil {
+	if err := e.files().SyncDir(s.sync, filepath.Dir(s.old)); err != nil {
 		return kept, err
 	}
-	return kept, m.files().SyncDir("sync discarded", m.Base.Discarded())
+	return kept, e.files().SyncDir("sync discarded", e.Base.Discarded())
 }

@@ -34,7 +34,7 @@ func TestOneBoundHoldsForAllThatIsSetAside(t *testing.T) {
 		oldest := all[len(all)-1].Name
 		f.warned = nil
 		f.Source = &plain{m: f.source, dir: f.Base.Trunk(), foreign: "it is another one"}
-		if _, err := f.Update(t.Context(), 0); err != nil {
+		if _, err := f.Update(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if all, err = aside.List(f.Base.Discarded()); err != nil || len(all) != aside.Max {
