@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -31,7 +30,7 @@ func (a *app) demoCommand() *cli.Command {
 			if err := needArgs(c, 0, 0); err != nil {
 				return err
 			}
-			dir, err := os.MkdirTemp("", "etchtag-demo-")
+			dir, err := disk.MakeTemp("", "etchtag-demo-")
 			if err != nil {
 				return err
 			}
@@ -251,10 +250,10 @@ func (d *demo) etchtag(stdout io.Writer, words []string) error {
 // change writes a file of the upstream repository and commits it.
 func (d *demo) change(file, text string) error {
 	path := filepath.Join(d.upstream(), file)
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	if err := disk.MakeAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+	if err := disk.WriteFile(path, []byte(text), 0o644); err != nil {
 		return err
 	}
 	return d.repo.commit("change "+file, d.now)
@@ -268,7 +267,7 @@ func copySampleTree(to string) error {
 		}
 		target := filepath.Join(to, strings.TrimPrefix(path, "tree"))
 		if e.IsDir() {
-			return os.MkdirAll(target, 0o755)
+			return disk.MakeAll(target, 0o755)
 		}
 		data, err := examples.Tree.ReadFile(path)
 		if err != nil {
@@ -278,6 +277,6 @@ func copySampleTree(to string) error {
 		if slices.Contains(examples.Executables, path) {
 			mode = 0o755
 		}
-		return os.WriteFile(target, data, mode)
+		return disk.WriteFile(target, data, mode)
 	})
 }

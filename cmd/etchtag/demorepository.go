@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/etch/etchtag/snapshot/disk"
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/filemode"
 	"github.com/go-git/go-git/v5/plumbing/format/index"
@@ -37,10 +38,10 @@ func newDemoRepository(dir string) (*demoRepository, error) {
 // put writes a file of the repository.
 func (r *demoRepository) put(name string, data []byte) error {
 	name = filepath.Join(r.dir, ".git", name)
-	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+	if err := disk.MakeAll(filepath.Dir(name), 0o755); err != nil {
 		return err
 	}
-	return os.WriteFile(name, data, 0o644)
+	return disk.WriteFile(name, data, 0o644)
 }
 
 // commit commits the directory.

@@ -101,10 +101,10 @@ func makePublicDir(dir string) error {
 	if _, err := os.Stat(dir); err == nil {
 		return nil
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := disk.MakeAll(dir, 0o755); err != nil {
 		return err
 	}
-	return os.Chmod(dir, 0o755)
+	return disk.Chmod(dir, 0o755)
 }
 
 // baseFlagText repeats --base for commands that are suggested.
@@ -215,7 +215,7 @@ func (s *site) makeCache(c *cli.Context) error {
 
 // makeServersDir makes a directory for the etch server's user, unless it is there.
 func (s *site) makeServersDir(c *cli.Context, dir string, mode os.FileMode) error {
-	if err := os.Mkdir(dir, mode); errors.Is(err, fs.ErrExist) {
+	if err := disk.MakeDir(dir, mode); errors.Is(err, fs.ErrExist) {
 		return nil
 	} else if err != nil {
 		return err
@@ -347,7 +347,7 @@ func (s *site) renameTags(c *cli.Context, legacy []legacyTag, loc *time.Location
 		if _, err := os.Lstat(to); err == nil {
 			return fmt.Errorf("cannot rename %s to %s: that tag is there already", t.name, name)
 		}
-		if err := os.Rename(s.Base.Dir(t.name), to); err != nil {
+		if err := disk.Rename(s.Base.Dir(t.name), to); err != nil {
 			return err
 		}
 		s.app.say(c, "renamed %s to %s", t.name, name)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/etch/etchtag/snapshot/disk"
 	"github.com/google/renameio/v2"
 	"github.com/urfave/cli/v2"
 )
@@ -65,7 +66,7 @@ func (s *site) linkNodetagger(c *cli.Context, program string) error {
 		if _, err := os.Lstat(aside); err == nil {
 			return fmt.Errorf("%s is a file, and so is %s: move one of them away", link, aside)
 		}
-		if err := os.Rename(link, aside); err != nil {
+		if err := disk.Rename(link, aside); err != nil {
 			return err
 		}
 		s.app.say(c, "moved the old nodetagger to %s", aside)

@@ -2,6 +2,7 @@ package disk
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 
@@ -39,7 +40,20 @@ func MakeTemp(dir, pattern string) (string, error) { return os.MkdirTemp(dir, pa
 func NewTemp(dir, pattern string) (*os.File, error) { return os.CreateTemp(dir, pattern) }
 
 // NewFile opens a file to write it from its beginning, and makes it if it is not there.
-func NewFile(path string) (*os.File, error) { return os.Create(path) }
+func NewFile(path string, mode fs.FileMode) (*os.File, error) {
+	return os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, mode)
+}
+
+// NewLock makes a file that is a lock by being there: the error matches fs.ErrExist if another has made it.
+func NewLock(path string, mode fs.FileMode) (*os.File, error) {
+	return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+}
+
+// NewFileAt makes a file below an open directory, to write it and read it again. Nothing may be there.
+func NewFileAt(dir int, name string, mode uint32) (RawFile, error) {
+	fd, err := unix.Openat(dir, name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, mode)
+	return RawFile(fd), err
+}
 
 // WriteFile makes a file of these contents, which is not durable yet.
 func WriteFile(path string, content []byte, mode fs.FileMode) error {
@@ -61,6 +75,18 @@ func RemoveDirAt(dir int, name string) error { return unix.Unlinkat(dir, name, u
 func LinkAt(fromDir int, from string, toDir int, to string) error {
 	return unix.Linkat(fromDir, from, toDir, to, 0)
 }
+
+// LinkOpen gives the file that is open a name below an open directory, whatever has become of its own name.
+func LinkOpen(file, dir int, name string) error {
+	err := unix.Linkat(file, "", dir, name, unix.AT_EMPTY_PATH)
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EPERM) { // AT_EMPTY_PATH wants a capability
+		err = unix.Linkat(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", file), dir, name, unix.AT_SYMLINK_FOLLOW)
+	}
+	return err
+}
+
+// ShareBlocks makes the contents of an empty file those of another, whose blocks it shares until one of them is changed.
+func ShareBlocks(f, of RawFile) error { return unix.IoctlFileClone(int(f), int(of)) }
 
 // SymlinkAt makes a symbolic link below an open directory. Its target is written byte for byte.
 func SymlinkAt(target string, dir int, name string) error { return unix.Symlinkat(target, dir, name) }

@@ -77,7 +77,7 @@ func (s *settler) settleDir(ctx context.Context, fd int, d *directory) error {
 			return err
 		}
 	}
-	if err := unix.Fchmod(fd, 0o755); err != nil {
+	if err := disk.ChmodOpen(fd, 0o755); err != nil {
 		return fmt.Errorf("%q: %w", d.path, err)
 	}
 	return setTimes(fd, before)
@@ -85,7 +85,7 @@ func (s *settler) settleDir(ctx context.Context, fd int, d *directory) error {
 
 // setTimes gives an open file the times that it had.
 func setTimes(fd int, had unix.Stat_t) error {
-	return unix.UtimesNanoAt(fd, "", []unix.Timespec{had.Atim, had.Mtim}, unix.AT_EMPTY_PATH)
+	return disk.SetTimes(fd, "", []unix.Timespec{had.Atim, had.Mtim})
 }
 
 // settleEntry settles a file. old is the previous tag's record of it, if it is the same there.
@@ -95,7 +95,7 @@ func (s *settler) settleEntry(fd int, e source.ExportedEntry, old *tag.Entry) er
 	case source.Symlink:
 		return nil
 	case source.Directory:
-		return unix.Fchmodat(fd, name, 0o755, 0)
+		return disk.ChmodAt(fd, name, 0o755)
 	}
 	if old != nil && (s.layout == Hardlink || !s.noReflink.Load()) {
 		shared, err := s.share(fd, name, e.Entry, *old)
@@ -103,7 +103,7 @@ func (s *settler) settleEntry(fd int, e source.ExportedEntry, old *tag.Entry) er
 			return err
 		}
 	}
-	return unix.Fchmodat(fd, name, uint32(s.layout.perm(e.Mode)), 0)
+	return disk.ChmodAt(fd, name, uint32(s.layout.perm(e.Mode)))
 }
 
 // share replaces an exported file by the previous tag's, and reports whether it could.
@@ -118,11 +118,11 @@ func (s *settler) share(fd int, name string, e source.Entry, old tag.Entry) (boo
 	}
 	if s.layout != Hardlink {
 		times := []unix.Timespec{had.Atim, had.Mtim}
-		if err := unix.UtimesNanoAt(s.spareDir, spareName, times, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		if err := disk.SetTimes(s.spareDir, spareName, times); err != nil {
 			return false, err
 		}
 	}
 	return true, s.step.Do("replace staged file", e.Path, func() error {
-		return unix.Renameat(s.spareDir, spareName, fd, name)
+		return disk.RenameAt(s.spareDir, spareName, fd, name)
 	})
 }

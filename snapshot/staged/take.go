@@ -3,7 +3,6 @@ package staged
 import (
 	"crypto/sha256"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path"
@@ -56,7 +55,7 @@ func (w *writer) takeLink(fd, dir int, name string, e source.Entry, old tag.Entr
 }
 
 func unlinkAt(fd int, name string) error {
-	if err := unix.Unlinkat(fd, name, 0); !errors.Is(err, unix.ENOENT) {
+	if err := disk.RemoveFileAt(fd, name); !errors.Is(err, unix.ENOENT) {
 		return err
 	}
 	return nil
@@ -64,13 +63,7 @@ func unlinkAt(fd int, name string) error {
 
 // linkFile links the very file that was opened and hashes what it linked.
 func (w *writer) linkFile(fd int, name string, src disk.RawFile, e source.Entry, old tag.Entry) (bool, error) {
-	err := w.step.Do("link staged file", e.Path, func() error {
-		err := unix.Linkat(int(src), "", fd, name, unix.AT_EMPTY_PATH)
-		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EPERM) { // AT_EMPTY_PATH wants a capability
-			err = unix.Linkat(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", src), fd, name, unix.AT_SYMLINK_FOLLOW)
-		}
-		return err
-	})
+	err := w.step.Do("link staged file", e.Path, func() error { return disk.LinkOpen(int(src), fd, name) })
 	switch {
 	case errors.Is(err, unix.EMLINK), errors.Is(err, unix.EXDEV), errors.Is(err, unix.EPERM), errors.Is(err, unix.ENOENT):
 		return false, nil
@@ -105,7 +98,7 @@ func (w *writer) reflink(f, src disk.RawFile) bool {
 	if w.noReflink.Load() {
 		return false
 	}
-	err := unix.IoctlFileClone(int(f), int(src))
+	err := disk.ShareBlocks(f, src)
 	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EXDEV) || errors.Is(err, unix.ENOTTY) {
 		w.noReflink.Store(true)
 	}

@@ -109,14 +109,14 @@ func (w *writer) fill(ctx context.Context, root int, part share, queue *shareQue
 		return nil
 	}
 	return w.step.Do("finish staged directory", part.path, func() error {
-		return unix.UtimesNanoAt(fd, "", w.times(), unix.AT_EMPTY_PATH)
+		return disk.SetTimes(fd, "", w.times())
 	})
 }
 
 // makeDirs makes the directories in the directory d, and hands out what else is to be done.
 func (w *writer) makeDirs(fd int, d *directory, queue *shareQueue) error {
 	if d.path == "" { // the others have their mode since they were made
-		if err := unix.Fchmod(fd, 0o755); err != nil {
+		if err := disk.ChmodOpen(fd, 0o755); err != nil {
 			return err
 		}
 	}
@@ -134,10 +134,10 @@ func (w *writer) makeDirs(fd int, d *directory, queue *shareQueue) error {
 // makeDir makes a directory that everybody may read.
 func (w *writer) makeDir(fd int, name, path string) error {
 	return w.step.Do("make staged directory", path, func() error {
-		if err := unix.Mkdirat(fd, name, 0o755); err != nil {
+		if err := disk.MakeDirAt(fd, name, 0o755); err != nil {
 			return err
 		}
-		return unix.Fchmodat(fd, name, 0o755, 0) // the umask has no say
+		return disk.ChmodAt(fd, name, 0o755) // the umask has no say
 	})
 }
 
@@ -224,7 +224,7 @@ func (w *writer) write(fd int, e source.Entry, old *tag.Entry) (tag.Entry, error
 
 // setTimes gives what bears a name the tree's time; a symbolic link its own.
 func (w *writer) setTimes(fd int, name string) error {
-	return unix.UtimesNanoAt(fd, name, w.times(), unix.AT_SYMLINK_NOFOLLOW)
+	return disk.SetTimes(fd, name, w.times())
 }
 
 // writeLink makes a symbolic link to where the source says.
@@ -239,7 +239,7 @@ func (w *writer) writeLink(fd int, name string, e source.Entry, m *tag.Entry) er
 
 func (w *writer) makeLink(fd int, name string, e source.Entry, target string) error {
 	return w.step.Do("make staged link", e.Path, func() error {
-		if err := unix.Symlinkat(target, fd, name); err != nil {
+		if err := disk.SymlinkAt(target, fd, name); err != nil {
 			return err
 		}
 		return w.setTimes(fd, name)
@@ -282,16 +282,15 @@ func (w *writer) read(to io.Writer, e source.Entry) error {
 
 // create makes a new file of our own. Its mode is set in the end.
 func create(fd int, name string) (disk.RawFile, error) {
-	n, err := unix.Openat(fd, name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
-	return disk.RawFile(n), err
+	return disk.NewFileAt(fd, name, 0o600)
 }
 
 // finish gives a written file its mode and time.
 func (w *writer) finish(f disk.RawFile, mode source.Mode) error {
-	if err := unix.Fchmod(int(f), uint32(w.layout.perm(mode))); err != nil {
+	if err := disk.ChmodOpen(int(f), uint32(w.layout.perm(mode))); err != nil {
 		return err
 	}
-	return unix.UtimesNanoAt(int(f), "", w.times(), unix.AT_EMPTY_PATH)
+	return disk.SetTimes(int(f), "", w.times())
 }
 
 type countingWriter struct {

@@ -186,7 +186,7 @@ func (r *svnRun) setMode(d *disk.Dirs, path string, mode, kind uint32) error {
 		if st.Mode&unix.S_IFMT != kind {
 			return workcopy.ErrChangedMeanwhile
 		}
-		return unix.Chmod("/proc/self/fd/"+strconv.Itoa(fd), mode) // a file need not be readable for that
+		return disk.ChmodAt(unix.AT_FDCWD, "/proc/self/fd/"+strconv.Itoa(fd), mode) // a file need not be readable for that
 	})
 	if err != nil {
 		return fmt.Errorf("changing the mode of %s: %w", disk.QuotePath(cmp.Or(path, ".")), err)

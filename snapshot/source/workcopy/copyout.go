@@ -194,7 +194,7 @@ func (t *TreeReader) awaitTick(dst string) error {
 		if err := unix.Lstat(dst, &st); err != nil {
 			return err
 		}
-		if err := unix.Chmod(dst, st.Mode&0o7777); err != nil { // sets the time of its last change
+		if err := disk.ChmodAt(unix.AT_FDCWD, dst, st.Mode&0o7777); err != nil { // sets the time of its last change
 			return err
 		}
 		if err := unix.Lstat(dst, &st); err != nil || later(st.Ctim, newest) {

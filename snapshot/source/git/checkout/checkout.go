@@ -219,12 +219,13 @@ func (w *fileWriter) makeFile(dir int, name string, want *object.TreeFile, st *u
 		return err
 	}
 	mode := permissions(want.Mode)
-	fd, err := unix.Openat(dir, name, disk.OpenNew, mode)
+	file, err := disk.NewFileAt(dir, name, mode)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, unix.Close(fd)) }()
-	if err := writeConverted(disk.RawFile(fd), w.objects, want.Hash, w.conversion[want.Path]); err != nil {
+	fd := int(file)
+	defer func() { err = errors.Join(err, file.Close()) }()
+	if err := writeConverted(file, w.objects, want.Hash, w.conversion[want.Path]); err != nil {
 		return err
 	}
 	if err := unix.Fstat(fd, st); err != nil || st.Mode&0o7777 == mode {

@@ -85,7 +85,7 @@ func (l *indexLock) release() error {
 
 // createLock creates the lock file, or fails with os.ErrExist.
 func createLock(path string) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	f, err := disk.NewLock(path, 0o644)
 	if err != nil {
 		return err
 	}
@@ -117,7 +117,7 @@ func (l *indexLock) replace(entries []indexEntry) (checksum [sha1.Size]byte, err
 		return checksum, err
 	}
 	tmp := filepath.Join(l.gitDir, newIndexName)
-	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	f, err := disk.NewFile(tmp, 0o644)
 	if err != nil {
 		return checksum, err
 	}

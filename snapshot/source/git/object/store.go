@@ -104,7 +104,7 @@ func (s *Store) Receive() (*incomingPack, error) {
 	}
 	var f *os.File
 	err = s.Step("create pack", func() (err error) {
-		f, err = disk.NewFile(filepath.Join(dir, "pack.pack"))
+		f, err = disk.NewFile(filepath.Join(dir, "pack.pack"), 0o666)
 		return err
 	})
 	if err != nil {
@@ -246,7 +246,7 @@ func (b *LooseBatch) add(obj storedObject) error {
 	defer r.Close()
 	var f *os.File
 	err = b.Store.Step("write object", func() error {
-		f, err = disk.NewFile(filepath.Join(b.Dir, obj.hash.String()))
+		f, err = disk.NewFile(filepath.Join(b.Dir, obj.hash.String()), 0o666)
 		return err
 	})
 	if err != nil {

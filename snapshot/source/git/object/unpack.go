@@ -31,7 +31,7 @@ type packWriter struct {
 
 // newPackWriter begins a pack of count objects.
 func newPackWriter(stem string, count int) (*packWriter, error) {
-	f, err := disk.NewFile(stem + ".pack")
+	f, err := disk.NewFile(stem+".pack", 0o666)
 	if err != nil {
 		return nil, err
 	}

@@ -417,7 +417,7 @@ func (c *objectCopy) file(label, from, to string, checksum io.Writer) error {
 	defer in.Close()
 	var out *os.File
 	err = c.into.Step(label, func() error {
-		out, err = disk.NewFile(to)
+		out, err = disk.NewFile(to, 0o666)
 		return err
 	})
 	if err != nil {
