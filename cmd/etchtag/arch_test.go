@@ -148,7 +148,7 @@ var rooms = map[string]room{
 		others: "golang.org/x/sys",
 	},
 	"tagging/inventory": {
-		ours:   "tagging/inventory/parse tagging/supervise",
+		ours:   "tagging/inventory/parse tagging/supervise tagstate/lines",
 		tests:  "tagging/inventory/inventorytest tagging/inventory/parse/parsetest",
 		others: "github.com/google/renameio/v2 go.yaml.in/yaml/v3 golang.org/x/sys",
 	},

@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/etch/etchtag/tagging/inventory/parse"
+	"github.com/etch/etchtag/tagstate/lines"
 )
 
 // The table is what an inventory's files say, compiled so that a lookup reads a few pages of it,
@@ -64,7 +65,7 @@ type table struct {
 
 // openTable opens the table at path, which must be made of source, for use by read.
 func openTable(path string, source identity, read func(*table) error) error {
-	f, err := openFile(path)
+	f, err := lines.Open(path)
 	if err != nil {
 		return err
 	}
