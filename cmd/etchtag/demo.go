@@ -80,7 +80,7 @@ func (d *demo) tell() error {
 		{"Then the tags that have the commit are marked bad. Rings that had one roll back; the others never get it.",
 			d.markBad},
 		{"The mistake is mended at 12:30. The fix goes out ring by ring, as any other commit does.", d.mend},
-		{"Another mistake: a file that is new at 17:20 is wrong. To roll back would not help those who have it, since " +
+		{"Another mistake: a file that is new at 17:20 is wrong. To roll back would not help those who have it, because " +
 			"older tags know nothing of the file and would leave it where it is. It is mended at 19:20.", d.newFile},
 		{"So the tags with the wrong file are marked badfwd: rings that would get one go forward to the fix at once.",
 			d.markBadFwd},

@@ -265,7 +265,7 @@ func (a *app) discardedRestore(c *cli.Context) error {
 		a.say(c, "restored %s to %s", term.Count(r.Files, "file"), to)
 	}
 	if err == nil && len(r.Left) > 0 {
-		err = incompleteError{fmt.Errorf("not restored, since they have no contents: %q", r.Left)}
+		err = incompleteError{fmt.Errorf("not restored, because they have no contents: %q", r.Left)}
 	}
 	return err
 }

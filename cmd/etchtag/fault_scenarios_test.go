@@ -201,9 +201,9 @@ var faultScenarios = []faultScenario{
 		unrecorded: faultTag(6), retired: faultTag(5),
 		before: func(t *testing.T, b *faultBase) {
 			prunable(t, b)
-			must(t, os.Remove(b.layout().Manifest(faultTag(6))))
+			must(t, os.Remove(b.places().Manifest(faultTag(6))))
 			b.write(t, "tagstate", faultTag(6)+" bad\n") // else it would stay, having a tree unlike any other
-			must(t, os.Rename(b.layout().Dir(faultTag(5)), filepath.Join(b.layout().Trash(), faultTag(5))))
+			must(t, os.Rename(b.places().Dir(faultTag(5)), filepath.Join(b.places().Trash(), faultTag(5))))
 			b.write(t, "kept", faultTag(5)+" audit\n")
 		}},
 	{name: "mark", line: []string{"mark", "bad", faultTag(10), "--force", "--reason", "breaks ntp"}, truth: markTruth,

@@ -29,13 +29,13 @@ type faultState struct {
 	files      []string          // everything that stands below the base, but for what may differ; see files
 }
 
-func (b *faultBase) layout() tag.Base { return tag.Base{Path: b.base} }
+func (b *faultBase) places() tag.Base { return tag.Base{Path: b.base} }
 
 // state reads what the base is like now, and proves that every tag that can be seen is whole.
 func (b *faultBase) state(t *testing.T) faultState {
 	t.Helper()
-	s := faultState{tags: map[string]string{}, stale: map[string]bool{}, trunk: treeFiles(t, b.layout().Trunk())}
-	entries, err := os.ReadDir(b.layout().Tags())
+	s := faultState{tags: map[string]string{}, stale: map[string]bool{}, trunk: treeFiles(t, b.places().Trunk())}
+	entries, err := os.ReadDir(b.places().Tags())
 	if err != nil && !os.IsNotExist(err) {
 		t.Fatal(err)
 	}
@@ -44,15 +44,15 @@ func (b *faultBase) state(t *testing.T) faultState {
 			continue
 		}
 		if e.Name() == b.lab.scenario.unrecorded {
-			s.tags[e.Name()] = fmt.Sprint(treeFiles(t, b.layout().Dir(e.Name())))
+			s.tags[e.Name()] = fmt.Sprint(treeFiles(t, b.places().Dir(e.Name())))
 			continue
 		}
-		m, err := tag.ReadManifest(b.layout().Manifest(e.Name()))
+		m, err := tag.ReadManifest(b.places().Manifest(e.Name()))
 		if err != nil {
 			t.Errorf("%s can be seen, but: %v", e.Name(), err)
 			continue
 		}
-		drift, err := staged.Compare(context.Background(), b.layout().Dir(e.Name()), m, staged.CompareOptions{})
+		drift, err := staged.Compare(context.Background(), b.places().Dir(e.Name()), m, staged.CompareOptions{})
 		if err == nil && e.Name() == b.lab.scenario.drifted {
 			s.drifted = len(drift) > 0
 		} else if err != nil || len(drift) > 0 {
@@ -61,7 +61,7 @@ func (b *faultBase) state(t *testing.T) faultState {
 		s.tags[e.Name()], s.stale[e.Name()] = m.Tree, m.Stale
 	}
 	s.tagstate = readOptional(t, filepath.Join(b.base, "tagstate"))
-	k, err := tagging.Killswitch{Path: b.layout().Killswitch()}.Status()
+	k, err := tagging.Killswitch{Path: b.places().Killswitch()}.Status()
 	if err != nil {
 		t.Error(err)
 	}
@@ -152,7 +152,7 @@ func treeFiles(t *testing.T, dir string) map[string]string {
 	return found
 }
 
-// equals says what is not as it is in another state. A tag that was made of what had been fetched before, since
+// equals says what is not as it is in another state. A tag that was made of what had been fetched before, because
 // there was a fault, has another tree.
 func (s faultState) equals(want faultState) error {
 	if err := s.sameTags(want); err != nil {
@@ -312,7 +312,7 @@ func (s *faultScenario) checkSurvivors(t *testing.T, b *faultBase, what string) 
 		return
 	}
 	var kept [][]byte
-	err := filepath.WalkDir(b.layout().Discarded(), func(path string, e fs.DirEntry, err error) error {
+	err := filepath.WalkDir(b.places().Discarded(), func(path string, e fs.DirEntry, err error) error {
 		if err != nil || !e.Type().IsRegular() {
 			return err
 		}

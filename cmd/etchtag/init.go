@@ -31,7 +31,7 @@ func (a *app) initCommand() *cli.Command {
 		Name:  "init",
 		Usage: "prepare a base: configuration, working copy, nodetagger link",
 		Description: "Leaves alone what is there already, so it can be run again. It refuses while tags of the script\n" +
-			"repo_update are named in local time, since rings would get them at the wrong hour;\n" +
+			"repo_update are named in local time, because rings would get them at the wrong hour;\n" +
 			"--legacy-tz renames them to UTC.\n\n" +
 			"Examples:\n   etchtag init --url git://git.example.com/etch.git --branch main\n" +
 			"   etchtag init --url svn+ssh://svn.example.com/srv/svn/etch/trunk\n" +
@@ -147,7 +147,7 @@ func (s *site) freshConfig(c *cli.Context) ([]byte, error) {
 	return data, nil
 }
 
-// absoluteURL makes the path of a local repository absolute, since the configuration is read from elsewhere.
+// absoluteURL makes the path of a local repository absolute, because the configuration is read from elsewhere.
 func absoluteURL(url string) (string, error) {
 	if _, err := os.Stat(url); err != nil {
 		return url, nil // a URL, or a path that leads nowhere, which the clone will say

@@ -58,9 +58,9 @@ func TestKillLoop(t *testing.T) {
 	dir := openDir(t)
 	upstream, err := newLivelyUpstream(dir)
 	must(t, err)
-	l := &killLoop{t: t, seed: seed, upstream: upstream, layout: tag.Base{Path: filepath.Join(dir, "base")}}
-	must(t, os.Mkdir(l.layout.Path, 0o755))
-	must(t, os.WriteFile(filepath.Join(l.layout.Path, "etchtag.yml"), fmt.Appendf(nil,
+	l := &killLoop{t: t, seed: seed, upstream: upstream, base: tag.Base{Path: filepath.Join(dir, "base")}}
+	must(t, os.Mkdir(l.base.Path, 0o755))
+	must(t, os.WriteFile(filepath.Join(l.base.Path, "etchtag.yml"), fmt.Appendf(nil,
 		"working_copy: {kind: git, url: %s}\ntags: {keep: {within: %dh, last: 8}}\n", upstream.dir, killLoopKeep), 0o644))
 	l.run(duration)
 	l.end()
@@ -74,7 +74,7 @@ type killLoop struct {
 	t        *testing.T
 	seed     uint64
 	upstream *livelyUpstream
-	layout   tag.Base
+	base     tag.Base
 	clock    killLoopClock
 	stop     atomic.Bool
 	first    atomic.Bool // a tag was made
@@ -175,7 +175,7 @@ func (l *killLoop) process(random *rand.Rand, words ...string) (code int, stdout
 	}
 	var out, log bytes.Buffer
 	cmd := exec.Command(self)
-	cmd.Args = append([]string{"etchtag", "--base", l.layout.Path}, words...)
+	cmd.Args = append([]string{"etchtag", "--base", l.base.Path}, words...)
 	cmd.Stdout, cmd.Stderr = &out, &log
 	if err := cmd.Start(); err != nil {
 		l.t.Error(err)
@@ -321,7 +321,7 @@ func (l *killLoop) staysKept(name string) {
 
 // stateOf reads a tag's mark, and proves that the file is whole.
 func (l *killLoop) stateOf(name string) string {
-	f, err := tagstate.Load(filepath.Join(l.layout.Path, "tagstate"), "tagstate", func(string) error { return nil })
+	f, err := tagstate.Load(filepath.Join(l.base.Path, "tagstate"), "tagstate", func(string) error { return nil })
 	if err != nil || len(f.Warnings) > 0 {
 		l.t.Errorf("tagstate: %v %v", f, err)
 		return ""
@@ -338,7 +338,7 @@ func (l *killLoop) commit(random *rand.Rand) {
 
 // read compares every tag that can be seen.
 func (l *killLoop) read(*rand.Rand) {
-	entries, err := os.ReadDir(l.layout.Tags())
+	entries, err := os.ReadDir(l.base.Tags())
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		l.t.Error(err)
 	}
@@ -352,15 +352,15 @@ func (l *killLoop) read(*rand.Rand) {
 
 // compare compares a tag with what it must hold. It reports false if the tag is not there, or was removed meanwhile.
 func (l *killLoop) compare(name string) bool {
-	root, err := os.OpenRoot(l.layout.Dir(name))
+	root, err := os.OpenRoot(l.base.Dir(name))
 	if err != nil {
 		return false
 	}
 	defer root.Close()
-	header, headerErr := tag.ReadHeader(l.layout.Manifest(name))
+	header, headerErr := tag.ReadHeader(l.base.Manifest(name))
 	files, err := tagFiles(root)
 	opened, statErr := root.Stat(".")
-	now, goneErr := os.Lstat(l.layout.Dir(name))
+	now, goneErr := os.Lstat(l.base.Dir(name))
 	if errors.Is(goneErr, os.ErrNotExist) {
 		return false
 	}
@@ -411,7 +411,7 @@ func (l *killLoop) resolve(random *rand.Rand) {
 func (l *killLoop) ask(host string) (code int, stdout, stderr string) {
 	var out, log bytes.Buffer
 	a := app{stdout: &out, stderr: &log, getenv: os.Getenv, now: l.clock.now}
-	code = a.run([]string{"etchtag", "--base", l.layout.Path, "nodetagger", host, "--at", l.clock.now().Format(time.RFC3339)})
+	code = a.run([]string{"etchtag", "--base", l.base.Path, "nodetagger", host, "--at", l.clock.now().Format(time.RFC3339)})
 	return code, out.String(), log.String()
 }
 
@@ -423,33 +423,33 @@ func (l *killLoop) end() {
 	var stdout, stderr bytes.Buffer
 	a := app{stdout: &stdout, stderr: &stderr, getenv: os.Getenv, now: l.clock.now}
 	for _, words := range [][]string{{"snapshot", "--rehearse", at.Format(time.RFC3339)}, {"mark", "good", tag.Name(at)}} {
-		if code := a.run(append([]string{"etchtag", "--base", l.layout.Path}, words...)); code != exitDone {
+		if code := a.run(append([]string{"etchtag", "--base", l.base.Path}, words...)); code != exitDone {
 			t.Errorf("the normal run %q: exit status %d: %s", words, code, &stderr)
 		}
 	}
 	if !l.compare(tag.Name(at)) {
 		t.Errorf("the normal run made no tag")
 	}
-	if header, err := tag.ReadHeader(l.layout.Manifest(tag.Name(at))); err != nil {
+	if header, err := tag.ReadHeader(l.base.Manifest(tag.Name(at))); err != nil {
 		t.Errorf("the normal run made a tag whose manifest is damaged: %v", err)
 	} else if header.Revision != l.upstream.head {
 		t.Errorf("the normal run made a tag of %s, not of %s", header.Revision, l.upstream.head)
 	}
 	l.read(nil)
-	debris, err := snapshot.FindDebris(l.layout)
+	debris, err := snapshot.FindDebris(l.base)
 	if err != nil || len(debris) > 0 {
 		t.Errorf("left behind: %v %v", debris, err)
 	}
 	for _, pattern := range []string{".*", "trunk/.git/tmp_*", "trunk/.git/objects/tmp_*", "trunk/.git/objects/pack/tmp_*",
 		"trunk/.git/etchtag-tmp", "trunk/.git/etchtag-journal", "trunk/.git/*.lock", "trunk/.git.*",
 		"tags/.etchtag/discarded/*"} { // nobody edited the working copy, so nothing of it may have been taken for edits
-		left, err := filepath.Glob(filepath.Join(l.layout.Path, pattern))
+		left, err := filepath.Glob(filepath.Join(l.base.Path, pattern))
 		if err != nil || len(left) > 0 {
 			t.Errorf("left behind: %q %v", left, err)
 		}
 	}
 	for _, args := range [][]string{{"status", "--porcelain"}, {"fsck", "--no-dangling", "--no-progress"}} {
-		out, err := l.upstream.git(append([]string{"-C", l.layout.Trunk()}, args...)...)
+		out, err := l.upstream.git(append([]string{"-C", l.base.Trunk()}, args...)...)
 		if err != nil || len(out) > 0 {
 			t.Errorf("git %q in the working copy: %s %v", args, out, err)
 		}

@@ -57,7 +57,7 @@ type markLab struct {
 
 func drawMarkLab(t *rapid.T, base string) *markLab {
 	l := &markLab{base: base, now: statusNow}
-	layout := tag.Base{Path: base}
+	places := tag.Base{Path: base}
 	write := func(path string, data []byte) {
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
@@ -77,7 +77,7 @@ func drawMarkLab(t *rapid.T, base string) *markLab {
 		if kind == "none" || hour > 0 {
 			continue
 		}
-		write(filepath.Join(layout.Dir(name), "file"), []byte(kind))
+		write(filepath.Join(places.Dir(name), "file"), []byte(kind))
 		if kind == "no manifest" {
 			continue
 		}
@@ -88,7 +88,7 @@ func drawMarkLab(t *rapid.T, base string) *markLab {
 		if err := tag.WriteManifest(&text, m); err != nil {
 			t.Fatal(err)
 		}
-		write(layout.Manifest(name), text.Bytes())
+		write(places.Manifest(name), text.Bytes())
 	}
 	for _, file := range []string{"trunk/tagstate", "tagstate"} {
 		var text strings.Builder

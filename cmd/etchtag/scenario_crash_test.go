@@ -68,7 +68,7 @@ func TestScenario02PowerCut(t *testing.T) {
 			rel, err := filepath.Rel(dir, s.dir)
 			must(t, err)
 			s.dir = filepath.Join(after, rel)
-			s.layout = tag.Base{Path: filepath.Join(s.dir, "base")}
+			s.base = tag.Base{Path: filepath.Join(s.dir, "base")}
 			s.upstream = filepath.Join(s.dir, "up")
 			if data, err := os.ReadFile(s.path("control")); string(data) == "never synced\n" {
 				t.Errorf("the power was not cut: %s is there (%v)", s.path("control"), err)
@@ -97,9 +97,9 @@ func TestScenario06CrashWhileATagIsDeleted(t *testing.T) {
 	const files = 1500
 	s.sh(fmt.Sprintf("cd up && mkdir many && cd many && seq %d | xargs touch && git add -A && git commit -qm many", files))
 	halfDeleted := func() bool {
-		left, err := os.ReadDir(s.layout.Trash())
+		left, err := os.ReadDir(s.base.Trash())
 		return err == nil && slices.ContainsFunc(left, func(e os.DirEntry) bool {
-			names, err := os.ReadDir(filepath.Join(s.layout.Trash(), e.Name(), "many"))
+			names, err := os.ReadDir(filepath.Join(s.base.Trash(), e.Name(), "many"))
 			return err == nil && 0 < len(names) && len(names) < files
 		})
 	}

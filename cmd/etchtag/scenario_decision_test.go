@@ -32,7 +32,7 @@ func TestScenario16HostileHostName(t *testing.T) {
 			if strings.Contains(host, "\x00") { // no process can be started with it
 				var stdout, stderr strings.Builder
 				a := app{stdout: &stdout, stderr: &stderr, getenv: func(name string) string {
-					return map[string]string{"ETCHTAG_BASE": s.layout.Path}[name]
+					return map[string]string{"ETCHTAG_BASE": s.base.Path}[name]
 				}, now: time.Now}
 				oneCommand.Lock()
 				o = outcome{code: a.run(words), stdout: stdout.String(), stderr: stderr.String()}

@@ -21,7 +21,7 @@ func TestSomethingIsMountedInATag(t *testing.T) {
 		s.snapshot(exitDone, hour, "--no-prune")
 	}
 	tag := hourTag(4)
-	point := filepath.Join(s.layout.Dir(tag), "mounted")
+	point := filepath.Join(s.base.Dir(tag), "mounted")
 	mounttest.Directory(t, point)
 	whole := s.tags()[tag]
 	for range 2 {
@@ -60,7 +60,7 @@ func TestTagsWithAMountInThemAreNotRenamed(t *testing.T) {
 	t.Parallel()
 	s := newScenario(t, "")
 	for _, hour := range []int{-2, -1} { // eight hours behind
-		dir := s.layout.Dir(hourTag(hour))
+		dir := s.base.Dir(hourTag(hour))
 		must(t, os.MkdirAll(dir, 0o755))
 		if hour == -1 {
 			mounttest.Directory(t, filepath.Join(dir, "mounted"))
@@ -70,7 +70,7 @@ func TestTagsWithAMountInThemAreNotRenamed(t *testing.T) {
 	}
 	s.exits(exitFailed, "init", "--legacy-tz", "America/Los_Angeles").says("cannot rename " + hourTag(-1) + ": it stays")
 	for _, hour := range []int{-2, -1} {
-		if _, err := os.Stat(s.layout.Dir(hourTag(hour))); err != nil {
+		if _, err := os.Stat(s.base.Dir(hourTag(hour))); err != nil {
 			t.Error(err)
 		}
 	}

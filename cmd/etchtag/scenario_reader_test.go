@@ -28,12 +28,12 @@ func TestScenario23PruneWhileClientsRead(t *testing.T) {
 		echo x | tee release-7/x ../../elsewhere/dir/x >etchautotag-20261122-0060/x`)
 	s.write("pins", "pinned.example.com tags/"+hourTag(1)+"\nlinked.example.com tags/current\n")
 	for name := range s.tags() { // their names count, and nothing else
-		must(t, os.Chtimes(s.layout.Dir(name), statusNow, statusNow))
+		must(t, os.Chtimes(s.base.Dir(name), statusNow, statusNow))
 	}
 	foreign := s.foreign()
 	before := s.tags()
 
-	oldest := s.layout.Dir(hourTag(0))
+	oldest := s.base.Dir(hourTag(0))
 	open, err := os.Open(filepath.Join(oldest, "defaults.yml"))
 	must(t, err)
 	defer open.Close()
@@ -89,15 +89,15 @@ func (s *scenario) readAllTheTime(stop chan struct{}, tags map[string]map[string
 			default:
 			}
 			files := 0
-			opened, err := os.Lstat(s.layout.Dir(name))
+			opened, err := os.Lstat(s.base.Dir(name))
 			if errors.Is(err, os.ErrNotExist) {
 				continue
 			}
-			walkErr := filepath.WalkDir(s.layout.Dir(name), func(string, fs.DirEntry, error) error {
+			walkErr := filepath.WalkDir(s.base.Dir(name), func(string, fs.DirEntry, error) error {
 				files++
 				return nil
 			})
-			now, err := os.Lstat(s.layout.Dir(name))
+			now, err := os.Lstat(s.base.Dir(name))
 			if errors.Is(err, os.ErrNotExist) {
 				continue
 			}
@@ -119,9 +119,9 @@ func TestScenario24UnprivilegedAndReadOnly(t *testing.T) {
 	}
 	s.write("pins", "pinned.example.com trunk\n")
 	before := s.tags()
-	writable := s.layout
-	s.layout.Path = mount(t, "--bind", writable.Path)
-	s.sh("mount -o remount,bind,ro " + s.layout.Path)
+	writable := s.base
+	s.base.Path = mount(t, "--bind", writable.Path)
+	s.sh("mount -o remount,bind,ro " + s.base.Path)
 	all := func() string { return s.sh("find base -printf '%p %M %s %T@ %l\n' | sort") }
 	was := all()
 	s.sh("cd up && echo three >source/etc/motd && git commit -qam three")
@@ -169,7 +169,7 @@ func TestScenario24UnprivilegedAndReadOnly(t *testing.T) {
 		}
 	}
 	s.daemonSaysWhatItLacks()
-	s.layout = writable
+	s.base = writable
 	s.intact(before)
 	s.recovers(7)
 }

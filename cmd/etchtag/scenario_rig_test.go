@@ -29,7 +29,7 @@ const nobody = 65534
 type scenario struct {
 	t        *testing.T
 	dir      string // holds the upstream repository up, the base, and a home directory
-	layout   tag.Base
+	base     tag.Base
 	upstream string // the URL of the upstream
 	env      []string
 	as       *syscall.Credential // who runs the program; nil for who runs the test
@@ -49,11 +49,11 @@ func newScenario(t *testing.T, parent string, lines ...string) *scenario {
 	dir, err := os.MkdirTemp(parent, "")
 	must(t, err)
 	must(t, os.Chmod(dir, 0o755))
-	s := &scenario{t: t, dir: dir, layout: tag.Base{Path: filepath.Join(dir, "base")}}
+	s := &scenario{t: t, dir: dir, base: tag.Base{Path: filepath.Join(dir, "base")}}
 	s.upstream = filepath.Join(dir, "up")
 	home := filepath.Join(dir, "home")
 	must(t, os.Mkdir(home, 0o755))
-	must(t, os.Mkdir(s.layout.Path, 0o755))
+	must(t, os.Mkdir(s.base.Path, 0o755))
 	must(t, os.Symlink("/proc/self/exe", s.path("nodetagger")))
 	s.env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "TMPDIR=" + dir,
 		"GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1",
@@ -73,7 +73,7 @@ func (s *scenario) configure(lines ...string) {
 	s.write("etchtag.yml", strings.Join(lines, "\n")+"\n")
 }
 
-func (s *scenario) path(name string) string { return filepath.Join(s.layout.Path, name) }
+func (s *scenario) path(name string) string { return filepath.Join(s.base.Path, name) }
 
 // write writes a file below the base.
 func (s *scenario) write(name, text string) {
@@ -117,7 +117,7 @@ func (s *scenario) command(words ...string) *process {
 	cmd := exec.Command("/proc/self/exe") // which another user can execute, too, wherever it stands
 	cmd.Args = words
 	cmd.Dir = s.dir
-	cmd.Env = append(slices.Clone(s.env), "ETCHTAG_BASE="+s.layout.Path)
+	cmd.Env = append(slices.Clone(s.env), "ETCHTAG_BASE="+s.base.Path)
 	if s.as != nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.as}
 	}
@@ -182,7 +182,7 @@ func (s *scenario) inProcessAt(now func() time.Time, r *recorder, words ...strin
 	a := app{stdout: &stdout, stderr: &stderr, getenv: os.Getenv, now: now, step: r.step}
 	oneCommand.Lock()
 	defer oneCommand.Unlock()
-	code := a.run(append([]string{"etchtag", "--base", s.layout.Path}, words...))
+	code := a.run(append([]string{"etchtag", "--base", s.base.Path}, words...))
 	return outcome{s.t, words, code, stdout.String(), stderr.String()}
 }
 
@@ -225,14 +225,14 @@ func hourTag(hour int) string { return tag.Name(hourTime(hour)) }
 // tags reads every tag that can be seen: all that stands in it, by its name.
 func (s *scenario) tags() map[string]map[string]string {
 	s.t.Helper()
-	entries, err := os.ReadDir(s.layout.Tags())
+	entries, err := os.ReadDir(s.base.Tags())
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		s.t.Fatal(err)
 	}
 	tags := map[string]map[string]string{}
 	for _, e := range entries {
 		if _, err := tag.ParseName(e.Name()); err == nil && e.IsDir() {
-			tags[e.Name()] = treeFiles(s.t, s.layout.Dir(e.Name()))
+			tags[e.Name()] = treeFiles(s.t, s.base.Dir(e.Name()))
 		}
 	}
 	return tags
@@ -265,7 +265,7 @@ func (s *scenario) intact(before map[string]map[string]string) {
 // clean proves that no debris lies about.
 func (s *scenario) clean() {
 	s.t.Helper()
-	debris, err := snapshot.FindDebris(s.layout)
+	debris, err := snapshot.FindDebris(s.base)
 	if err != nil || len(debris) > 0 {
 		s.t.Errorf("left behind: %q %v", debris, err)
 	}

@@ -135,7 +135,7 @@ func TestScenario22SSHHostKeys(t *testing.T) {
 	ed := d.hasKeys("ed25519")
 	d.knows("# nobody\n")
 	refused("unknown", "ed25519")
-	if _, err := os.Stat(s.layout.Trunk()); !os.IsNotExist(err) {
+	if _, err := os.Stat(s.base.Trunk()); !os.IsNotExist(err) {
 		t.Errorf("something was cloned: %v", err)
 	}
 	d.knows(ed...)

@@ -36,7 +36,7 @@ func TestScenario05ManyAtOnce(t *testing.T) {
 		for _, p := range resolvers {
 			o := p.end()
 			path := strings.TrimSuffix(o.stdout, "\n")
-			got, err := os.ReadFile(filepath.Join(s.layout.Path, path, "source/etc/motd"))
+			got, err := os.ReadFile(filepath.Join(s.base.Path, path, "source/etc/motd"))
 			if o.code != exitDone || err != nil || string(got) != motd[path] {
 				t.Errorf("a host gets %q, with %q (%v): exit status %d: %s", path, got, err, o.code, o.stderr)
 			}

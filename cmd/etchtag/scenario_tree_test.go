@@ -232,7 +232,7 @@ func hostileGitTrees(t *testing.T) {
 	s := hostile(t)
 	s.snapshot(exitDone, 0)
 	want := s.tags()[hourTag(0)]
-	trunk, outside := treeFiles(t, s.layout.Trunk()), s.outside()
+	trunk, outside := treeFiles(t, s.base.Trunk()), s.outside()
 	ref := filepath.Join(s.dir, "up/.git/refs/heads/main")
 	head, err := os.ReadFile(ref)
 	must(t, err)
@@ -247,7 +247,7 @@ func hostileGitTrees(t *testing.T) {
 		if !regexp.MustCompile(`(?s)` + h.names).MatchString(o.stderr) {
 			t.Errorf("%s: it is not named: %.1000s", h.what, o.stderr)
 		}
-		if now := treeFiles(t, s.layout.Trunk()); !maps.Equal(now, trunk) {
+		if now := treeFiles(t, s.base.Trunk()); !maps.Equal(now, trunk) {
 			t.Errorf("%s: the working copy has %q", h.what, now)
 		}
 		if now := s.outside(); now != outside {
@@ -296,7 +296,7 @@ func oddGitTrees(t *testing.T) {
 	}
 	s.push(s.gitTree(entries...))
 	s.snapshot(exitDone, 6)
-	for what, dir := range map[string]string{"the tag": s.layout.Dir(hourTag(6)), "the working copy": s.layout.Trunk()} {
+	for what, dir := range map[string]string{"the tag": s.base.Dir(hourTag(6)), "the working copy": s.base.Trunk()} {
 		s.isTree(what, dir, want)
 	}
 	s.exits(exitDone, "verify")
@@ -308,7 +308,7 @@ func oddGitTrees(t *testing.T) {
 	s.push(s.gitTree(hostileEntry{gitLink, "dir", blob(s.dir + "/outside")},
 		hostileEntry{gitDir, "out", s.gitTree(hostileEntry{gitFile, "file", blob("inside\n")})}))
 	s.snapshot(exitDone, 8)
-	s.isTree("the tag", s.layout.Dir(hourTag(8)), map[string]string{"dir": "Lrwxrwxrwx " + s.dir + "/outside",
+	s.isTree("the tag", s.base.Dir(hourTag(8)), map[string]string{"dir": "Lrwxrwxrwx " + s.dir + "/outside",
 		"out/file": fmt.Sprintf("-rw-r--r-- %x", sha256.Sum256([]byte("inside\n")))})
 	if now := s.outside(); now != outside {
 		t.Errorf("outside there was\n%s, and is now\n%s", outside, now)
@@ -405,24 +405,24 @@ func oddDirs(t *testing.T) {
 	s := hostile(t, "working_copy: {kind: dir}")
 	want := map[string]string{}
 	for i, name := range oddNames {
-		must(t, os.WriteFile(filepath.Join(s.layout.Trunk(), name), fmt.Append(nil, i), 0o600))
+		must(t, os.WriteFile(filepath.Join(s.base.Trunk(), name), fmt.Append(nil, i), 0o600))
 		want[name] = fmt.Sprintf("-rw-r--r-- %x", sha256.Sum256(fmt.Append(nil, i)))
 	}
 	for name, target := range map[string]string{"passwd": "/etc/passwd", "out": s.dir + "/outside", "up": "../../outside", "loop": "loop"} {
-		must(t, os.Symlink(target, filepath.Join(s.layout.Trunk(), name)))
+		must(t, os.Symlink(target, filepath.Join(s.base.Trunk(), name)))
 		want[name] = "Lrwxrwxrwx " + target
 	}
-	must(t, os.Link(filepath.Join(s.dir, "outside/file"), filepath.Join(s.layout.Trunk(), "hard")))
+	must(t, os.Link(filepath.Join(s.dir, "outside/file"), filepath.Join(s.base.Trunk(), "hard")))
 	want["hard"] = fmt.Sprintf("-rw-r--r-- %x", sha256.Sum256([]byte("untouched\n")))
 	outside := s.outside()
 	s.snapshot(exitDone, 6)
-	s.isTree("the tag", s.layout.Dir(hourTag(6)), want)
+	s.isTree("the tag", s.base.Dir(hourTag(6)), want)
 	if now := s.outside(); now != outside {
 		t.Errorf("outside there was\n%s, and is now\n%s", outside, now)
 	}
 	var st, tag syscall.Stat_t
 	must(t, syscall.Stat(filepath.Join(s.dir, "outside/file"), &st))
-	must(t, syscall.Stat(filepath.Join(s.layout.Dir(hourTag(6)), "hard"), &tag))
+	must(t, syscall.Stat(filepath.Join(s.base.Dir(hourTag(6)), "hard"), &tag))
 	if st.Ino == tag.Ino && st.Dev == tag.Dev {
 		t.Error("a file of the tag is one outside")
 	}

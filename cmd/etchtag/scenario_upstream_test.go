@@ -283,7 +283,7 @@ func TestScenario13TreeChangesWhileItIsCopied(t *testing.T) {
 	if changes != until {
 		t.Errorf("the tree was changed %d times, not %d", changes, until)
 	}
-	if got, want := s.tags()[hourTag(7)], treeFiles(t, s.layout.Trunk()); !maps.Equal(got, want) {
+	if got, want := s.tags()[hourTag(7)], treeFiles(t, s.base.Trunk()); !maps.Equal(got, want) {
 		t.Errorf("the tag is not the tree as it was in the end: %q, not %q", got, want)
 	}
 	s.recovers(8)

@@ -78,7 +78,7 @@ func (s *site) baseIsWorkingCopy() bool {
 	return s.sourceKind() == "svn" && own != nil && base == nil
 }
 
-// treeHash names a plain tree by the hash that its manifest will have. One that can have no manifest, since a path
+// treeHash names a plain tree by the hash that its manifest will have. One that can have no manifest, because a path
 // is impossible, has no name either; to write the manifest will say why.
 func treeHash(exported []source.ExportedEntry) string {
 	entries := make([]tag.Entry, len(exported))

@@ -57,7 +57,7 @@ type finding struct {
 	Do    string `json:"do,omitempty"`
 }
 
-// cannotSee is the finding for what could not be read: for want of permission it is no more than a note, since
+// cannotSee is the finding for what could not be read: for want of permission it is no more than a note, because
 // somebody else can see it.
 func cannotSee(what string, err error) finding {
 	if errors.Is(err, fs.ErrPermission) {

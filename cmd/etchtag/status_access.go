@@ -72,23 +72,23 @@ func (s *site) accessFindings() []finding {
 // stands directly in it, what the configuration names elsewhere, the tags and our own records. A path's end may be a
 // link: what counts is who can write what it leads to.
 func (s *site) decisiveFiles() []string {
-	l := s.Base
-	files := []string{l.Path, s.configFile, filepath.Join(l.Path, "nodetagger"), l.Pins(), l.Kept(), l.Killswitch(),
-		l.Tags(), l.Work(), l.Trunk()}
+	b := s.Base
+	files := []string{b.Path, s.configFile, filepath.Join(b.Path, "nodetagger"), b.Pins(), b.Kept(), b.Killswitch(),
+		b.Tags(), b.Work(), b.Trunk()}
 	for _, path := range s.Config.Tagstate {
 		files = append(files, s.Path(path))
 	}
 	files = append(files, s.configuredFiles()...)
 	for _, name := range []string{".git", ".svn", "CVS"} {
-		files = append(files, filepath.Join(l.Trunk(), name))
+		files = append(files, filepath.Join(b.Trunk(), name))
 	}
-	for _, dir := range []string{l.Path, l.Tags(), l.Work(), filepath.Dir(l.Manifest("x")), filepath.Dir(l.Table("x"))} {
+	for _, dir := range []string{b.Path, b.Tags(), b.Work(), filepath.Dir(b.Manifest("x")), filepath.Dir(b.Table("x"))} {
 		files = append(files, pathsIn(dir)...)
 	}
 	seen := map[string]bool{
-		filepath.Join(l.Path, "orig"): true, // the etch server's user writes there, and nobody reads
-		l.SnapshotLock():              true, // those are another matter
-		l.TagstateLock():              true,
+		filepath.Join(b.Path, "orig"): true, // the etch server's user writes there, and nobody reads
+		b.SnapshotLock():              true, // those are another matter
+		b.TagstateLock():              true,
 	}
 	return slices.DeleteFunc(files, func(path string) bool {
 		again := seen[path]

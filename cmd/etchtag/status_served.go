@@ -127,7 +127,7 @@ func (s *site) lostPins(pins []tagging.Pin, do string) []finding {
 			hosts = append(hosts, fmt.Sprintf("%s (%s)", pin.Host, pin.From))
 		}
 		out = append(out, finding{levelWarning, "pin",
-			fmt.Sprintf("served nothing, since pinned to %q: %s: %v", path, term.Some(hosts), wrong[path]), do})
+			fmt.Sprintf("served nothing, because pinned to %q: %s: %v", path, term.Some(hosts), wrong[path]), do})
 	}
 	return out
 }

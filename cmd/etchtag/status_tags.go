@@ -178,7 +178,7 @@ func (q tagSequence) staleFindings() []finding {
 	}
 	newest := q.stale[len(q.stale)-1]
 	f := finding{levelNote, "stale",
-		fmt.Sprintf("%s made of an older revision since the update had failed, the last of them %s",
+		fmt.Sprintf("%s made of an older revision because the update had failed, the last of them %s",
 			term.Count(len(q.stale), "tag"), newest.Name), ""}
 	if newest == q.past[len(q.past)-1] {
 		f.Level, f.Do = levelWarning, "mend what the update fails of; the next tag is made of upstream's newest revision"

@@ -211,7 +211,7 @@ func isGrammarError(message string) bool {
 	return false
 }
 
-// unreadableByte finds the first byte that YAML does not allow, since its parser does not say where that is.
+// unreadableByte finds the first byte that YAML does not allow, because its parser does not say where that is.
 func unreadableByte(data []byte) (line int, message string) {
 	for i := 0; i < len(data); {
 		r, size := utf8.DecodeRune(data[i:])
