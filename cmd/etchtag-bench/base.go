@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"time"
@@ -23,6 +25,19 @@ func (b *bench) newBase(ctx context.Context, dir, config string) (*base, error) 
 	}
 	x := &base{b, dir}
 	return x, b.quietly(ctx, x.command("init"))
+}
+
+// configure changes the configuration that init has written.
+func (x *base) configure(old, fresh string) error {
+	file := filepath.Join(x.dir, "etchtag.yml")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	if !bytes.Contains(text, []byte(old)) {
+		return fmt.Errorf("%s does not say %q", file, old)
+	}
+	return os.WriteFile(file, bytes.Replace(text, []byte(old), []byte(fresh), 1), 0o644)
 }
 
 // workingCopy is a configuration that names the upstream; more follows it.

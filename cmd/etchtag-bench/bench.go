@@ -67,17 +67,18 @@ func (b *bench) close() {
 	}
 }
 
-func (b *bench) etchtag() string { return filepath.Join(b.programs, "etchtag") }
-func (b *bench) empty() string   { return filepath.Join(b.programs, "empty") }
+func (b *bench) etchtag() string    { return filepath.Join(b.programs, "etchtag") }
+func (b *bench) nodetagger() string { return filepath.Join(b.programs, "nodetagger") }
+func (b *bench) empty() string      { return filepath.Join(b.programs, "empty") }
 
-// build builds etchtag, and a program that does nothing, as users build them.
+// build builds our programs, and one that does nothing, as users build them.
 func (b *bench) build(ctx context.Context) error {
 	source := filepath.Join(b.programs, "empty.go")
 	if err := os.WriteFile(source, []byte("package main\n\nfunc main() {}\n"), 0o644); err != nil {
 		return err
 	}
-	const ours = "github.com/etch/etchtag/cmd/etchtag"
-	for program, what := range map[string]string{b.etchtag(): ours, b.empty(): source} {
+	const ours = "github.com/etch/etchtag/cmd/"
+	for program, what := range map[string]string{b.etchtag(): ours + "etchtag", b.nodetagger(): ours + "nodetagger", b.empty(): source} {
 		c := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags", "urfave_cli_no_docs", "-o", built(program), what)
 		c.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := c.CombinedOutput(); err != nil {
@@ -92,7 +93,7 @@ func built(program string) string { return program + ".built" }
 // install puts copies of the programs into their places, as install(1) does. What a linker has written here and there
 // lies in memory in single pages, each of which has to be mapped at every start; what was copied does not.
 func (b *bench) install() error {
-	for _, program := range []string{b.etchtag(), b.empty()} {
+	for _, program := range []string{b.etchtag(), b.nodetagger(), b.empty()} {
 		if err := copyProgram(built(program), program); err != nil {
 			return err
 		}

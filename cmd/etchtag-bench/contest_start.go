@@ -17,8 +17,12 @@ func (b *bench) newFleet(ctx context.Context, dir string) (*base, error) {
 	if err := newModel(small).write(filepath.Join(dir, "trunk")); err != nil {
 		return nil, err
 	}
-	fleet, err := b.newBase(ctx, dir, "working_copy: {kind: dir}\ntags: {files: hardlink}\n")
-	if err != nil {
+	// It is read at each start, so it is the one that most have: that which init writes.
+	fleet := &base{b, dir}
+	if err := b.quietly(ctx, fleet.command("init", "--kind", "dir")); err != nil {
+		return nil, err
+	}
+	if err := fleet.configure("files: auto", "files: hardlink"); err != nil {
 		return nil, err
 	}
 	for n := range b.size.tags {

@@ -1,7 +1,7 @@
 // Etchtag-bench runs etchtag beside the tools that administrators would use in its place, and prints a table of
 // medians and ratios.
 //
-// It builds etchtag, generates a configuration with its history, always the same one for a size, serves it on the
+// It builds our programs, generates a configuration with its history, always the same one for a size, serves it on the
 // loopback interface, and lets the contestants take turns on the same tree in the same state. Every run is a
 // process of its own, started as users start it. Everything that it makes stands in one directory, which it
 // removes.

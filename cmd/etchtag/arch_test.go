@@ -56,7 +56,7 @@ var rooms = map[string]room{
 	"cmd/internal/term":   {ours: "tagging/tag", others: "golang.org/x/term log/slog"},
 	"cmd/nodetagger": {
 		ours:   "cmd/internal/decide cmd/internal/term",
-		tests:  "tagging/tag tagging/tag/tagtest",
+		tests:  "snapshot/runtest tagging/tag tagging/tag/tagtest",
 		others: "log/slog",
 	},
 	"examples": {},

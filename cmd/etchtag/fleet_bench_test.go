@@ -111,7 +111,7 @@ func must(b testing.TB, err error) {
 // metrics are medians in microseconds for each size, and the largest fleet's by the smallest's.
 func BenchmarkFleetCall(b *testing.B) {
 	program := filepath.Join(b.TempDir(), "nodetagger")
-	build := exec.Command("go", "build", "-trimpath", "-tags", "urfave_cli_no_docs", "-o", program, ".")
+	build := exec.Command("go", "build", "-trimpath", "-tags", "urfave_cli_no_docs", "-o", program, "../nodetagger")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		b.Fatalf("build: %v\n%s", err, out)
