@@ -53,7 +53,7 @@ func MakeRoom(base string, step func(label string) error) (room Room, err error)
 	defer root.Close()
 	entries, err := fs.ReadDir(root.FS(), ".")
 	if err != nil {
-		return room, fmt.Errorf("listing the directory of local edits: %w", err)
+		return room, fmt.Errorf("list the directory of local edits: %w", err)
 	}
 	var old []string // oldest first, as ReadDir sorts
 	for _, e := range entries {
@@ -74,7 +74,7 @@ func MakeRoom(base string, step func(label string) error) (room Room, err error)
 			continue
 		}
 		if err != nil {
-			return room, fmt.Errorf("removing old local edits: %w", err)
+			return room, fmt.Errorf("remove old local edits: %w", err)
 		}
 		room.Gone = append(room.Gone, name)
 	}
@@ -112,13 +112,13 @@ type Discarder struct {
 // stands where it was until it is replaced.
 func (d *Discarder) SetAside(from int, path string, keep bool) error {
 	if err := mountedInDir(from, path); err != nil {
-		return fmt.Errorf("setting %s aside: %w", disk.QuotePath(path), err)
+		return fmt.Errorf("set %s aside: %w", disk.QuotePath(path), err)
 	}
 	if err := d.begin(); err != nil {
 		return err
 	}
 	if err := d.move(from, path, keep); err != nil {
-		return fmt.Errorf("setting %s aside in %q: %w", disk.QuotePath(path), d.Dir, err)
+		return fmt.Errorf("set %s aside in %q: %w", disk.QuotePath(path), d.Dir, err)
 	}
 	if d.count++; d.count <= disk.MaxNamed {
 		d.names = append(d.names, disk.QuotePath(path))
@@ -240,7 +240,7 @@ func (d *Discarder) begin() error {
 	defer base.Close()
 	name, root, err := makeDiscard(base, Name(d.Now()))
 	if err != nil {
-		return fmt.Errorf("making a directory for local edits: %w", err)
+		return fmt.Errorf("make a directory for local edits: %w", err)
 	}
 	d.Dir, d.root = filepath.Join(d.Base, name), root
 	d.to = &disk.Dirs{Root: int(root.Fd()), Mode: discardMode, Step: d.Step}
@@ -297,7 +297,7 @@ func (d *Discarder) Warning() string {
 // one that it stands in may be a link: both are ours.
 func openDiscards(base string) (*os.Root, error) {
 	failed := func(err error) (*os.Root, error) {
-		return nil, fmt.Errorf("opening the directory of local edits: %w", err)
+		return nil, fmt.Errorf("open the directory of local edits: %w", err)
 	}
 	ours := filepath.Dir(base)
 	if _, err := os.Lstat(ours); errors.Is(err, os.ErrNotExist) {

@@ -43,7 +43,7 @@ func (c *TreeCopier) copy(from int, name, path string, to int) error {
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("copying %s: %w", QuotePath(path), err)
+		return fmt.Errorf("copy %s: %w", QuotePath(path), err)
 	}
 	c.Files++
 	return nil
@@ -61,7 +61,7 @@ func (c *TreeCopier) copyLink(from int, name string, to int) error {
 }
 
 func (c *TreeCopier) copyDir(from int, name, path string, to int, st unix.Stat_t) error {
-	failed := func(err error) error { return fmt.Errorf("copying directory %s: %w", QuotePath(path), err) }
+	failed := func(err error) error { return fmt.Errorf("copy directory %s: %w", QuotePath(path), err) }
 	err := TakeStep(c.Step, "copy directory")
 	if err == nil {
 		err = unix.Mkdirat(to, name, 0o700)

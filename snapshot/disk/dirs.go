@@ -60,7 +60,7 @@ func (d *Dirs) descend(path string, create bool) (int, error) {
 		}
 		next, err := d.enter(fd, name, create)
 		if err != nil {
-			return -1, fmt.Errorf("opening directory %s: %w", QuotePath(strings.TrimSuffix(path, rest)), err)
+			return -1, fmt.Errorf("open directory %s: %w", QuotePath(strings.TrimSuffix(path, rest)), err)
 		}
 		d.open = append(d.open, struct {
 			name string

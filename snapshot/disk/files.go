@@ -100,7 +100,7 @@ func SyncFS(dir string) error {
 	}
 	defer f.Close()
 	if err := unix.Syncfs(int(f.Fd())); err != nil {
-		return fmt.Errorf("making the file system of %q durable: %w", dir, err)
+		return fmt.Errorf("make the file system of %q durable: %w", dir, err)
 	}
 	return nil
 }

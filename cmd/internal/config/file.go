@@ -34,7 +34,7 @@ func load(path string, required bool, parse func(c *Config, data []byte) error) 
 	case !required && errors.Is(err, fs.ErrNotExist) && !isLink(path):
 		return &c, nil
 	case err != nil:
-		return nil, fmt.Errorf("reading the configuration: %w", err)
+		return nil, fmt.Errorf("read the configuration: %w", err)
 	}
 	if err := parse(&c, data); err != nil {
 		return nil, err

@@ -133,7 +133,7 @@ func (r *adminReader) read(dir string) error {
 	for _, name := range []string{"Repository", "Root", "Tag", "Entries.Static"} {
 		text, err := readCVSFile(admin, name)
 		if err != nil && !errors.Is(err, unix.ENOENT) {
-			return fmt.Errorf("reading %s: %w", disk.QuotePath(path.Join(dir, cvsDir, name)), err)
+			return fmt.Errorf("read %s: %w", disk.QuotePath(path.Join(dir, cvsDir, name)), err)
 		}
 		line += fmt.Sprintf("\t%t %q", err == nil, text)
 	}
@@ -147,7 +147,7 @@ func (r *adminReader) read(dir string) error {
 			err = entries.parse(text, name != "Entries")
 		}
 		if err != nil {
-			return fmt.Errorf("reading %s: %w", disk.QuotePath(path.Join(dir, cvsDir, name)), err)
+			return fmt.Errorf("read %s: %w", disk.QuotePath(path.Join(dir, cvsDir, name)), err)
 		}
 	}
 	r.lines = append(r.lines, line)

@@ -43,7 +43,7 @@ func (c *Source) newSession(upstream cvsRoot, root string) (*cvsSession, error) 
 	}
 	if err != nil {
 		s.close()
-		return nil, fmt.Errorf("preparing to connect to the CVS repository %s: %w", upstream, err)
+		return nil, fmt.Errorf("prepare to connect to the CVS repository %s: %w", upstream, err)
 	}
 	s.global = []string{"-f", "-w", "-q", "-d", upstream.String()}
 	if upstream.host == "" {
@@ -79,7 +79,7 @@ func (s *cvsSession) logIn(upstream cvsRoot, auth remote.Auth, root string) (cvs
 	if upstream.user == "" {
 		me, err := user.Current()
 		if err != nil {
-			return upstream, fmt.Errorf("finding the user to log in as: %w", err)
+			return upstream, fmt.Errorf("find the user to log in as: %w", err)
 		}
 		upstream.user = me.Username
 	}

@@ -118,7 +118,7 @@ func (c *Source) upstream(dir string) (cvsOrigin, error) {
 	if c.o.URL == "" || c.o.Module == "" {
 		var err error
 		if own, err = readCVSOrigin(dir); err != nil {
-			return own, fmt.Errorf("finding the repository and module of the working copy %q: %w", c.o.Dir, err)
+			return own, fmt.Errorf("find the repository and module of the working copy %q: %w", c.o.Dir, err)
 		}
 	}
 	if c.o.URL != "" {
@@ -163,7 +163,7 @@ func (c *Source) Clone(ctx context.Context) (out source.Outcome, err error) {
 	defer disk.RemovePath(temp)
 	record, err := run.checkout(ctx, temp)
 	if err != nil {
-		return source.Outcome{}, fmt.Errorf("cloning into %q: %w", c.o.Dir, err)
+		return source.Outcome{}, fmt.Errorf("clone into %q: %w", c.o.Dir, err)
 	}
 	run.out.Revision, run.out.Changed = record.revision, len(record.files)
 	return run.out, workcopy.PlaceClone(filepath.Join(temp, cvsTree), root, c.o.Step)
@@ -173,7 +173,7 @@ func (c *Source) Clone(ctx context.Context) (out source.Outcome, err error) {
 func (c *Source) Update(ctx context.Context) (out source.Outcome, err error) {
 	root, err := filepath.EvalSymlinks(c.o.Dir)
 	if err != nil {
-		return source.Outcome{}, fmt.Errorf("opening the working copy: %w", err)
+		return source.Outcome{}, fmt.Errorf("open the working copy: %w", err)
 	}
 	run, err := c.begin(root)
 	if err != nil {
@@ -181,7 +181,7 @@ func (c *Source) Update(ctx context.Context) (out source.Outcome, err error) {
 	}
 	defer run.close()
 	if err := run.update(ctx); err != nil {
-		return run.out, fmt.Errorf("updating the working copy %q: %w", c.o.Dir, err)
+		return run.out, fmt.Errorf("update the working copy %q: %w", c.o.Dir, err)
 	}
 	return run.out, nil
 }
@@ -199,7 +199,7 @@ func (c *Source) Current(ctx context.Context) (source.Revision, error) {
 func (c *Source) current(ctx context.Context) (*cvsRecord, error) {
 	root, err := filepath.EvalSymlinks(c.o.Dir)
 	if err != nil {
-		return nil, fmt.Errorf("opening the working copy: %w", err)
+		return nil, fmt.Errorf("open the working copy: %w", err)
 	}
 	record := readCVSRecord(root)
 	if record == nil {
@@ -210,7 +210,7 @@ func (c *Source) current(ctx context.Context) (*cvsRecord, error) {
 		return nil, &source.MixedError{Dir: c.o.Dir, Err: err}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading the working copy %q: %w", c.o.Dir, err)
+		return nil, fmt.Errorf("read the working copy %q: %w", c.o.Dir, err)
 	}
 	if admin.digest != record.digest {
 		return nil, &source.MixedError{Dir: c.o.Dir, Err: errors.New("an update was interrupted, or another client was used in it")}
@@ -253,14 +253,14 @@ func (c *Source) Resolve(ctx context.Context, name string) (source.Revision, err
 			continue
 		}
 		if date = date.UTC(); date.After(c.o.Now()) {
-			return source.Revision{}, fmt.Errorf("finding the revision %q: that is in the future", name)
+			return source.Revision{}, fmt.Errorf("find the revision %q: that is in the future", name)
 		}
 		return source.Revision{ID: date.Format(cvsIDTime), Time: date}, nil
 	}
 	if name == "HEAD" {
 		return source.Revision{}, err
 	}
-	return source.Revision{}, fmt.Errorf("finding the revision %q: it is neither the ID of a revision nor a date such as %s", name,
+	return source.Revision{}, fmt.Errorf("find the revision %q: it is neither the ID of a revision nor a date such as %s", name,
 		time.RFC3339)
 }
 

@@ -22,11 +22,11 @@ func (c *Source) Export(ctx context.Context, rev source.Revision, dir string, o 
 		return source.Export{Revision: record.revision, Entries: entries}, err
 	}
 	if stamp, _, _ := strings.Cut(rev.ID, "-"); rev.Time.IsZero() || stamp != rev.Time.UTC().Format(cvsIDTime) {
-		return source.Export{}, fmt.Errorf("exporting the revision %q: it is not one of CVS", rev.ID)
+		return source.Export{}, fmt.Errorf("export the revision %q: it is not one of CVS", rev.ID)
 	}
 	export, err := c.exportOther(ctx, rev, dir, o)
 	if err != nil {
-		return export, fmt.Errorf("exporting the revision %q: %w", rev.ID, err)
+		return export, fmt.Errorf("export the revision %q: %w", rev.ID, err)
 	}
 	return export, nil
 }

@@ -66,7 +66,7 @@ func inspectCVS(ctx context.Context, root string, record *cvsRecord) (*cvsFound,
 		}
 		f, err := h.file(&tracked[i])
 		if err != nil {
-			return nil, fmt.Errorf("reading %s: %w", disk.QuotePath(tracked[i].Path), err)
+			return nil, fmt.Errorf("read %s: %w", disk.QuotePath(tracked[i].Path), err)
 		}
 		n, _ := admin.index(f.path)
 		f.revision = admin.files[n].revision

@@ -50,7 +50,7 @@ func (r *cvsRun) logNewest(ctx context.Context, span string, names ...string) (t
 	}
 	text, err := r.session.run(ctx, filepath.Dir(r.root), append(args, names...)...)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("finding the date of the newest commit: %w", err)
+		return time.Time{}, fmt.Errorf("find the date of the newest commit: %w", err)
 	}
 	return newestLogDate(text)
 }

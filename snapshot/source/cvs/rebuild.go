@@ -34,7 +34,7 @@ func (r *cvsRun) checkout(ctx context.Context, temp string) (*cvsRecord, error) 
 // two. The record of the old one may be nil.
 func (r *cvsRun) rebuild(ctx context.Context, record *cvsRecord) error {
 	if err := disk.MountedAt(r.root); err != nil {
-		return fmt.Errorf("exchanging the working copy for a fresh one: %w", err)
+		return fmt.Errorf("exchange the working copy for a fresh one: %w", err)
 	}
 	temp, err := workcopy.NewCloneDir(r.root, r.o.Step)
 	if err != nil {
@@ -62,7 +62,7 @@ func (r *cvsRun) rebuild(ctx context.Context, record *cvsRecord) error {
 		return disk.Exchange(tree, r.root, tree+".old")
 	})
 	if err != nil {
-		return fmt.Errorf("exchanging the working copy for a fresh one: %w", err)
+		return fmt.Errorf("exchange the working copy for a fresh one: %w", err)
 	}
 	r.finish(fresh)
 	return disk.SyncDir(filepath.Dir(r.root))

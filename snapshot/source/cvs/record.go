@@ -146,7 +146,7 @@ func decodeCVSRecord(data []byte) (*cvsRecord, error) {
 		var err error
 		line, text, _ = strings.Cut(text, "\n")
 		if *into, err = strconv.Unquote(line); err != nil {
-			return nil, fmt.Errorf("reading %q: %w", line, err)
+			return nil, fmt.Errorf("read %q: %w", line, err)
 		}
 	}
 	var err error
@@ -164,7 +164,7 @@ func decodeCVSRecord(data []byte) (*cvsRecord, error) {
 	for line := range strings.Lines(text) {
 		f, err := decodeCVSFile(strings.TrimSuffix(line, "\n"))
 		if err != nil {
-			return nil, fmt.Errorf("reading %q: %w", line, err)
+			return nil, fmt.Errorf("read %q: %w", line, err)
 		}
 		r.files = append(r.files, f)
 	}
@@ -227,7 +227,7 @@ func readCVSRecord(dir string) *cvsRecord {
 func (r *cvsRecord) write(dir string, step func(label string) error) error {
 	admin := filepath.Join(dir, cvsDir)
 	if err := disk.Replace("record", admin, filepath.Join(admin, cvsRecordName), r.encode(), 0o644, step); err != nil {
-		return fmt.Errorf("recording what was checked out: %w", err)
+		return fmt.Errorf("record what was checked out: %w", err)
 	}
 	return nil
 }

@@ -204,7 +204,7 @@ func (r *cvsRun) stampOf(root string) (stamp int64, err error) {
 		return errors.Join(err, f.Close(), disk.Remove(f.Name()))
 	})
 	if err != nil {
-		return 0, fmt.Errorf("taking the time of the working copy's file system: %w", err)
+		return 0, fmt.Errorf("take the time of the working copy's file system: %w", err)
 	}
 	return stamp, nil
 }
@@ -226,7 +226,7 @@ func (r *cvsRun) restore(touched []*cvsFile) error {
 			err = disk.Labelled(r.o.Step, "restore mode and time", func() error { return restoreAt(fd, name, f) })
 		}
 		if err != nil {
-			return fmt.Errorf("restoring the mode and time of %s: %w", disk.QuotePath(f.path), err)
+			return fmt.Errorf("restore the mode and time of %s: %w", disk.QuotePath(f.path), err)
 		}
 	}
 	return nil

@@ -118,7 +118,7 @@ func (d *Source) Export(ctx context.Context, r source.Revision, dir string, o so
 	var export source.Export
 	err := d.whenSettled(ctx, func() error {
 		if err := disk.EachIn(unix.AT_FDCWD, dir, disk.RemoveTree); err != nil { // what the last try left
-			return fmt.Errorf("emptying %q: %w", dir, err)
+			return fmt.Errorf("empty %q: %w", dir, err)
 		}
 		t, err := workcopy.CopySettled(ctx, d.o.Dir, dir, workcopy.IsMetadata, o)
 		if err != nil {

@@ -42,7 +42,7 @@ func (g *Source) Clone(ctx context.Context) (out source.Outcome, err error) {
 	out, err = g.cloneInto(ctx, temp, rawURL)
 	out.Warnings = append(stays, out.Warnings...)
 	if err != nil {
-		return source.Outcome{}, fmt.Errorf("cloning into %q: %w", g.o.Dir, err)
+		return source.Outcome{}, fmt.Errorf("clone into %q: %w", g.o.Dir, err)
 	}
 	return out, workcopy.PlaceClone(temp, root, g.o.Step)
 }
@@ -115,7 +115,7 @@ func (g *Source) recordTracking(r *repository, f follow) error {
 		mode = info.Mode().Perm()
 	}
 	if err := disk.Replace("config", r.CommonDir, file, append(data, missing.String()...), mode, g.o.Step); err != nil {
-		return fmt.Errorf("recording what the branch %q follows: %w", local, err)
+		return fmt.Errorf("record what the branch %q follows: %w", local, err)
 	}
 	r.config = append(r.config, missing...)
 	return nil

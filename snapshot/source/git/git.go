@@ -94,12 +94,12 @@ type repository struct {
 func (g *Source) open() (*repository, error) {
 	root, err := filepath.EvalSymlinks(g.o.Dir)
 	if err != nil {
-		return nil, fmt.Errorf("opening the working copy: %w", err)
+		return nil, fmt.Errorf("open the working copy: %w", err)
 	}
 	r := &repository{root: root}
 	r.Location, err = repo.Find(root)
 	if errors.Is(err, repo.ErrNoCheckout) {
-		return nil, fmt.Errorf("opening the working copy %q: %w", g.o.Dir, err)
+		return nil, fmt.Errorf("open the working copy %q: %w", g.o.Dir, err)
 	}
 	if err != nil {
 		return r, &DamageError{filepath.Join(root, ".git"), err}
@@ -466,7 +466,7 @@ func (g *Source) giveUpOperations(r *repository) (given bool, err error) {
 		given = true
 		err := disk.Labelled(g.o.Step, "remove unfinished operation", func() error { return disk.RemovePath(file) })
 		if err != nil {
-			return given, fmt.Errorf("giving up what was not finished in the working copy: %w", err)
+			return given, fmt.Errorf("give up what was not finished in the working copy: %w", err)
 		}
 	}
 	return given, nil

@@ -159,7 +159,7 @@ func (g *Source) freshRepository(r *repository) (*repository, error) {
 		return err
 	})
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("making the repository %q: %w", dir, err), disk.RemovePath(dir))
+		return nil, errors.Join(fmt.Errorf("make the repository %q: %w", dir, err), disk.RemovePath(dir))
 	}
 	return fresh, nil
 }
@@ -297,7 +297,7 @@ func (g *Source) exchange(root, fresh string) error {
 		return disk.Exchange(fresh, dotGit, filepath.Join(root, replacedName))
 	})
 	if err != nil {
-		return fmt.Errorf("exchanging %q and %q: %w", dotGit, fresh, err)
+		return fmt.Errorf("exchange %q and %q: %w", dotGit, fresh, err)
 	}
 	if err := disk.Labelled(g.o.Step, "sync repository's directory", func() error { return disk.SyncDir(root) }); err != nil {
 		return err

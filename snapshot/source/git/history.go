@@ -94,7 +94,7 @@ func (g *Source) passOnCommitted(ctx context.Context, objs *object.Reader, base,
 			}
 		}
 		if err := g.o.BeforeReplace(path, contents[0], contents[1], contents[2]); err != nil {
-			return fmt.Errorf("passing on the local commit of %q: %w", path, err)
+			return fmt.Errorf("pass on the local commit of %q: %w", path, err)
 		}
 	}
 	return nil

@@ -34,7 +34,7 @@ func (g *Source) Resolve(ctx context.Context, name string) (rev source.Revision,
 		h, err = peel(objs, h)
 	}
 	if err != nil {
-		return source.Revision{}, fmt.Errorf("finding the revision %q: %w", name, err)
+		return source.Revision{}, fmt.Errorf("find the revision %q: %w", name, err)
 	}
 	return g.revision(ctx, r, h)
 }

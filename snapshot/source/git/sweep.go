@@ -18,7 +18,7 @@ import (
 func (g *Source) sweep() (stays []string, err error) {
 	root, err := filepath.EvalSymlinks(g.o.Dir)
 	if err != nil {
-		return nil, fmt.Errorf("opening the working copy: %w", err)
+		return nil, fmt.Errorf("open the working copy: %w", err)
 	}
 	if err := g.restoreReplaced(root); err != nil {
 		return nil, err
@@ -42,7 +42,7 @@ func (g *Source) sweep() (stays []string, err error) {
 	for _, file := range left {
 		err := disk.Labelled(g.o.Step, "remove stale file", func() error { return disk.Remove(file) })
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return stays, fmt.Errorf("removing what a dead git left: %w", err)
+			return stays, fmt.Errorf("remove what a dead git left: %w", err)
 		}
 	}
 	return stays, nil
@@ -122,7 +122,7 @@ func (g *Source) namePacks(dir string) error {
 				return disk.Link(filepath.Join(dir, stem+kind), filepath.Join(dir, "pack"+stem[dash:]+kind))
 			})
 			if err != nil && !errors.Is(err, fs.ErrExist) && !errors.Is(err, fs.ErrNotExist) {
-				return fmt.Errorf("naming a pack so that it is found: %w", err)
+				return fmt.Errorf("name a pack so that it is found: %w", err)
 			}
 		}
 	}

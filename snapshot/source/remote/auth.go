@@ -21,7 +21,7 @@ type Auth struct {
 func ReadSecret(what, file string) (string, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
-		return "", fmt.Errorf("reading the %s file: %w", what, err)
+		return "", fmt.Errorf("read the %s file: %w", what, err)
 	}
 	secret, _, _ := strings.Cut(string(data), "\n")
 	secret = strings.TrimRight(secret, "\r")

@@ -78,7 +78,7 @@ func (a Auth) checkSSH() error {
 		}
 		f, err := os.Open(file.Path)
 		if err != nil {
-			return fmt.Errorf("reading the %s: %w", file.What, err)
+			return fmt.Errorf("read the %s: %w", file.What, err)
 		}
 		_ = f.Close()
 	}

@@ -139,7 +139,7 @@ func peg(target, revision string) string { return target + "@" + revision }
 func parseXML[T any](out []byte, what string) (T, error) {
 	var v T
 	if err := xml.Unmarshal(out, &v); err != nil {
-		return v, fmt.Errorf("reading what %s has written: %w", what, err)
+		return v, fmt.Errorf("read what %s has written: %w", what, err)
 	}
 	return v, nil
 }

@@ -32,7 +32,7 @@ func (s *Source) Clone(ctx context.Context) (out source.Outcome, err error) {
 	r.out.Warnings = workcopy.SweepPrefix(filepath.Dir(root), workcopy.ClonePrefix(root), s.o.Step)
 	temp, err := r.checkOut(ctx, s.o.URL)
 	if err != nil {
-		return source.Outcome{}, fmt.Errorf("cloning into %q: %w", s.o.Dir, err)
+		return source.Outcome{}, fmt.Errorf("clone into %q: %w", s.o.Dir, err)
 	}
 	defer disk.RemovePath(filepath.Dir(temp))
 	return r.out, workcopy.PlaceClone(temp, root, s.o.Step)
@@ -59,7 +59,7 @@ func (s *Source) restoreInBase(ctx context.Context, root string) (restored bool,
 		})
 	}
 	if err != nil {
-		return false, fmt.Errorf("restoring %q in the working copy %q: %w", s.o.Dir, s.o.Base, err)
+		return false, fmt.Errorf("restore %q in the working copy %q: %w", s.o.Dir, s.o.Base, err)
 	}
 	return true, nil
 }
@@ -167,7 +167,7 @@ func (r *svnRun) replace(ctx context.Context, rawURL string, passOn bool) error 
 			"in it must stay", r.o.Base)
 	}
 	if err := disk.MountedAt(r.root); err != nil {
-		return fmt.Errorf("exchanging the working copy for a fresh one: %w", err)
+		return fmt.Errorf("exchange the working copy for a fresh one: %w", err)
 	}
 	fresh, err := r.checkOut(ctx, rawURL)
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 func (s *Source) Export(ctx context.Context, rev source.Revision, dir string, o source.ExportOptions) (e source.Export, err error) {
 	defer func() {
 		if err != nil {
-			err = remote.RedactError(fmt.Errorf("exporting revision %s from %q: %w", rev.ID, s.o.Dir, err))
+			err = remote.RedactError(fmt.Errorf("export revision %s from %q: %w", rev.ID, s.o.Dir, err))
 		}
 	}()
 	if !svnNumber().MatchString(rev.ID) {

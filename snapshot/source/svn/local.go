@@ -98,7 +98,7 @@ func (r *svnRun) take(d *disk.Dirs, l svnLocal) error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("looking at %s: %w", disk.QuotePath(l.path), err)
+		return fmt.Errorf("look at %s: %w", disk.QuotePath(l.path), err)
 	}
 	return r.discard.SetAside(at, file.Path, l.edit && (file.IsRegular() || file.IsSymlink()))
 }
@@ -126,7 +126,7 @@ func (r *svnRun) passOn(work *workcopy.Copy, d *disk.Dirs, path string, base, up
 			continue
 		}
 		if err != nil {
-			return fmt.Errorf("reading %s: %w", disk.QuotePath(f.Path), err)
+			return fmt.Errorf("read %s: %w", disk.QuotePath(f.Path), err)
 		}
 		if err := r.o.BeforeReplace(f.Path, base(f.Path), local, upstream(f.Path)); err != nil {
 			return err

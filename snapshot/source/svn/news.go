@@ -57,7 +57,7 @@ func (r *svnRun) askExternal(ctx context.Context, f *svnFound, e svnExternal) (n
 	if ctx.Err() == nil && !r.isWanted(ctx, f, e) {
 		return true, nil
 	}
-	return false, fmt.Errorf("asking upstream for the external %s, from %s, without which nothing is updated: %w",
+	return false, fmt.Errorf("ask upstream for the external %s, from %s, without which nothing is updated: %w",
 		disk.QuotePath(e.path), remote.Redact(here.URL), err)
 }
 

@@ -140,7 +140,7 @@ var errNoSVN = errors.New("it is not a checkout of Subversion")
 func (s *Source) begin() (*svnRun, error) {
 	root, err := filepath.EvalSymlinks(s.o.Dir)
 	if err != nil {
-		return nil, fmt.Errorf("opening the working copy: %w", err)
+		return nil, fmt.Errorf("open the working copy: %w", err)
 	}
 	r := s.runAt(root)
 	if disk.Exists(filepath.Join(root, svnDir)) {
@@ -148,13 +148,13 @@ func (s *Source) begin() (*svnRun, error) {
 	}
 	if s.o.Base != "" && disk.Exists(filepath.Join(s.o.Base, svnDir)) {
 		if r.wcRoot, err = filepath.EvalSymlinks(s.o.Base); err != nil {
-			return nil, fmt.Errorf("opening the base: %w", err)
+			return nil, fmt.Errorf("open the base: %w", err)
 		}
 		if r.rel() != "" {
 			return r, nil
 		}
 	}
-	return nil, fmt.Errorf("opening the working copy %q: %w", s.o.Dir, errNoSVN)
+	return nil, fmt.Errorf("open the working copy %q: %w", s.o.Dir, errNoSVN)
 }
 
 func (s *Source) runAt(root string) *svnRun {
@@ -251,7 +251,7 @@ func (s *Source) Resolve(ctx context.Context, name string) (source.Revision, err
 	}
 	found, err := r.client.remoteInfo(ctx, info.URL, revision, "HEAD")
 	if err != nil {
-		return source.Revision{}, fmt.Errorf("finding revision %q of %s: %w", name, remote.Redact(info.URL), err)
+		return source.Revision{}, fmt.Errorf("find revision %q of %s: %w", name, remote.Redact(info.URL), err)
 	}
 	return found.revision(), nil
 }

@@ -35,7 +35,7 @@ func (s *Source) Update(ctx context.Context) (out source.Outcome, err error) {
 		r.nextDiscard()
 		out = r.out
 		if err != nil {
-			err = remote.RedactError(fmt.Errorf("updating the working copy %q: %w", s.o.Dir, err))
+			err = remote.RedactError(fmt.Errorf("update the working copy %q: %w", s.o.Dir, err))
 		}
 	}()
 	r.out.Warnings = slices.Concat(workcopy.SweepPrefix(filepath.Dir(r.root), workcopy.ClonePrefix(r.root), s.o.Step),
@@ -173,7 +173,7 @@ func (r *svnRun) ask(ctx context.Context, info svnInfo) (*svnUpstream, error) {
 		return nil, fmt.Errorf("upstream does not have %s (any more): %w", remote.Redact(info.URL), err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("asking upstream %s: %w", remote.Redact(info.URL), err)
+		return nil, fmt.Errorf("ask upstream %s: %w", remote.Redact(info.URL), err)
 	}
 	if newest.Kind != "dir" {
 		return nil, fmt.Errorf("upstream's %s is not a directory (any more)", remote.Redact(info.URL))
@@ -220,7 +220,7 @@ func otherCommit(revision int64, upstream, here svnInfo) string {
 func (r *svnRun) refuseEmpty(ctx context.Context, up *svnUpstream) error {
 	out, err := r.client.remote(ctx, up.URL, "list", "--", peg(up.URL, up.Revision))
 	if err != nil {
-		return fmt.Errorf("listing upstream's revision %s: %w", up.Revision, err)
+		return fmt.Errorf("list upstream's revision %s: %w", up.Revision, err)
 	}
 	if len(out) == 0 {
 		return fmt.Errorf("upstream's revision %s has no files at all: it is not followed", up.Revision)

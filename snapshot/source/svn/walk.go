@@ -39,7 +39,7 @@ func walkSVN(ctx context.Context, root string) (*svnWalker, error) {
 		err = w.list(top, "")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("looking at the working copy: %w", err)
+		return nil, fmt.Errorf("look at the working copy: %w", err)
 	}
 	slices.SortFunc(w.found.Files, func(a, b workcopy.File) int { return cmp.Compare(a.Path, b.Path) })
 	slices.SortFunc(w.found.Dirs, func(a, b workcopy.Dir) int { return cmp.Compare(a.Path, b.Path) })
@@ -91,7 +91,7 @@ func (w *svnWalker) look(dir int, name, path string) error {
 		err = w.list(inside, path)
 	}
 	if err != nil && !errors.Is(err, unix.ENOENT) {
-		return fmt.Errorf("listing %s: %w", disk.QuotePath(path), err)
+		return fmt.Errorf("list %s: %w", disk.QuotePath(path), err)
 	}
 	return nil
 }
@@ -189,7 +189,7 @@ func (r *svnRun) setMode(d *disk.Dirs, path string, mode, kind uint32) error {
 		return disk.ChmodAt(unix.AT_FDCWD, "/proc/self/fd/"+strconv.Itoa(fd), mode) // a file need not be readable for that
 	})
 	if err != nil {
-		return fmt.Errorf("changing the mode of %s: %w", disk.QuotePath(cmp.Or(path, ".")), err)
+		return fmt.Errorf("change the mode of %s: %w", disk.QuotePath(cmp.Or(path, ".")), err)
 	}
 	return nil
 }

@@ -79,7 +79,7 @@ func (r *svnRun) proveRecorded(f *svnFound) error {
 	case errors.Is(err, os.ErrNotExist):
 		return errors.New("no update has recorded yet that its externals belong together")
 	case err != nil:
-		return fmt.Errorf("reading what the last update has recorded: %w", err)
+		return fmt.Errorf("read what the last update has recorded: %w", err)
 	case state != f.state():
 		return fmt.Errorf("it and its externals are not what came together last, by %s: an update failed or was interrupted",
 			when.UTC().Format("2006-01-02 15:04:05 UTC"))
@@ -97,7 +97,7 @@ func (r *svnRun) recordWhole(f *svnFound) error {
 	}
 	text := svnRecordHeader + "whole " + r.o.Now().UTC().Format(time.RFC3339) + "\n" + f.state()
 	if err := disk.Replace(svnRecordName, r.adminDir(), r.wholeFile(), []byte(text), 0o644, r.o.Step); err != nil {
-		return fmt.Errorf("recording what was brought here: %w", err)
+		return fmt.Errorf("record what was brought here: %w", err)
 	}
 	return nil
 }

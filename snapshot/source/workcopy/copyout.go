@@ -69,7 +69,7 @@ func CopySettled(ctx context.Context, src, dst string, skip func(path string) bo
 		err = t.proveCopy(ctx, dst)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("copying the tree %q to %q: %w", src, dst, err)
+		return nil, fmt.Errorf("copy the tree %q to %q: %w", src, dst, err)
 	}
 	return t, nil
 }
@@ -79,7 +79,7 @@ func CopySettled(ctx context.Context, src, dst string, skip func(path string) bo
 func HashSettled(ctx context.Context, dir string, skip func(path string) bool) (*TreeReader, error) {
 	t, err := ReadSettled(ctx, dir, skip, source.ExportOptions{}, (*TreeReader).HashAll)
 	if err != nil {
-		return nil, fmt.Errorf("reading the tree %q: %w", dir, err)
+		return nil, fmt.Errorf("read the tree %q: %w", dir, err)
 	}
 	return t, nil
 }

@@ -180,7 +180,7 @@ func (w *fingerprinter) failed(path string, err error) error {
 			return &UnsettledError{w.found.dir, []string{path}}
 		}
 	}
-	return fmt.Errorf("looking at %s in %q: %w", disk.QuotePath(cmp.Or(path, ".")), w.found.dir, err)
+	return fmt.Errorf("look at %s in %q: %w", disk.QuotePath(cmp.Or(path, ".")), w.found.dir, err)
 }
 
 // publishable returns an error that says what a file of this mode is, if such a one is never published. A directory

@@ -22,9 +22,9 @@ func ClonePlace(dir string) (string, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return root, nil
 	case err != nil:
-		return "", fmt.Errorf("cloning into %q: %w", dir, err)
+		return "", fmt.Errorf("clone into %q: %w", dir, err)
 	case len(entries) > 0:
-		return "", fmt.Errorf("cloning into %q: the directory is not empty", dir)
+		return "", fmt.Errorf("clone into %q: the directory is not empty", dir)
 	}
 	return root, nil
 }
@@ -40,7 +40,7 @@ func NewCloneDir(root string, step func(label string) error) (temp string, err e
 		return err
 	})
 	if err != nil {
-		return "", fmt.Errorf("making room for the clone: %w", err)
+		return "", fmt.Errorf("make room for the clone: %w", err)
 	}
 	return temp, nil
 }
@@ -52,7 +52,7 @@ func PlaceClone(temp, root string, step func(label string) error) error {
 	}
 	err := disk.Labelled(step, "rename clone", func() error { return disk.RenameDir(temp, root) })
 	if err != nil {
-		return fmt.Errorf("moving the clone into place: %w", err)
+		return fmt.Errorf("move the clone into place: %w", err)
 	}
 	return disk.Labelled(step, "sync clone's directory", func() error { return disk.SyncDir(filepath.Dir(root)) })
 }

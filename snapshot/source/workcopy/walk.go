@@ -55,7 +55,7 @@ func Walk(ctx context.Context, root int, wanted map[string]bool) (*Copy, error) 
 	w := &walker{ctx: ctx, wanted: wanted, buf: make([]byte, 32<<10)}
 	var st unix.Stat_t
 	if err := unix.Fstat(root, &st); err != nil {
-		return nil, fmt.Errorf("looking at the working copy: %w", err)
+		return nil, fmt.Errorf("look at the working copy: %w", err)
 	}
 	w.found.Dirs = append(w.found.Dirs, Dir{"", st.Mode})
 	w.found.Mounts = FindMounts(root)
@@ -74,12 +74,12 @@ func (w *walker) walk(parent int, name, path string) (repository bool, err error
 	}
 	fd, err := disk.OpenUnmounted(parent, name)
 	if err != nil {
-		return false, fmt.Errorf("opening directory %s of the working copy: %w", disk.QuotePath(path), err)
+		return false, fmt.Errorf("open directory %s of the working copy: %w", disk.QuotePath(path), err)
 	}
 	defer unix.Close(fd)
 	names, err := w.names(fd)
 	if err != nil {
-		return false, fmt.Errorf("listing directory %s of the working copy: %w", disk.QuotePath(path), err)
+		return false, fmt.Errorf("list directory %s of the working copy: %w", disk.QuotePath(path), err)
 	}
 	prefix := path
 	if path != "" {
@@ -121,7 +121,7 @@ func (w *walker) look(dir int, name, path string) error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("looking at %s in the working copy: %w", disk.QuotePath(path), err)
+		return fmt.Errorf("look at %s in the working copy: %w", disk.QuotePath(path), err)
 	}
 	if f.Stat.Mode&unix.S_IFMT == unix.S_IFDIR {
 		f.Repository = name == ".git"

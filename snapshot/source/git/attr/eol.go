@@ -39,11 +39,11 @@ func ReadEOLConfig(gitDir string) (EOLConfig, error) {
 		return c, nil
 	}
 	if err != nil {
-		return c, fmt.Errorf("reading the repository's configuration: %w", err)
+		return c, fmt.Errorf("read the repository's configuration: %w", err)
 	}
 	parsed, err := repo.ParseConfig(data)
 	if err != nil {
-		return c, fmt.Errorf("parsing %q: %w", path, err)
+		return c, fmt.Errorf("parse %q: %w", path, err)
 	}
 	switch strings.ToLower(parsed.Get("core", "", "autocrlf")) {
 	case "input":

@@ -58,14 +58,14 @@ func newCheckout(root int, w *Worktree) (*checkout, error) {
 	}
 	dir := filepath.Join(w.GitDir, temporaryDir)
 	if err := disk.TakeStep(c.step, "make temporary directory"); err != nil {
-		return nil, fmt.Errorf("making a temporary directory: %w", err)
+		return nil, fmt.Errorf("make a temporary directory: %w", err)
 	}
 	if err := disk.MakeDir(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("making a temporary directory: %w", err)
+		return nil, fmt.Errorf("make a temporary directory: %w", err)
 	}
 	tmp, err := os.Open(dir)
 	if err != nil {
-		return nil, fmt.Errorf("making a temporary directory: %w", err)
+		return nil, fmt.Errorf("make a temporary directory: %w", err)
 	}
 	c.tmp = tmp
 	return c, nil
@@ -120,7 +120,7 @@ func (c *checkout) writeSome(ctx context.Context, id int, o *object.Reader, acti
 			return err
 		}
 		if err := w.write(a, &stats[i]); err != nil {
-			return fmt.Errorf("writing %s in the working copy: %w", disk.QuotePath(a.path), err)
+			return fmt.Errorf("write %s in the working copy: %w", disk.QuotePath(a.path), err)
 		}
 		c.mu.Lock()
 		c.done++

@@ -31,7 +31,7 @@ func (s *syncRun) writes() ([]*action, error) {
 			err = o.CheckBlob(a.want.Hash)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("reading %s of the target: %w", disk.QuotePath(a.path), err)
+			return nil, fmt.Errorf("read %s of the target: %w", disk.QuotePath(a.path), err)
 		}
 		writes = append(writes, a)
 	}
@@ -52,7 +52,7 @@ func checkLink(o *object.Reader, want *object.TreeFile) error {
 func (s *syncRun) clear() error {
 	for _, d := range s.plan.chmod {
 		if err := s.chmodDir(d); err != nil {
-			return fmt.Errorf("changing the mode of directory %s: %w", disk.QuotePath(d.Path), err)
+			return fmt.Errorf("change the mode of directory %s: %w", disk.QuotePath(d.Path), err)
 		}
 	}
 	for i := range s.plan.actions {
@@ -61,13 +61,13 @@ func (s *syncRun) clear() error {
 			return err
 		}
 		if err := s.clearPath(a); err != nil {
-			return fmt.Errorf("replacing %s: %w", disk.QuotePath(a.path), err)
+			return fmt.Errorf("replace %s: %w", disk.QuotePath(a.path), err)
 		}
 	}
 	s.dirs.Close()
 	for _, path := range s.plan.rmdir {
 		if err := s.rmdir(path); err != nil {
-			return fmt.Errorf("removing directory %s: %w", disk.QuotePath(path), err)
+			return fmt.Errorf("remove directory %s: %w", disk.QuotePath(path), err)
 		}
 	}
 	for _, path := range s.plan.mkdir {

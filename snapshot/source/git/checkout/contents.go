@@ -117,7 +117,7 @@ func (c *contents) hashes(f *workcopy.File) (fileHashes, error) {
 	}
 	h, err := c.hash(f)
 	if err != nil {
-		return fileHashes{}, fmt.Errorf("reading %s in the working copy: %w", disk.QuotePath(f.Path), err)
+		return fileHashes{}, fmt.Errorf("read %s in the working copy: %w", disk.QuotePath(f.Path), err)
 	}
 	h.path = f.Path
 	c.last = h
@@ -170,7 +170,7 @@ func (c *contents) equal(f *workcopy.File, h plumbing.Hash, conv attr.Conversion
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("comparing %s with its blob: %w", disk.QuotePath(f.Path), err)
+		return false, fmt.Errorf("compare %s with its blob: %w", disk.QuotePath(f.Path), err)
 	}
 	_, err = compare.r.ReadByte()
 	return errors.Is(err, io.EOF), nil

@@ -86,23 +86,23 @@ func readIndex(path string) (*gitIndex, error) {
 		return &gitIndex{}, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading the index: %w", err)
+		return nil, fmt.Errorf("read the index: %w", err)
 	}
 	defer f.Close()
 	var st unix.Stat_t
 	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
-		return nil, fmt.Errorf("reading the index %q: %w", path, err)
+		return nil, fmt.Errorf("read the index %q: %w", path, err)
 	}
 	data, err := io.ReadAll(f)
 	if errors.Is(err, unix.EISDIR) {
-		return nil, fmt.Errorf("reading the index: %w: %w", errIndexUnusable, err)
+		return nil, fmt.Errorf("read the index: %w: %w", errIndexUnusable, err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading the index: %w", err)
+		return nil, fmt.Errorf("read the index: %w", err)
 	}
 	x, err := parseIndex(data)
 	if err != nil {
-		return nil, fmt.Errorf("parsing %q: %w", path, err)
+		return nil, fmt.Errorf("parse %q: %w", path, err)
 	}
 	x.mtime = st.Mtim
 	return x, nil

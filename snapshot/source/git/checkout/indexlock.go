@@ -37,14 +37,14 @@ func lockIndex(ctx context.Context, w *Worktree) (*indexLock, error) {
 	var seen string
 	for polls, unchanged := 0, 0; ; polls++ {
 		if err := disk.TakeStep(w.Step, "lock index"); err != nil {
-			return nil, fmt.Errorf("locking the index: %w", err)
+			return nil, fmt.Errorf("lock the index: %w", err)
 		}
 		err := createLock(path)
 		if err == nil {
 			return l, nil
 		}
 		if !errors.Is(err, os.ErrExist) {
-			return nil, fmt.Errorf("locking the index: %w", err)
+			return nil, fmt.Errorf("lock the index: %w", err)
 		}
 		now, ours := describeLock(path)
 		if unchanged++; now != seen {
@@ -57,13 +57,13 @@ func lockIndex(ctx context.Context, w *Worktree) (*indexLock, error) {
 			}
 			err := disk.Labelled(w.Step, "take over index lock", func() error { return disk.Remove(path) })
 			if err != nil && !errors.Is(err, os.ErrNotExist) {
-				return nil, fmt.Errorf("taking over the lock of the index: %w", err)
+				return nil, fmt.Errorf("take over the lock of the index: %w", err)
 			}
 		case polls >= lockGiveUp:
-			return nil, fmt.Errorf("locking the index: another program is at work in %q", w.GitDir)
+			return nil, fmt.Errorf("lock the index: another program is at work in %q", w.GitDir)
 		default:
 			if err := w.pause(ctx, lockPoll); err != nil {
-				return nil, fmt.Errorf("waiting for the lock %q: %w", path, err)
+				return nil, fmt.Errorf("wait for the lock %q: %w", path, err)
 			}
 		}
 	}
@@ -78,7 +78,7 @@ func (l *indexLock) release() error {
 		err = disk.Remove(l.path())
 	}
 	if err != nil {
-		return fmt.Errorf("unlocking the index: %w", err)
+		return fmt.Errorf("unlock the index: %w", err)
 	}
 	return nil
 }

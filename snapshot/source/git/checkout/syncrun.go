@@ -156,7 +156,7 @@ func (s *syncRun) checkFiles(list []object.TreeFile) error {
 			continue
 		}
 		if _, err := o.Size(f.Hash); err != nil {
-			return fmt.Errorf("reading %s of the target: %w", disk.QuotePath(f.Path), err)
+			return fmt.Errorf("read %s of the target: %w", disk.QuotePath(f.Path), err)
 		}
 	}
 	return nil
@@ -252,7 +252,7 @@ func (s *syncRun) sweep() error {
 	if info, err := os.Lstat(s.file("index")); err == nil && info.IsDir() {
 		err := disk.Labelled(s.Step, "remove directory index", func() error { return disk.RemovePath(s.file("index")) })
 		if err != nil {
-			return fmt.Errorf("removing a directory in the place of the index: %w", err)
+			return fmt.Errorf("remove a directory in the place of the index: %w", err)
 		}
 	}
 	for _, name := range []string{temporaryDir, newIndexName} {
@@ -261,7 +261,7 @@ func (s *syncRun) sweep() error {
 		}
 		err := disk.Labelled(s.Step, "remove leftover", func() error { return disk.RemovePath(s.file(name)) })
 		if err != nil {
-			return fmt.Errorf("removing what a killed run has left: %w", err)
+			return fmt.Errorf("remove what a killed run has left: %w", err)
 		}
 	}
 	return nil
@@ -316,7 +316,7 @@ func (s *syncRun) change() (err error) {
 	}
 	if !s.Fresh {
 		if err := s.replaceFile(JournalName, journalText(s.journal, s.target)); err != nil {
-			return fmt.Errorf("writing the journal: %w", err)
+			return fmt.Errorf("write the journal: %w", err)
 		}
 	}
 	if err := s.clear(); err != nil {
@@ -345,7 +345,7 @@ func (s *syncRun) makeDurable() error {
 		err = unix.Syncfs(int(s.root.Fd()))
 	}
 	if err != nil {
-		return fmt.Errorf("syncing the file system: %w", err)
+		return fmt.Errorf("sync the file system: %w", err)
 	}
 	return nil
 }
@@ -359,19 +359,19 @@ func (s *syncRun) record(lock *indexLock) error {
 	}
 	if s.plan.refresh {
 		if state.index, err = lock.replace(s.plan.entries); err != nil {
-			return fmt.Errorf("writing the index: %w", err)
+			return fmt.Errorf("write the index: %w", err)
 		}
 	}
 	if state != s.state {
 		if err := s.replaceFile(StateName, state.String()); err != nil {
-			return fmt.Errorf("writing what the index stands for: %w", err)
+			return fmt.Errorf("write what the index stands for: %w", err)
 		}
 	}
 	if err := disk.TakeStep(s.Step, "remove journal"); err != nil {
-		return fmt.Errorf("removing the journal: %w", err)
+		return fmt.Errorf("remove the journal: %w", err)
 	}
 	if err := disk.Remove(s.file(JournalName)); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("removing the journal: %w", err)
+		return fmt.Errorf("remove the journal: %w", err)
 	}
 	return nil
 }

@@ -43,7 +43,7 @@ func ReadState(path string) (syncState, error) {
 		return syncState{}, nil
 	}
 	if err != nil {
-		return syncState{}, fmt.Errorf("reading what the index stands for: %w", err)
+		return syncState{}, fmt.Errorf("read what the index stands for: %w", err)
 	}
 	var s syncState
 	fields := map[string][]byte{"index": s.index[:], "commit": s.commit[:], "attributes": s.attributes[:],
@@ -69,7 +69,7 @@ func readJournal(path string) ([]plumbing.Hash, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading the journal of an interrupted update: %w", err)
+		return nil, fmt.Errorf("read the journal of an interrupted update: %w", err)
 	}
 	var commits []plumbing.Hash
 	for line := range strings.Lines(string(data)) {

@@ -31,7 +31,7 @@ type Tree struct {
 func NewTree(ctx context.Context, gitDir string, rev source.Revision) (*Tree, error) {
 	t := &Tree{gitDir: gitDir, rev: rev}
 	if err := t.load(ctx); err != nil {
-		return nil, fmt.Errorf("listing revision %s: %w", rev.ID, err)
+		return nil, fmt.Errorf("list revision %s: %w", rev.ID, err)
 	}
 	return t, nil
 }
@@ -152,7 +152,7 @@ func (p *publication) entry(f object.TreeFile, c attr.Conversion) (source.Entry,
 	}
 	var err error
 	if e.Size, err = p.objects.Size(f.Hash); err != nil {
-		err = fmt.Errorf("reading %s: %w", disk.QuotePath(f.Path), err)
+		err = fmt.Errorf("read %s: %w", disk.QuotePath(f.Path), err)
 	}
 	return e, err
 }
@@ -189,7 +189,7 @@ func (r *gitReader) WriteTo(w io.Writer, e source.Entry) error {
 		c = attr.Conversion(slices.Index(idSuffix[:], "+"+suffix))
 	}
 	if err := writeConverted(w, r.objects, plumbing.NewHash(id), c); err != nil {
-		return fmt.Errorf("reading %s: %w", disk.QuotePath(e.Path), err)
+		return fmt.Errorf("read %s: %w", disk.QuotePath(e.Path), err)
 	}
 	return nil
 }

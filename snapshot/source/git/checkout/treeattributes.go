@@ -36,7 +36,7 @@ type attrDir struct {
 func newTreeAttributes(o func() (*object.Reader, error), gitDir string, files []object.TreeFile) (*treeAttributes, error) {
 	info, err := os.ReadFile(filepath.Join(gitDir, "info", "attributes"))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("reading the repository's attributes: %w", err)
+		return nil, fmt.Errorf("read the repository's attributes: %w", err)
 	}
 	t := &treeAttributes{objects: o, info: info, files: map[string]plumbing.Hash{}, dirs: map[string]attrDir{}}
 	for _, f := range files {
@@ -115,7 +115,7 @@ func (t *treeAttributes) read(dir string) ([]byte, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading the attributes of directory %s: %w", disk.QuotePath(dir), err)
+		return nil, fmt.Errorf("read the attributes of directory %s: %w", disk.QuotePath(dir), err)
 	}
 	return data, nil
 }

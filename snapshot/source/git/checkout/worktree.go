@@ -62,17 +62,17 @@ type syncResult struct {
 func (w *Worktree) Sync(ctx context.Context, target plumbing.Hash) (syncResult, error) {
 	s, err := w.begin(ctx, target)
 	if err != nil {
-		return syncResult{}, fmt.Errorf("looking at the working copy %q: %w", w.Dir, err)
+		return syncResult{}, fmt.Errorf("look at the working copy %q: %w", w.Dir, err)
 	}
 	defer s.close()
 	if err := s.makePlan(); err != nil {
-		return syncResult{}, fmt.Errorf("comparing the working copy %q with revision %s: %w", w.Dir, target, err)
+		return syncResult{}, fmt.Errorf("compare the working copy %q with revision %s: %w", w.Dir, target, err)
 	}
 	if s.settled() {
 		return s.result, nil
 	}
 	if err := s.apply(); err != nil {
-		return s.result, fmt.Errorf("bringing the working copy %q to revision %s: %w", w.Dir, target, err)
+		return s.result, fmt.Errorf("bring the working copy %q to revision %s: %w", w.Dir, target, err)
 	}
 	return s.result, nil
 }

@@ -97,7 +97,7 @@ func openLoose(path string, n int) (io.ReadCloser, error) {
 		_, err = io.CopyN(io.Discard, z, int64(n))
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("reading %q: %w", path, err), f.Close())
+		return nil, errors.Join(fmt.Errorf("read %q: %w", path, err), f.Close())
 	}
 	return looseStream{z, f}, nil
 }

@@ -33,9 +33,9 @@ type Error struct {
 
 func (e *Error) Error() string {
 	if e.Hash.IsZero() {
-		return fmt.Sprintf("reading the object database: %v", e.Err)
+		return fmt.Sprintf("read the object database: %v", e.Err)
 	}
-	return fmt.Sprintf("reading object %s: %v", e.Hash, e.Err)
+	return fmt.Sprintf("read object %s: %v", e.Hash, e.Err)
 }
 
 func (e *Error) Unwrap() error { return e.Err }
@@ -348,7 +348,7 @@ func WithAlternates(gitDir string) ([]string, error) {
 			continue
 		}
 		if err != nil {
-			return nil, fmt.Errorf("reading the alternates of %q: %w", dirs[i], err)
+			return nil, fmt.Errorf("read the alternates of %q: %w", dirs[i], err)
 		}
 		for line := range strings.Lines(string(list)) {
 			line = strings.TrimSuffix(line, "\n")

@@ -40,10 +40,10 @@ func (h Housekeeper) Run() error {
 		err = h.packLoose(loose)
 	}
 	if err != nil {
-		return fmt.Errorf("packing objects: %w", err)
+		return fmt.Errorf("pack objects: %w", err)
 	}
 	if err := h.joinPacks(); err != nil {
-		return fmt.Errorf("joining packs: %w", err)
+		return fmt.Errorf("join packs: %w", err)
 	}
 	return nil
 }

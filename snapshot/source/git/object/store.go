@@ -121,7 +121,7 @@ func (s *Store) Staging() (string, error) {
 		return err
 	})
 	if err != nil {
-		return "", fmt.Errorf("making room for objects: %w", err)
+		return "", fmt.Errorf("make room for objects: %w", err)
 	}
 	return dir, nil
 }
@@ -148,7 +148,7 @@ func (s *Store) Unstage(dir string) {
 // Keep checks the pack and adds its objects to the repository.
 func (p *incomingPack) Keep() error {
 	if err := p.store.Step("write pack", p.out.Flush); err != nil {
-		return fmt.Errorf("writing the pack: %w", err)
+		return fmt.Errorf("write the pack: %w", err)
 	}
 	if err := p.check(); err != nil {
 		return fmt.Errorf("the pack that upstream sent: %w", err)
@@ -223,7 +223,7 @@ func (p *incomingPack) unpack(index packIndex) error {
 			err = batch.add(obj)
 		}
 		if err != nil {
-			return fmt.Errorf("unpacking the object %x: %w", index.name(i), err)
+			return fmt.Errorf("unpack the object %x: %w", index.name(i), err)
 		}
 	}
 	return batch.Commit()
@@ -281,7 +281,7 @@ func (b *LooseBatch) Commit() error {
 			})
 		}
 		if err != nil {
-			return fmt.Errorf("adding the object %s: %w", name, err)
+			return fmt.Errorf("add the object %s: %w", name, err)
 		}
 	}
 	return b.Store.Step("sync object names", func() error { return disk.SyncFS(b.Dir) })

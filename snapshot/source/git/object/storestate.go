@@ -15,7 +15,7 @@ func StoreSignature(commonDir string) (sum [sha1.Size]byte, err error) {
 	objectsDir := filepath.Join(commonDir, "objects")
 	dirs, err := os.ReadDir(objectsDir)
 	if err != nil {
-		return sum, fmt.Errorf("looking at the object store: %w", err)
+		return sum, fmt.Errorf("look at the object store: %w", err)
 	}
 	for _, dir := range dirs {
 		if dir.Name() == "info" {
@@ -23,7 +23,7 @@ func StoreSignature(commonDir string) (sum [sha1.Size]byte, err error) {
 		}
 		files, err := os.ReadDir(filepath.Join(objectsDir, dir.Name()))
 		if err != nil {
-			return sum, fmt.Errorf("looking at the object store: %w", err)
+			return sum, fmt.Errorf("look at the object store: %w", err)
 		}
 		for _, file := range files {
 			info, err := file.Info()
@@ -31,7 +31,7 @@ func StoreSignature(commonDir string) (sum [sha1.Size]byte, err error) {
 				continue // a gc that is at work; the next look will differ
 			}
 			if err != nil {
-				return sum, fmt.Errorf("looking at the object store: %w", err)
+				return sum, fmt.Errorf("look at the object store: %w", err)
 			}
 			fmt.Fprintf(h, "%s/%s %d %d\n", dir.Name(), file.Name(), info.Size(), info.ModTime().UnixNano())
 		}

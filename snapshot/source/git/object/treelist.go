@@ -90,7 +90,7 @@ func (l *treeLister) entries(prefix string, h plumbing.Hash) ([]treeEntry, error
 	}
 	entries, err := l.objects.Tree(h)
 	if err != nil {
-		return nil, fmt.Errorf("listing directory %s: %w", disk.QuotePath(prefix), err)
+		return nil, fmt.Errorf("list directory %s: %w", disk.QuotePath(prefix), err)
 	}
 	clear(l.seen)
 	for _, e := range entries {

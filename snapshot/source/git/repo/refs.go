@@ -34,7 +34,7 @@ type RefError struct {
 	Err  error
 }
 
-func (e *RefError) Error() string { return fmt.Sprintf("reading the ref file %q: %v", e.File, e.Err) }
+func (e *RefError) Error() string { return fmt.Sprintf("read the ref file %q: %v", e.File, e.Err) }
 
 func (e *RefError) Unwrap() error { return e.Err }
 
@@ -251,14 +251,14 @@ func (r Refs) PointHead(target string) error {
 // replace writes a ref's file. The labels of that call it what.
 func (r Refs) replace(what, name, content string) error {
 	if !ValidRef(name) {
-		return fmt.Errorf("writing the ref %q: that is no name of a ref", name)
+		return fmt.Errorf("write the ref %q: that is no name of a ref", name)
 	}
 	err := r.makeRoom(name)
 	if err == nil {
 		err = disk.Replace(what, r.tempDir(name), r.path(name), []byte(content), 0o644, r.Step)
 	}
 	if err != nil {
-		return fmt.Errorf("writing the ref %q: %w", name, err)
+		return fmt.Errorf("write the ref %q: %w", name, err)
 	}
 	return nil
 }

@@ -159,11 +159,11 @@ func httpTransport(a remote.Auth) (*http.Transport, error) {
 	}
 	pem, err := os.ReadFile(a.CAFile)
 	if err != nil {
-		return nil, fmt.Errorf("reading the certificate file: %w", err)
+		return nil, fmt.Errorf("read the certificate file: %w", err)
 	}
 	pool, err := x509.SystemCertPool()
 	if err != nil {
-		return nil, fmt.Errorf("reading the system's certificates: %w", err)
+		return nil, fmt.Errorf("read the system's certificates: %w", err)
 	}
 	if !pool.AppendCertsFromPEM(pem) {
 		return nil, fmt.Errorf("the certificate file %q holds no certificate in PEM", a.CAFile)

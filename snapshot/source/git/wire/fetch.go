@@ -131,7 +131,7 @@ func (n *network) list(ctx context.Context) (err error) {
 	ctx, cancel := n.withDeadline(ctx)
 	defer cancel()
 	if n.adv, err = n.session.advertised(ctx); err != nil {
-		return fmt.Errorf("listing its refs: %w", err)
+		return fmt.Errorf("list its refs: %w", err)
 	}
 	if n.adv.shallow {
 		return errShallowUpstream
@@ -154,7 +154,7 @@ func (n *network) Fetch(ctx context.Context, want plumbing.Hash, into *object.St
 	limited, cancel := n.withDeadline(ctx)
 	defer cancel()
 	if err := n.download(limited, want, haves, incoming); err != nil {
-		err = fmt.Errorf("fetching the commit %s: %w", want, err)
+		err = fmt.Errorf("fetch the commit %s: %w", want, err)
 		if errors.Is(err, errLocalWrite) {
 			return err
 		}
@@ -237,7 +237,7 @@ func (s *streamSession) uploadPack(ctx context.Context, request []byte) (io.Read
 	s.asked = true
 	if _, err := s.conn.Write(request); err != nil {
 		release()
-		return nil, fmt.Errorf("asking for objects: %w", err)
+		return nil, fmt.Errorf("ask for objects: %w", err)
 	}
 	return &releasingReader{s.conn, release}, nil
 }

@@ -87,7 +87,7 @@ func (l *local) list() error {
 	}
 	config, err := repo.ParseConfig(data)
 	if err != nil {
-		return fmt.Errorf("reading its configuration: %w", err)
+		return fmt.Errorf("read its configuration: %w", err)
 	}
 	if err := repo.CheckFormat(l.CommonDir, config); err != nil {
 		return err
