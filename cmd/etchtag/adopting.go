@@ -15,11 +15,11 @@ import (
 // adopt records tags that have no manifest. A manifest shows which tags have the same content, and a mark of one is handed
 // on to the others: what changes by that is said before, and nobody marks anything in between.
 func (s *site) adopt(c *cli.Context, o snapshot.VerifyOptions, show *term.Progress) (v verification, err error) {
-	adoption, err := snapshot.Record(c.Context, s.env(s.app.now, show), s, o)
+	adoption, err := snapshot.Record(c.Context, s.Env(s.app.now, show), s, o)
 	if err != nil {
 		return v, err
 	}
-	marks := s.editor(filepath.Join(s.Base.Path, "tagstate"))
+	marks := s.Editor(filepath.Join(s.Base.Path, "tagstate"))
 	err = marks.Hold(c.Context, func() error {
 		show.End()
 		effect, err := s.effectOfAdopting(adoption.Headers())

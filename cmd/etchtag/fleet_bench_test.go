@@ -80,7 +80,7 @@ func fleetBase(b *testing.B, kind string, hosts int) *site {
 	a.log, _ = term.NewLog(io.Discard, "text", slog.LevelInfo, false)
 	s, err := a.openSite(l.Path, "", configRequired)
 	must(b, err)
-	must(b, s.refreshTables(nil))
+	must(b, s.RefreshTables(nil))
 	known, err := s.Hosts(fleetTime)
 	must(b, err)
 	if d := known.Decide(b.Context(), fleetHost(0)); d.Err != nil || len(d.Notes) > 0 {

@@ -174,7 +174,7 @@ func (s *site) writeConfig(c *cli.Context, data []byte) error {
 func (s *site) makeWorkingCopy(c *cli.Context) (bool, error) {
 	show := s.app.newProgress(c)
 	defer show.End()
-	env := s.env(s.app.now, show)
+	env := s.Env(s.app.now, show)
 	switch missing, err := env.NoWorkingCopy(); {
 	case err != nil:
 		return false, err
@@ -368,7 +368,7 @@ func (s *site) renameMarks(c *cli.Context, renamed map[string]string) error {
 	}
 	files := []string{s.Base.Kept(), s.Base.Pins()}
 	for _, path := range s.Config.Tagstate {
-		if !s.inWorkingCopy(path) {
+		if !s.InWorkingCopy(path) {
 			files = append(files, filepath.Join(s.Base.Path, path))
 			continue
 		}
@@ -381,7 +381,7 @@ func (s *site) renameMarks(c *cli.Context, renamed map[string]string) error {
 		}
 	}
 	for _, file := range files {
-		if err := s.edit(c.Context, file, rewrite); err != nil {
+		if err := s.Edit(c.Context, file, rewrite); err != nil {
 			return err
 		}
 	}

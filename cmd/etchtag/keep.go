@@ -44,7 +44,7 @@ func (a *app) keep(c *cli.Context) error {
 	if missing := s.missing(names); len(missing) > 0 && !release {
 		return fmt.Errorf("there is no tag %s to keep; etchtag list shows those that there are", strings.Join(missing, ", "))
 	}
-	err = s.edit(c.Context, s.Base.Kept(), func(old []byte) ([]byte, error) {
+	err = s.Edit(c.Context, s.Base.Kept(), func(old []byte) ([]byte, error) {
 		if release {
 			return tagging.Release(old, names), nil
 		}

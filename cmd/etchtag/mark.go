@@ -1,12 +1,9 @@
 package main
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"slices"
 	"syscall"
 	"time"
@@ -17,9 +14,6 @@ import (
 	"github.com/etch/etchtag/tagstate/lines"
 	"github.com/urfave/cli/v2"
 )
-
-// editWait is how long an edit waits for another to end. Edits take milliseconds.
-const editWait = 10 * time.Second
 
 // maxRange is how many tags one range may mark: ten years of hours.
 const maxRange = 10 * 366 * 24
@@ -65,7 +59,7 @@ func (a *app) mark(c *cli.Context) error {
 		a.say(c, "nothing is changed")
 		return incomplete(m.problems(c.Context)...)
 	}
-	err = m.site.edit(c.Context, m.file, m.change)
+	err = m.site.Edit(c.Context, m.file, m.change)
 	switch {
 	case m.refused != nil:
 		return m.refused
@@ -151,57 +145,4 @@ func (m *marking) tagRange(from, to string) ([]string, error) {
 		names = append(names, tag.Name(t))
 	}
 	return append(names, m.unaligned(ends)...), nil
-}
-
-// ownTagstate is this server's own file: the last one that updates of the working copy do not touch.
-func (s *site) ownTagstate() (string, error) {
-	for _, path := range slices.Backward(s.Config.Tagstate) {
-		if !s.inWorkingCopy(path) {
-			return filepath.Join(s.Base.Path, path), nil
-		}
-	}
-	return "", errors.New("every file that tagstate names in the configuration lies in the working copy, where a mark " +
-		"would be overwritten: commit the mark there, or add this server's own file to the list")
-}
-
-func (s *site) inWorkingCopy(path string) bool {
-	rel, err := filepath.Rel(s.Base.WorkingCopy, path)
-	return err == nil && filepath.IsLocal(rel)
-}
-
-// edit changes one of the base's small files.
-func (s *site) edit(ctx context.Context, file string, change func([]byte) ([]byte, error)) error {
-	if err := s.refuseUpstreamsLink(file); err != nil {
-		return err
-	}
-	if err := s.env(s.app.now, nil).Prepare(); err != nil {
-		return err
-	}
-	return s.editor(file).Edit(ctx, change)
-}
-
-func (s *site) editor(file string) lines.Editor {
-	return lines.Editor{Path: file, Lock: s.Base.TagstateLock(), Wait: editWait, Step: s.app.step}
-}
-
-// refuseUpstreamsLink refuses to edit what a link leads to whose end, or which itself, is upstream's to choose: it could
-// be any file of this machine. A link that the administrator has made is followed.
-func (s *site) refuseUpstreamsLink(file string) error {
-	target, err := os.Readlink(file)
-	if err != nil {
-		return nil // no link
-	}
-	if !filepath.IsAbs(target) {
-		target = filepath.Join(filepath.Dir(file), target)
-	}
-	inside := func(trunk, path string) bool {
-		rel, err := filepath.Rel(trunk, path)
-		return err == nil && filepath.IsLocal(rel)
-	}
-	trunk, trunkErr := filepath.EvalSymlinks(s.Base.Trunk())
-	dir, dirErr := filepath.EvalSymlinks(filepath.Dir(target))
-	if inside(s.Base.Trunk(), target) || trunkErr == nil && dirErr == nil && inside(trunk, dir) || s.baseIsWorkingCopy() {
-		return fmt.Errorf("%s is a link to %s, and so upstream decides which file is edited: put a file in its place", file, target)
-	}
-	return nil
 }

@@ -55,7 +55,7 @@ func (a *app) newMarking(c *cli.Context) (*marking, error) {
 		return nil, err
 	}
 	m.now = clock()
-	m.file, err = m.site.ownTagstate()
+	m.file, err = m.site.OwnTagstate()
 	return m, err
 }
 

@@ -29,7 +29,7 @@ func (s *site) marksToCome(states *tagstate.Set, now time.Time) []marksToCome {
 		stretch := term.Some(stretches(g.names, s.Config.Cadence()))
 		m := marksToCome{what: fmt.Sprintf("%s to come %s: %s", term.Count(len(g.names), "tag"), g.what, stretch)}
 		switch {
-		case s.inWorkingCopy(files[g.what]):
+		case s.InWorkingCopy(files[g.what]):
 			m.undo = "take it back by a commit"
 		case len(g.names) == 1:
 			m.undo = "etchtag mark clear " + g.names[0]

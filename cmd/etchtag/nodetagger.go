@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/etch/etchtag/cmd/internal/build"
 	"github.com/etch/etchtag/cmd/internal/decide"
 	"github.com/urfave/cli/v2"
 )
@@ -37,7 +38,7 @@ func (a *app) nodetaggerCommand() *cli.Command {
 
 // deciding reads what the configuration that the command line names says of decisions.
 func (a *app) deciding(c *cli.Context) (*decide.Site, error) {
-	s, err := decide.Open(orElse(c.String("base"), decide.FindBase(a.getenv, a.link)), c.String("config"), a.kinds(), a.now)
+	s, err := decide.Open(orElse(c.String("base"), decide.FindBase(a.getenv, a.link)), c.String("config"), build.Kinds(a.getenv), a.now)
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +48,7 @@ func (a *app) deciding(c *cli.Context) (*decide.Site, error) {
 
 // runNodetagger is the program under the name nodetagger. There is no library between the etch server and the answer.
 func (a *app) runNodetagger(ctx context.Context, line []string) int {
-	n := decide.Nodetagger{Kinds: a.kinds(), Getenv: a.getenv, Clock: a.now, Alone: a.own}
+	n := decide.Nodetagger{Kinds: build.Kinds(a.getenv), Getenv: a.getenv, Clock: a.now, Alone: a.own}
 	path, err := n.Answer(ctx, line)
 	return a.end(ctx, a.printPath(path, err))
 }

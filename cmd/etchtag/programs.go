@@ -55,7 +55,7 @@ func (s *site) linkNodetagger(c *cli.Context, program string) error {
 		}
 		s.app.say(c, "%s was a link to %s", link, target)
 	}
-	if _, err := os.Lstat(link); err == nil && s.baseIsWorkingCopy() {
+	if _, err := os.Lstat(link); err == nil && s.BaseIsWorkingCopy() {
 		s.app.log.Warn(fmt.Sprintf("%s stays, because the base is a working copy of Subversion, in which it may be versioned: "+
 			"replace it by a commit: cd %s && svn rm --force nodetagger && ln -s %s nodetagger && svn add nodetagger && svn commit",
 			link, s.Base.Path, program))

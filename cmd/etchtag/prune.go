@@ -38,13 +38,13 @@ func (a *app) prune(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	env := site.env(clock, nil)
+	env := site.Env(clock, nil)
 	var plan snapshot.Plan
 	var failed []error
 	if c.Bool("dry-run") {
-		plan, err = snapshot.PreviewPrune(c.Context, env, site, site.keep())
+		plan, err = snapshot.PreviewPrune(c.Context, env, site, site.Keep())
 	} else {
-		plan, failed, err = snapshot.Prune(c.Context, env, site, site.keep(), c.Duration("lock-wait"))
+		plan, failed, err = snapshot.Prune(c.Context, env, site, site.Keep(), c.Duration("lock-wait"))
 	}
 	if err != nil {
 		return err

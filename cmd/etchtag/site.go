@@ -1,23 +1,16 @@
 package main
 
 import (
-	"fmt"
-	"io"
-	"slices"
-	"time"
-
+	"github.com/etch/etchtag/cmd/internal/build"
 	"github.com/etch/etchtag/cmd/internal/config"
 	"github.com/etch/etchtag/cmd/internal/decide"
-	"github.com/etch/etchtag/cmd/internal/term"
 	"github.com/etch/etchtag/schedule"
-	"github.com/etch/etchtag/snapshot"
-	"github.com/etch/etchtag/tagstate"
 	"github.com/urfave/cli/v2"
 )
 
-// site is one etch server's base with its configuration, from which the parts are built.
+// site is one etch server's base with its configuration, and the program that works on it.
 type site struct {
-	*decide.Site
+	*build.Site
 	app        *app
 	configFile string // which need not exist
 }
@@ -55,58 +48,7 @@ func (a *app) openSite(base, path string, required bool) (*site, error) {
 func configPath(base, named string) string { return orElse(named, decide.ConfigFile(base)) }
 
 func (a *app) newSite(base, configFile string, c *config.Config) *site {
-	s := &site{Site: decide.NewSite(base, c, a.kinds(), a.now), app: a, configFile: configFile}
-	s.Alone = a.alone
-	return s
+	d := decide.NewSite(base, c, build.Kinds(a.getenv), a.now)
+	d.Alone = a.alone
+	return &site{Site: &build.Site{Site: d, Step: a.step, Log: a.log}, app: a, configFile: configFile}
 }
-
-// env is what every run of package snapshot needs. show is told of progress; nil for nobody.
-func (s *site) env(clock func() time.Time, show *term.Progress) snapshot.Env {
-	return snapshot.Env{
-		Base:  s.Base,
-		Clock: clock,
-		Warn:  func(message string) { show.End(); s.app.log.Warn(message) },
-		Note:  func(message string) { show.End(); s.app.log.Info(message) },
-		Step:  s.app.step,
-	}
-}
-
-// keep is how much history stays.
-func (s *site) keep() snapshot.Keep {
-	return snapshot.Keep{Within: s.Config.Tags.Keep.Within, Last: s.Config.Tags.Keep.Last}
-}
-
-// stagingProgress tells show how many files are staged.
-func stagingProgress(show *term.Progress) func(done, total int) {
-	return func(done, total int) { show.Report("stage", int64(done), int64(total)) }
-}
-
-var _ snapshot.Site = (*site)(nil)
-
-// Marked implements snapshot.Site.
-func (s *site) Marked(name string) (how string, err error) {
-	states, err := s.States()
-	if err != nil {
-		return "", err
-	}
-	e := states.Get(name)
-	if e.State != tagstate.Bad && e.State != tagstate.BadFwd {
-		return "", nil
-	}
-	how = "marked " + string(e.State)
-	if e.Comment != "" {
-		how += " (" + e.Comment + ")"
-	}
-	return fmt.Sprintf("%s by %s", how, e.Position), nil
-}
-
-// Table implements snapshot.Site.
-func (s *site) Table(dir string) func(io.Writer) (warning string, err error) {
-	if !slices.ContainsFunc(s.Config.Inventory, func(i config.Inventory) bool { return i.Kind == "etch" }) {
-		return nil
-	}
-	return func(w io.Writer) (string, error) { return compileTable(w, dir) }
-}
-
-// Refresh implements snapshot.Site.
-func (s *site) Refresh() error { return s.refreshTables(s.app.step) }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/etch/etchtag/cmd/internal/build"
 	"github.com/etch/etchtag/cmd/internal/decide"
 	"github.com/etch/etchtag/cmd/internal/term"
 	"github.com/etch/etchtag/snapshot"
@@ -82,10 +83,10 @@ func (a *app) snapshot(c *cli.Context) error {
 
 // take makes the present hour's tag, and warns of marks that wait for the next ones.
 func (s *site) take(ctx context.Context, clock func() time.Time, show *term.Progress, o snapshot.TakeOptions) (snapshot.Result, error) {
-	env := s.env(clock, show)
-	o.Cadence, o.Layout, o.Check, o.Keep = s.Config.Cadence(), staged.Layout(s.Config.Tags.Files), s.Config.Tags.Check, s.keep()
-	o.Progress = stagingProgress(show)
-	r, err := snapshot.Take(ctx, env, s.source(clock, show), s, o)
+	env := s.Env(clock, show)
+	o.Cadence, o.Layout, o.Check, o.Keep = s.Config.Cadence(), staged.Layout(s.Config.Tags.Files), s.Config.Tags.Check, s.Keep()
+	o.Progress = build.StagingProgress(show)
+	r, err := snapshot.Take(ctx, env, s.Source(clock, show), s, o)
 	if states, readErr := s.States(); err == nil && readErr == nil {
 		for _, g := range s.marksToCome(states, clock()) {
 			env.Warn(g.what + "; if that is a mistake, " + g.undo)

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/etch/etchtag/cmd/internal/build"
 	"github.com/etch/etchtag/cmd/internal/term"
 	"github.com/etch/etchtag/snapshot"
 )
@@ -111,7 +112,7 @@ func (s *site) configuredFiles() (files []string) {
 		case "file":
 			files = append(files, s.Path(i.Path))
 		case "nventory":
-			files = append(files, nventoryFiles(s.app.getenv("HOME"))...)
+			files = append(files, build.NventoryFiles(s.app.getenv("HOME"))...)
 		}
 	}
 	return files

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/etch/etchtag/cmd/internal/build"
 	"github.com/etch/etchtag/cmd/internal/config"
 	"github.com/etch/etchtag/cmd/internal/decide"
 	"github.com/etch/etchtag/cmd/internal/term"
@@ -87,7 +88,7 @@ func (b *statusBase) tag(name string, change func(*tag.Manifest)) {
 		change(m)
 	}
 	var manifest, table bytes.Buffer
-	_, err = compileTable(&table, b.l.Dir(name))
+	_, err = build.CompileTable(&table, b.l.Dir(name))
 	b.must(err, tag.WriteManifest(&manifest, m),
 		os.WriteFile(b.l.Manifest(name), manifest.Bytes(), 0o644), os.WriteFile(b.l.Table(name), table.Bytes(), 0o644))
 }
@@ -409,7 +410,7 @@ func TestEveryFindingSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 func TestTheRoomIsJudgedByWhatIsToCome(t *testing.T) {
 	const gib = 1 << 30
 	config := config.Default()
-	s := &site{Site: &decide.Site{Config: &config}}
+	s := &site{Site: &build.Site{Site: &decide.Site{Config: &config}}}
 	space := func(free, freeInodes uint64) staged.Space {
 		return staged.Space{FreeBytes: free, TotalBytes: 100 * gib, FreeInodes: freeInodes, TotalInodes: 1000}
 	}

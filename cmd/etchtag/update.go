@@ -63,5 +63,5 @@ func (a *app) update(c *cli.Context) error {
 
 // updateWorkingCopy brings the working copy to upstream's newest revision.
 func (s *site) updateWorkingCopy(ctx context.Context, clock func() time.Time, show *term.Progress, wait time.Duration) (source.Outcome, error) {
-	return snapshot.Update(ctx, s.env(clock, show), s.source(clock, show), s, wait)
+	return snapshot.Update(ctx, s.Env(clock, show), s.Source(clock, show), s, wait)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/etch/etchtag/cmd/internal/build"
 	"github.com/etch/etchtag/cmd/internal/decide"
 	"github.com/etch/etchtag/cmd/internal/term"
 	"github.com/etch/etchtag/snapshot"
@@ -95,8 +96,8 @@ type verification struct {
 func (s *site) runVerify(c *cli.Context, o snapshot.VerifyOptions, show *term.Progress) (v verification, err error) {
 	switch {
 	case c.Bool("repair"):
-		o.Staging = stagingProgress(show)
-		v.reports, v.leftOver, err = snapshot.Repair(c.Context, s.env(s.app.now, show), s.source(s.app.now, show), o)
+		o.Staging = build.StagingProgress(show)
+		v.reports, v.leftOver, err = snapshot.Repair(c.Context, s.Env(s.app.now, show), s.Source(s.app.now, show), o)
 	case c.Bool("adopt"):
 		return s.adopt(c, o, show)
 	default:

@@ -1,4 +1,4 @@
-package main
+package build
 
 import (
 	"iter"
@@ -11,17 +11,17 @@ import (
 	"github.com/etch/etchtag/tagging/inventory/nventory"
 )
 
-// kinds are all kinds of inventories.
-func (a *app) kinds() decide.Kinds {
+// Kinds are all kinds of inventories.
+func Kinds(getenv func(string) string) decide.Kinds {
 	kinds := maps.Clone(decide.LocalKinds)
 	kinds["nventory"] = func(_ *decide.Site, i config.Inventory, _ iter.Seq[inventory.Tree]) inventory.Inventory {
-		return nventory.New(nventory.Options{Server: i.Server, ConfigFiles: nventoryFiles(a.getenv("HOME")), Timeout: i.Timeout})
+		return nventory.New(nventory.Options{Server: i.Server, ConfigFiles: NventoryFiles(getenv("HOME")), Timeout: i.Timeout})
 	}
 	return kinds
 }
 
-// nventoryFiles are the configuration files that all clients of nVentory share; the later one wins.
-func nventoryFiles(home string) []string {
+// NventoryFiles are the configuration files that all clients of nVentory share; the later one wins.
+func NventoryFiles(home string) []string {
 	files := []string{"/etc/nventory.conf"}
 	if home != "" {
 		files = append(files, filepath.Join(home, ".nventory.conf"))

@@ -1,4 +1,4 @@
-package main
+package build
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 
 // needs knows who needs which tags, for those who remove some.
 type needs struct {
-	*site
+	*Site
 	listed  map[string][]string // the pins of inventories
 	lacking error               // why they are not known
 	read    inventory.Watch     // what people write, since it was read
@@ -23,8 +23,8 @@ type needs struct {
 var _ snapshot.Needs = (*needs)(nil)
 
 // Needs implements snapshot.Site: it asks the inventories for their pins, as of now.
-func (s *site) Needs(ctx context.Context, now time.Time) snapshot.Needs {
-	n := &needs{site: s}
+func (s *Site) Needs(ctx context.Context, now time.Time) snapshot.Needs {
+	n := &needs{Site: s}
 	hosts, err := s.Hosts(now)
 	if err == nil {
 		n.listed, err = hosts.ListPins(ctx)
@@ -39,7 +39,7 @@ func (n *needs) Read(tags *tag.Index, now time.Time) (by map[string][]string, un
 	for _, path := range n.Config.Tagstate {
 		written = append(written, filepath.Join(n.Base.Path, path))
 	}
-	n.read = inventory.WatchFiles(n.app.now(), written...)
+	n.read = inventory.WatchFiles(n.Clock(), written...)
 	states, err := n.States()
 	if err != nil {
 		return nil, nil, err

@@ -1,4 +1,4 @@
-package main
+package build
 
 import (
 	"context"
@@ -21,8 +21,8 @@ import (
 	"github.com/etch/etchtag/tagstate"
 )
 
-// source builds the working copy's source.
-func (s *site) source(clock func() time.Time, show *term.Progress) source.Source {
+// Source builds the working copy's source.
+func (s *Site) Source(clock func() time.Time, show *term.Progress) source.Source {
 	w := s.Config.WorkingCopy
 	auth := remote.Auth{SSHKey: s.Path(w.Auth.SSHKey), KnownHosts: s.Path(w.Auth.KnownHosts),
 		Username: w.Auth.Username, PasswordFile: s.Path(w.Auth.PasswordFile),
@@ -32,25 +32,25 @@ func (s *site) source(clock func() time.Time, show *term.Progress) source.Source
 		return svn.New(svn.Options{
 			Dir: s.Base.Trunk(), Base: s.Base.Path, URL: w.URL, Timeout: w.Timeout, Auth: auth,
 			IsTagstate: func(path string) bool { return slices.Contains(s.Config.Tagstate, path) },
-			Discard:    s.Base.Discarded(), Progress: show.Report, BeforeReplace: s.rescueMarks, Now: clock, Step: s.app.step,
+			Discard:    s.Base.Discarded(), Progress: show.Report, BeforeReplace: s.rescueMarks, Now: clock, Step: s.Step,
 		})
 	case "cvs":
 		return cvs.New(cvs.Options{
 			Dir: s.Base.Trunk(), URL: w.URL, Module: w.Module, Branch: w.Branch, Timeout: w.Timeout, Auth: auth,
-			Discard: s.Base.Discarded(), Progress: show.Report, BeforeReplace: s.rescueMarks, Now: clock, Step: s.app.step,
+			Discard: s.Base.Discarded(), Progress: show.Report, BeforeReplace: s.rescueMarks, Now: clock, Step: s.Step,
 		})
 	case "dir":
 		return dir.New(dir.Options{Dir: s.Base.Trunk(), TreeHash: treeHash})
 	}
 	return git.New(git.Options{
 		Dir: s.Base.Trunk(), URL: w.URL, Branch: w.Branch, Timeout: w.Timeout, Auth: auth,
-		Discard: s.Base.Discarded(), Progress: show.Report, BeforeReplace: s.rescueMarks, Now: clock, Step: s.app.step,
+		Discard: s.Base.Discarded(), Progress: show.Report, BeforeReplace: s.rescueMarks, Now: clock, Step: s.Step,
 	})
 }
 
 // sourceKind finds out what the working copy is under: what the configuration says, or its URL, or else what stands
 // there. With Subversion that may be the base itself.
-func (s *site) sourceKind() string {
+func (s *Site) sourceKind() string {
 	if kind := s.Config.WorkingCopy.SourceKind(); kind != "" {
 		return kind
 	}
@@ -71,8 +71,8 @@ func (s *site) sourceKind() string {
 	return "git"
 }
 
-// baseIsWorkingCopy reports whether the base itself is the working copy, as it may be with Subversion.
-func (s *site) baseIsWorkingCopy() bool {
+// BaseIsWorkingCopy reports whether the base itself is the working copy, as it may be with Subversion.
+func (s *Site) BaseIsWorkingCopy() bool {
 	_, own := os.Lstat(filepath.Join(s.Base.Trunk(), ".svn"))
 	_, base := os.Lstat(filepath.Join(s.Base.Path, ".svn"))
 	return s.sourceKind() == "svn" && own != nil && base == nil
@@ -94,7 +94,7 @@ func treeHash(exported []source.ExportedEntry) string {
 
 // rescueMarks saves the marks that somebody has written into a tagstate file of the working copy, which an
 // update is about to replace, by adding them to this server's own: a mark must not vanish.
-func (s *site) rescueMarks(path string, base, local, upstream []byte) error {
+func (s *Site) rescueMarks(path string, base, local, upstream []byte) error {
 	file := filepath.Join(s.Base.WorkingCopy, path)
 	if !slices.Contains(s.Config.Tagstate, file) {
 		return nil
@@ -103,9 +103,9 @@ func (s *site) rescueMarks(path string, base, local, upstream []byte) error {
 }
 
 // Replaced implements snapshot.Site: it saves the marks of a working copy that is about to be replaced by one of another upstream.
-func (s *site) Replaced(old, fresh string) error {
+func (s *Site) Replaced(old, fresh string) error {
 	for _, file := range s.Config.Tagstate {
-		if !s.inWorkingCopy(file) {
+		if !s.InWorkingCopy(file) {
 			continue
 		}
 		path, err := filepath.Rel(s.Base.WorkingCopy, file)
@@ -130,19 +130,19 @@ func (s *site) Replaced(old, fresh string) error {
 }
 
 // saveMarks adds the marks of a file that would be lost to this server's own marks.
-func (s *site) saveMarks(file, why string, base, local, upstream []byte) error {
+func (s *Site) saveMarks(file, why string, base, local, upstream []byte) error {
 	valid := s.Config.Cadence().Valid
 	lost := tagstate.Lost(tagstate.Parse(file, base, valid), tagstate.Parse(file, local, valid), tagstate.Parse(file, upstream, valid))
 	if len(lost) == 0 {
 		return nil
 	}
-	own, err := s.ownTagstate()
+	own, err := s.OwnTagstate()
 	if err != nil {
 		return err
 	}
-	s.app.log.Warn(fmt.Sprintf("%s %s; its %s not in upstream's are added to %s, and should be committed",
+	s.Log.Warn(fmt.Sprintf("%s %s; its %s not in upstream's are added to %s, and should be committed",
 		file, why, term.Count(len(lost), "mark"), own))
-	return s.edit(context.Background(), own, func(old []byte) ([]byte, error) {
+	return s.Edit(context.Background(), own, func(old []byte) ([]byte, error) {
 		return tagstate.Apply(old, lost, valid)
 	})
 }

@@ -1,4 +1,4 @@
-package main
+package build
 
 import (
 	"errors"
@@ -9,10 +9,10 @@ import (
 	"github.com/etch/etchtag/tagging/inventory/parse"
 )
 
-// refreshTables makes the tables of those inventories of kind file that have changed, so that lookups need
+// RefreshTables makes the tables of those inventories of kind file that have changed, so that lookups need
 // not read them in full. The caller holds the lock of whoever makes tags. All that the error says are
 // warnings: lookups work without tables, only slower, and those of a file with a mistake fail anyway.
-func (s *site) refreshTables(step func(label string) error) error {
+func (s *Site) RefreshTables(step func(label string) error) error {
 	var warnings []error
 	for _, i := range s.Config.Inventory {
 		if i.Kind != "file" {
@@ -27,15 +27,15 @@ func (s *site) refreshTables(step func(label string) error) error {
 		case err != nil:
 			warnings = append(warnings, fmt.Errorf("until the next run each lookup reads the file in full: %w", err))
 		case rebuilt:
-			s.app.log.Debug(fmt.Sprintf("the table of %s is made anew", path))
+			s.Log.Debug(fmt.Sprintf("the table of %s is made anew", path))
 		}
 	}
 	return errors.Join(warnings...)
 }
 
-// compileTable prepares lookups in a tree. A mistake in the tree's files is part of the table, so that lookups
+// CompileTable prepares lookups in a tree. A mistake in the tree's files is part of the table, so that lookups
 // pass the tree over without reading it again.
-func compileTable(w io.Writer, dir string) (warning string, err error) {
+func CompileTable(w io.Writer, dir string) (warning string, err error) {
 	err = inventory.CompileTo(w, dir)
 	if fault := new(parse.Fault); errors.As(err, &fault) {
 		return err.Error(), nil
