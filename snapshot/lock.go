@@ -20,7 +20,7 @@ const lockPoll = 200 * time.Millisecond
 
 // lock takes the lock that everyone holds who changes the working copy or the tags, waiting as long as told.
 // The kernel releases it when the process dies, and children do not inherit it. The file is
-// readable by nobody else, since whoever can open it can hold it, and it is never removed, since two
+// readable by nobody else, because whoever can open it can hold it, and it is never removed, because two
 // runs could then hold two files of one name.
 func (e Env) lock(ctx context.Context, wait time.Duration) (release func(), err error) {
 	if err := e.Prepare(); err != nil {

@@ -16,7 +16,7 @@ import (
 // the old one stays.
 func (u updating) replace(ctx context.Context, reason string) (source.Outcome, error) {
 	failed := func(err error) (source.Outcome, error) {
-		return source.Outcome{}, fmt.Errorf("the working copy %s is to be replaced, since %s: %w", u.Base.Trunk(), reason, err)
+		return source.Outcome{}, fmt.Errorf("the working copy %s is to be replaced, because %s: %w", u.Base.Trunk(), reason, err)
 	}
 	old, err := filepath.EvalSymlinks(u.Base.Trunk())
 	if err != nil {
@@ -51,7 +51,7 @@ func (u updating) replace(ctx context.Context, reason string) (source.Outcome, e
 		return failed(err)
 	}
 	outcome.Discarded = kept
-	outcome.Warnings = append(outcome.Warnings, fmt.Sprintf("the working copy %s was replaced, since %s; the old one was set aside as %s%s",
+	outcome.Warnings = append(outcome.Warnings, fmt.Sprintf("the working copy %s was replaced, because %s; the old one was set aside as %s%s",
 		u.Base.Trunk(), reason, kept, aside.Describe(room)))
 	return outcome, nil
 }

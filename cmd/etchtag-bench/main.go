@@ -32,15 +32,6 @@ func main() {
 	}
 }
 
-// options are what the command line says.
-type options struct {
-	dir      string
-	size     string
-	rounds   int
-	rows     *regexp.Regexp
-	markdown bool
-}
-
 func parseOptions(args []string, stderr io.Writer) (options, error) {
 	var o options
 	rows := ""

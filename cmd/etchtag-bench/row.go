@@ -4,11 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 )
-
-// results are the samples of each contestant, by its name, one a round.
-type results map[string][]sample
 
 // contest measures the figures of one or more rows.
 type contest struct {
@@ -121,22 +117,4 @@ func sizeRow(what, ours, peer string, atMost float64) row {
 		return figure{ours: quantity{median(a), bytesUnit}, theirs: quantity{median(b), bytesUnit},
 			ratio: median(ratios(a, b))}
 	}}
-}
-
-// missing names the tools of needs that are not installed.
-func (b *bench) missing(needs []string) string {
-	var missing []string
-	for _, tool := range needs {
-		if !b.has(tool) {
-			missing = append(missing, tool)
-		}
-	}
-	if len(missing) == 0 {
-		return ""
-	}
-	verb := " is"
-	if len(missing) > 1 {
-		verb = " are"
-	}
-	return strings.Join(missing, ", ") + verb + " not installed"
 }

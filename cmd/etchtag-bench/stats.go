@@ -44,3 +44,6 @@ func seconds(s sample) float64    { return s.took.Seconds() }
 func cpuSeconds(s sample) float64 { return s.cpu.Seconds() }
 func peakBytes(s sample) float64  { return float64(s.peak) }
 func sizeBytes(s sample) float64  { return float64(s.size) }
+
+// results are the samples of each contestant, by its name, one a round.
+type results map[string][]sample

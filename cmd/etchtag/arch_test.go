@@ -36,9 +36,9 @@ var watched = []string{"flag", "log", "log/slog", "net/http", "os/exec"}
 // rooms are all packages of the module. Who moves a wall edits this table.
 var rooms = map[string]room{
 	"cmd/etchtag": {
-		ours: "cmd/etchtag/manual cmd/internal/build cmd/internal/config cmd/internal/decide cmd/internal/term examples " +
-			"schedule snapshot snapshot/aside snapshot/disk snapshot/source snapshot/staged tagging tagging/inventory " +
-			"tagging/tag tagstate tagstate/lines",
+		ours: "cmd/etchtag/manual cmd/internal/build cmd/internal/config cmd/internal/decide cmd/internal/term " +
+			"examples schedule snapshot snapshot/aside snapshot/disk snapshot/source snapshot/staged tagging " +
+			"tagging/inventory tagging/tag tagstate tagstate/lines",
 		tests: "snapshot/mounttest snapshot/runtest",
 		others: "github.com/coreos/go-systemd/v22 github.com/go-git/go-git/v5 github.com/google/renameio/v2 " +
 			"github.com/urfave/cli/v2 golang.org/x/sys log/slog os/exec",
@@ -46,9 +46,10 @@ var rooms = map[string]room{
 	"cmd/etchtag-bench":  {tests: "snapshot/runtest", others: "flag golang.org/x/sys os/exec"},
 	"cmd/etchtag/manual": {},
 	"cmd/internal/build": {
-		ours: "cmd/internal/config cmd/internal/decide cmd/internal/term snapshot snapshot/source snapshot/source/cvs " +
-			"snapshot/source/dir snapshot/source/git snapshot/source/remote snapshot/source/svn tagging tagging/inventory " +
-			"tagging/inventory/nventory tagging/inventory/parse tagging/tag tagstate tagstate/lines",
+		ours: "cmd/internal/config cmd/internal/decide cmd/internal/term snapshot snapshot/source " +
+			"snapshot/source/cvs snapshot/source/dir snapshot/source/git snapshot/source/remote " +
+			"snapshot/source/svn tagging tagging/inventory tagging/inventory/nventory tagging/inventory/parse " +
+			"tagging/tag tagstate tagstate/lines",
 		others: "log/slog",
 	},
 	"cmd/internal/config": {

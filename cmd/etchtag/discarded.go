@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -190,7 +191,7 @@ func (a *app) discardedShow(c *cli.Context) error {
 		return err
 	}
 	defer tree.Close()
-	path := orElse(c.Args().Get(1), ".")
+	path := cmp.Or(c.Args().Get(1), ".")
 	var files []aside.File
 	if err := tree.Walk(path, func(f aside.File) error {
 		files = append(files, f)
@@ -221,7 +222,7 @@ func (a *app) printDiscardedJSON(files []aside.File) error {
 	types := map[fs.FileMode]string{0: "file", fs.ModeDir: "directory", fs.ModeSymlink: "link"}
 	out := []discardedFileJSON{}
 	for _, f := range files {
-		out = append(out, discardedFileJSON{f.Path, orElse(types[f.Mode.Type()], "other"),
+		out = append(out, discardedFileJSON{f.Path, cmp.Or(types[f.Mode.Type()], "other"),
 			fmt.Sprintf("%04o", f.Mode.Perm()), f.Size, f.Target})
 	}
 	return a.printJSON(struct {
@@ -306,7 +307,7 @@ func (s *site) refuseMarks(tree *aside.Tree, to string, paths []string) error {
 // realPath follows the symbolic links of as much of an absolute path as exists.
 func realPath(path string) string {
 	if real, err := filepath.EvalSymlinks(path); err == nil || path == filepath.Dir(path) {
-		return orElse(real, path)
+		return cmp.Or(real, path)
 	}
 	return filepath.Join(realPath(filepath.Dir(path)), filepath.Base(path))
 }

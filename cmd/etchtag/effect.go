@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -103,7 +104,7 @@ func (a *app) describeEffect(e tagging.Effect, cadence tag.Cadence) string {
 	table := term.Columns{W: &text}
 	rows := []term.Row{{Cells: []string{"RING", "BEFORE", "AFTER"}, Colour: a.onTerminal(term.Dim)}}
 	for _, r := range e.Rings {
-		was, is := orElse(r.Before.Tag(), "nothing"), orElse(r.After.Tag(), "nothing")
+		was, is := cmp.Or(r.Before.Tag(), "nothing"), cmp.Or(r.After.Tag(), "nothing")
 		cells := term.Row{Cells: []string{term.Printable(r.After.Ring), was, is, describeMove(r.Before, r.After)}}
 		switch {
 		case was == is:

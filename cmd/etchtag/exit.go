@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"errors"
 
 	"github.com/etch/etchtag/cmd/internal/decide"
+	"github.com/etch/etchtag/cmd/internal/term"
 	"github.com/etch/etchtag/snapshot"
 	"github.com/etch/etchtag/tagstate/lines"
 	"github.com/urfave/cli/v2"
@@ -71,4 +73,26 @@ func exitCode(err error) int {
 		return exitIncomplete
 	}
 	return exitFailed
+}
+
+// end reports a command's error and returns the exit code, which is the same whether anybody reads messages or not.
+func (a *app) end(ctx context.Context, err error) int {
+	code := exitCode(err)
+	if code != exitDone {
+		term.OutliveReaders()
+	}
+	switch {
+	case err == nil || errors.Is(err, errSilent):
+	case code == exitIncomplete:
+		a.log.Warn(err.Error())
+	default:
+		a.log.Error(err.Error())
+	}
+	if err := a.endResults(ctx); err != nil {
+		a.log.Warn(err.Error())
+		if code == exitDone {
+			code = exitIncomplete
+		}
+	}
+	return code
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -127,7 +128,7 @@ func (t *hostTable) add(d *tagging.Decision) error {
 			return err
 		}
 	}
-	tag := orElse(d.Tag(), d.Path)
+	tag := cmp.Or(d.Tag(), d.Path)
 	groups := strings.Join(d.Groups, ",")
 	line := term.Row{Cells: []string{term.Printable(d.Host), orDash(d.Ring), orDash(term.Printable(tag)), orDash(term.Printable(d.Pin)),
 		orDash(term.Printable(groups))}}

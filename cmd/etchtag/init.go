@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -52,7 +53,7 @@ func (a *app) init(c *cli.Context) error {
 	if err := needArgs(c, 0, 0); err != nil {
 		return err
 	}
-	base := orElse(c.String("base"), decide.FindBase(a.getenv, a.link))
+	base := cmp.Or(c.String("base"), decide.FindBase(a.getenv, a.link))
 	if err := makePublicDir(base); err != nil {
 		return err
 	}
@@ -134,7 +135,7 @@ func (s *site) freshConfig(c *cli.Context) ([]byte, error) {
 		}
 		return nil, nil
 	}
-	flags.Kind = orElse(flags.Kind, "auto")
+	flags.Kind = cmp.Or(flags.Kind, "auto")
 	if err := config.CheckKind(flags.Kind); err != nil {
 		return nil, decide.Usagef("--kind: %w", err)
 	}

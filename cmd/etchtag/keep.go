@@ -65,10 +65,3 @@ func (a *app) keep(c *cli.Context) error {
 	}
 	return nil
 }
-
-func orElse(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
-}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -34,7 +35,7 @@ func (a *app) killswitchCommand() *cli.Command {
 }
 
 func (a *app) killswitch(c *cli.Context) (tagging.Killswitch, error) {
-	base, err := decide.CheckBase(orElse(c.String("base"), decide.FindBase(a.getenv, a.link)))
+	base, err := decide.CheckBase(cmp.Or(c.String("base"), decide.FindBase(a.getenv, a.link)))
 	return tagging.Killswitch{Path: tag.Base{Path: base}.Killswitch(), Step: a.step}, err
 }
 
@@ -106,7 +107,7 @@ func describeKillswitch(k tagging.KillswitchState) string {
 		}
 	}
 	return fmt.Sprintf("since %s, by %s: %s", k.Since.UTC().Format("2006-01-02 15:04:05 UTC"), userName(k.Owner),
-		orElse(strings.Join(messages, "; "), "(no message)"))
+		cmp.Or(strings.Join(messages, "; "), "(no message)"))
 }
 
 type killswitchJSON struct {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -233,7 +234,7 @@ func (s *site) printTag(w io.Writer, r tagRecord, now time.Time) error {
 	row("state", state)
 	row("rings", orNone(strings.Join(r.Rings, ", ")))
 	if r.Manifest {
-		row("revision", orElse(r.Revision, "not known")+" ("+r.Source+")")
+		row("revision", cmp.Or(r.Revision, "not known")+" ("+r.Source+")")
 		row("tree", r.Tree)
 		row("published", r.Published.UTC().Format("2006-01-02 15:04:05 UTC"))
 		row("contents", term.Count(r.Files, "file")+", "+tag.FormatBytes(uint64(r.Bytes)))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -61,7 +62,7 @@ func (a *app) manualPage(app *cli.App, name string) (string, error) {
 
 // page shows a text by the user's pager on a terminal, and prints it elsewhere.
 func (a *app) page(ctx context.Context, text string) error {
-	pager := orElse(a.getenv("PAGER"), "less")
+	pager := cmp.Or(a.getenv("PAGER"), "less")
 	if words := strings.Fields(pager); term.IsTerminal(a.stdout) && len(words) > 0 {
 		if _, err := exec.LookPath(words[0]); err == nil {
 			ctx.Done() // from now on signals are caught, because Ctrl-C is for the pager

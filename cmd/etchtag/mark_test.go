@@ -114,7 +114,9 @@ func (l *markLab) known(t *rapid.T) (rings map[string]string, states map[string]
 	}
 	rings, states = map[string]string{}, map[string]tagstate.State{}
 	for _, ring := range r.Rings {
-		rings[ring.Name] = orElse(r.RingTag(ring).Tag(), "nothing")
+		if rings[ring.Name] = r.RingTag(ring).Tag(); rings[ring.Name] == "" {
+			rings[ring.Name] = "nothing"
+		}
 	}
 	for _, tag := range r.Index.Tags {
 		states[tag.Name], _ = r.State(tag)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -66,7 +67,7 @@ func (a *app) siteToMark(c *cli.Context) (s *site, wrong, err error) {
 	if err == nil {
 		return s, nil, nil
 	}
-	base, baseErr := decide.CheckBase(orElse(c.String("base"), decide.FindBase(a.getenv, a.link)))
+	base, baseErr := decide.CheckBase(cmp.Or(c.String("base"), decide.FindBase(a.getenv, a.link)))
 	if baseErr != nil {
 		return nil, nil, err
 	}
@@ -127,7 +128,7 @@ func (m *marking) change(old []byte) ([]byte, error) {
 		return nil, err
 	}
 	what := map[tagstate.State]string{tagstate.None: "cleared"}[m.state]
-	text := describeTags(orElse(what, string(m.state)), m.names, len(m.site.missing(m.names)), m.site.Config.Cadence())
+	text := describeTags(cmp.Or(what, string(m.state)), m.names, len(m.site.missing(m.names)), m.site.Config.Cadence())
 	var losers []tagging.RingEffect
 	before, after, err := m.moments(old, data)
 	if m.unknown = err; err == nil {

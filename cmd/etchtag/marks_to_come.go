@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -20,7 +21,7 @@ func (s *site) marksToCome(states *tagstate.Set, now time.Time) []marksToCome {
 	var by groups
 	files := map[string]string{}
 	for _, e := range tagging.MarksToCome(states, now) {
-		how := fmt.Sprintf("marked %s by %s", term.Printable(orElse(e.Word, "nothing")), e.File)
+		how := fmt.Sprintf("marked %s by %s", term.Printable(cmp.Or(e.Word, "nothing")), e.File)
 		by.add(how, e.Tag)
 		files[how] = e.File
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -38,7 +39,7 @@ func (a *app) nodetaggerCommand() *cli.Command {
 
 // deciding reads what the configuration that the command line names says of decisions.
 func (a *app) deciding(c *cli.Context) (*decide.Site, error) {
-	s, err := decide.Open(orElse(c.String("base"), decide.FindBase(a.getenv, a.link)), c.String("config"), build.Kinds(a.getenv), a.now)
+	s, err := decide.Open(cmp.Or(c.String("base"), decide.FindBase(a.getenv, a.link)), c.String("config"), build.Kinds(a.getenv), a.now)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+
 	"github.com/etch/etchtag/cmd/internal/build"
 	"github.com/etch/etchtag/cmd/internal/config"
 	"github.com/etch/etchtag/cmd/internal/decide"
@@ -21,7 +23,7 @@ func (a *app) site(c *cli.Context) (*site, error) {
 	if c.String("config") != "" {
 		need = configRequired
 	}
-	return a.openSite(orElse(c.String("base"), decide.FindBase(a.getenv, a.link)), c.String("config"), need)
+	return a.openSite(cmp.Or(c.String("base"), decide.FindBase(a.getenv, a.link)), c.String("config"), need)
 }
 
 // Whether a configuration must be there.
@@ -45,7 +47,7 @@ func (a *app) openSite(base, path string, required bool) (*site, error) {
 }
 
 // configPath is the configuration that the command line names, or the base's own.
-func configPath(base, named string) string { return orElse(named, decide.ConfigFile(base)) }
+func configPath(base, named string) string { return cmp.Or(named, decide.ConfigFile(base)) }
 
 func (a *app) newSite(base, configFile string, c *config.Config) *site {
 	d := decide.NewSite(base, c, build.Kinds(a.getenv), a.now)

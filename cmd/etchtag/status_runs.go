@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -106,7 +107,7 @@ func heldFinding(what string, h snapshot.LockHolder) finding {
 		return finding{levelNote, what, "held by a process that cannot be seen from here, as in another container",
 			"a run is at work there; wait for it"}
 	}
-	command := term.Printable(shorten(orElse(h.Command, "unknown")))
+	command := term.Printable(shorten(cmp.Or(h.Command, "unknown")))
 	return finding{levelNote, what, fmt.Sprintf("held by process %d (%s)", h.PID, command),
 		fmt.Sprintf("a run is at work; if it hangs, kill %d: nothing is lost, and the next run sweeps", h.PID)}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -174,7 +175,7 @@ func (a *app) printVerification(c *cli.Context, v verification) error {
 	table := term.Columns{W: a.stdout}
 	for _, r := range v.reports {
 		for _, f := range r.Findings {
-			cells := []string{r.Name, string(f.Kind), term.Printable(orElse(f.Path, "-"))}
+			cells := []string{r.Name, string(f.Kind), term.Printable(cmp.Or(f.Path, "-"))}
 			if f.Detail != "" {
 				cells[2] += " (" + term.Printable(f.Detail) + ")"
 			}
@@ -216,7 +217,7 @@ func (v verification) summary() string {
 		}
 	}
 	return fmt.Sprintf("%s with %s: %s", term.Count(len(v.reports)+v.unrecorded, "tag"), term.Count(files, "file"),
-		orElse(strings.Join(parts, ", "), "nothing to do"))
+		cmp.Or(strings.Join(parts, ", "), "nothing to do"))
 }
 
 // concludeVerification says on standard error what came of it all, and returns the error that stands for the exit code.

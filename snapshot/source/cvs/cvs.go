@@ -60,7 +60,7 @@ type Options struct {
 // committed under the same number meanwhile: no client of CVS notices that.
 //
 // A commit to CVS is not atomic: its files appear one after the other. What an Update leaves is a tree that the
-// repository had as a whole at one moment, since the client is run again until it finds nothing to do. A commit that
+// repository had as a whole at one moment, because the client is run again until it finds nothing to do. A commit that
 // was under way at that very moment may be in it in part; the next Update brings the rest.
 type Source struct {
 	o Options

@@ -79,14 +79,14 @@ func (r *cvsRun) advance(ctx context.Context, record *cvsRecord, found *cvsFound
 	return nil
 }
 
-// isObstructed reports whether the client gave up since a directory stands where a file is to be, or the reverse.
+// isObstructed reports whether the client gave up because a directory stands where a file is to be, or the reverse.
 func isObstructed(err error) bool {
 	var failed *remote.ClientError
 	return errors.As(err, &failed) &&
 		(strings.Contains(failed.Text, "Is a directory") || strings.Contains(failed.Text, "Not a directory"))
 }
 
-// rebuildAfter rebuilds the working copy since the client could not update it, unless that was for want of time.
+// rebuildAfter rebuilds the working copy because the client could not update it, unless that was for want of time.
 func (r *cvsRun) rebuildAfter(ctx context.Context, record *cvsRecord, cause error) error {
 	var failed *remote.ClientError
 	if ctx.Err() != nil || errors.Is(cause, context.DeadlineExceeded) || !errors.As(cause, &failed) {

@@ -163,7 +163,7 @@ func (r *svnRun) checkOutAnew(ctx context.Context, why error) error {
 // replace checks the working copy out anew beside the old one, and exchanges them. The old one is set aside.
 func (r *svnRun) replace(ctx context.Context, rawURL string, passOn bool) error {
 	if r.inBase() {
-		return fmt.Errorf("the base %q is the working copy and has to be checked out anew by hand, since what else stands "+
+		return fmt.Errorf("the base %q is the working copy and has to be checked out anew by hand, because what else stands "+
 			"in it must stay", r.o.Base)
 	}
 	if err := disk.MountedAt(r.root); err != nil {

@@ -124,7 +124,7 @@ func (r *svnRun) write(ctx context.Context, label string, run func() error) erro
 	return disk.Labelled(r.o.Step, label, func() error { return r.unlocked(ctx, run) })
 }
 
-// unlocked does something once more if it fails since an interrupted svn has left a lock or an unfinished operation.
+// unlocked does something once more if it fails because an interrupted svn has left a lock or an unfinished operation.
 func (r *svnRun) unlocked(ctx context.Context, do func() error) error {
 	err := do()
 	if !isLocked(err) {
