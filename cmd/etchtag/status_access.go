@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/etch/etchtag/cmd/internal/build"
 	"github.com/etch/etchtag/cmd/internal/term"
 	"github.com/etch/etchtag/snapshot"
 )
@@ -104,15 +103,8 @@ func (s *site) configuredFiles() (files []string) {
 		files = append(files, check[0])
 	}
 	for _, i := range s.Config.Inventory {
-		switch i.Kind {
-		case "command":
-			if strings.Contains(i.Command[0], "/") {
-				files = append(files, s.Program(i.Command)[0])
-			}
-		case "file":
-			files = append(files, s.Path(i.Path))
-		case "nventory":
-			files = append(files, build.NventoryFiles(s.app.getenv("HOME"))...)
+		if kind := s.Kinds[i.Kind]; kind.Files != nil {
+			files = append(files, kind.Files(s.Site.Site, i)...)
 		}
 	}
 	return files

@@ -60,7 +60,7 @@ func otherVersion(theirs, ours string) (finding, bool) {
 // lackingEtchtag says that the program nodetagger, which knows fewer kinds of inventories, does not find etchtag, if it
 // would have to.
 func (s *site) lackingEtchtag(path string, built *debug.BuildInfo) string {
-	at := slices.IndexFunc(s.Config.Inventory, func(i config.Inventory) bool { return decide.LocalKinds[i.Kind] == nil })
+	at := slices.IndexFunc(s.Config.Inventory, func(i config.Inventory) bool { return decide.LocalKinds[i.Kind].New == nil })
 	program, err := filepath.EvalSymlinks(path)
 	if at < 0 || built.Path != ourPrograms+"nodetagger" || err != nil {
 		return ""

@@ -139,7 +139,7 @@ func (s *site) inventoryPins(ctx context.Context, hosts *tagging.Hosts) ([]taggi
 	decided := map[string]bool{}
 	for i, inv := range hosts.Inventories {
 		lister, ok := inv.(inventory.Lister)
-		if kind := s.Config.Inventory[i].Kind; !ok || kind == "etch" || kind == "nodegrouper" {
+		if !ok || !s.Kinds[s.Config.Inventory[i].Kind].Pins {
 			continue
 		}
 		err := lister.Hosts(ctx, func(host string, a inventory.Answer) bool {

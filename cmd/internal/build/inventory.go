@@ -13,18 +13,17 @@ import (
 
 // Kinds are all kinds of inventories.
 func Kinds(getenv func(string) string) decide.Kinds {
-	kinds := maps.Clone(decide.LocalKinds)
-	kinds["nventory"] = func(_ *decide.Site, i config.Inventory, _ iter.Seq[inventory.Tree]) inventory.Inventory {
-		return nventory.New(nventory.Options{Server: i.Server, ConfigFiles: NventoryFiles(getenv("HOME")), Timeout: i.Timeout})
-	}
-	return kinds
-}
-
-// NventoryFiles are the configuration files that all clients of nVentory share; the later one wins.
-func NventoryFiles(home string) []string {
-	files := []string{"/etc/nventory.conf"}
-	if home != "" {
+	files := []string{"/etc/nventory.conf"} // which all clients of nVentory share; the later one wins
+	if home := getenv("HOME"); home != "" {
 		files = append(files, filepath.Join(home, ".nventory.conf"))
 	}
-	return files
+	kinds := maps.Clone(decide.LocalKinds)
+	kinds["nventory"] = decide.Kind{
+		New: func(_ *decide.Site, i config.Inventory, _ iter.Seq[inventory.Tree]) inventory.Inventory {
+			return nventory.New(nventory.Options{Server: i.Server, ConfigFiles: files, Timeout: i.Timeout})
+		},
+		Files: func(*decide.Site, config.Inventory) []string { return files },
+		Pins:  true,
+	}
+	return kinds
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/etch/etchtag/cmd/internal/config"
 	"github.com/etch/etchtag/cmd/internal/term"
 	"github.com/etch/etchtag/snapshot/source"
 	"github.com/etch/etchtag/snapshot/source/cvs"
@@ -21,31 +22,41 @@ import (
 	"github.com/etch/etchtag/tagstate"
 )
 
-// Source builds the working copy's source.
+// making is what a working copy's source is made from, of whatever kind it is.
+type making struct {
+	*Site
+	from         config.WorkingCopy
+	dir, discard string
+	auth         remote.Auth
+	clock        func() time.Time
+	progress     func(phase string, done, total int64)
+}
+
+// sources are the kinds of sources by the names that they have in a configuration.
+var sources = map[string]func(making) source.Source{
+	"git": func(m making) source.Source {
+		return git.New(git.Options{Dir: m.dir, URL: m.from.URL, Branch: m.from.Branch, Timeout: m.from.Timeout, Auth: m.auth, Discard: m.discard,
+			Progress: m.progress, BeforeReplace: m.rescueMarks, Now: m.clock, Step: m.Step})
+	},
+	"svn": func(m making) source.Source {
+		return svn.New(svn.Options{Dir: m.dir, Base: m.Base.Path, URL: m.from.URL, Timeout: m.from.Timeout, Auth: m.auth, Discard: m.discard,
+			IsTagstate: func(path string) bool { return slices.Contains(m.Config.Tagstate, path) },
+			Progress:   m.progress, BeforeReplace: m.rescueMarks, Now: m.clock, Step: m.Step})
+	},
+	"cvs": func(m making) source.Source {
+		return cvs.New(cvs.Options{Dir: m.dir, URL: m.from.URL, Module: m.from.Module, Branch: m.from.Branch, Timeout: m.from.Timeout, Auth: m.auth,
+			Discard: m.discard, Progress: m.progress, BeforeReplace: m.rescueMarks, Now: m.clock, Step: m.Step})
+	},
+	"dir": func(m making) source.Source { return dir.New(dir.Options{Dir: m.dir, TreeHash: treeHash}) },
+}
+
+// Source makes the working copy's source. show is told of progress; nil for nobody.
 func (s *Site) Source(clock func() time.Time, show *term.Progress) source.Source {
-	w := s.Config.WorkingCopy
-	auth := remote.Auth{SSHKey: s.Path(w.Auth.SSHKey), KnownHosts: s.Path(w.Auth.KnownHosts),
-		Username: w.Auth.Username, PasswordFile: s.Path(w.Auth.PasswordFile),
-		TokenFile: s.Path(w.Auth.TokenFile), CAFile: s.Path(w.Auth.CAFile)}
-	switch s.sourceKind() {
-	case "svn":
-		return svn.New(svn.Options{
-			Dir: s.Base.Trunk(), Base: s.Base.Path, URL: w.URL, Timeout: w.Timeout, Auth: auth,
-			IsTagstate: func(path string) bool { return slices.Contains(s.Config.Tagstate, path) },
-			Discard:    s.Base.Discarded(), Progress: show.Report, BeforeReplace: s.rescueMarks, Now: clock, Step: s.Step,
-		})
-	case "cvs":
-		return cvs.New(cvs.Options{
-			Dir: s.Base.Trunk(), URL: w.URL, Module: w.Module, Branch: w.Branch, Timeout: w.Timeout, Auth: auth,
-			Discard: s.Base.Discarded(), Progress: show.Report, BeforeReplace: s.rescueMarks, Now: clock, Step: s.Step,
-		})
-	case "dir":
-		return dir.New(dir.Options{Dir: s.Base.Trunk(), TreeHash: treeHash})
-	}
-	return git.New(git.Options{
-		Dir: s.Base.Trunk(), URL: w.URL, Branch: w.Branch, Timeout: w.Timeout, Auth: auth,
-		Discard: s.Base.Discarded(), Progress: show.Report, BeforeReplace: s.rescueMarks, Now: clock, Step: s.Step,
-	})
+	auth := s.Config.WorkingCopy.Auth
+	return sources[s.sourceKind()](making{Site: s, from: s.Config.WorkingCopy, dir: s.Base.Trunk(), discard: s.Base.Discarded(),
+		auth: remote.Auth{SSHKey: s.Path(auth.SSHKey), KnownHosts: s.Path(auth.KnownHosts), Username: auth.Username,
+			PasswordFile: s.Path(auth.PasswordFile), TokenFile: s.Path(auth.TokenFile), CAFile: s.Path(auth.CAFile)},
+		clock: clock, progress: show.Report})
 }
 
 // sourceKind finds out what the working copy is under: what the configuration says, or its URL, or else what stands

@@ -12,27 +12,51 @@ import (
 	"github.com/etch/etchtag/tagging/tag"
 )
 
-// Kind makes inventories of one kind. The trees are the copies of the configuration that one may be read from, the best
-// first.
-type Kind func(s *Site, i config.Inventory, trees iter.Seq[inventory.Tree]) inventory.Inventory
+// Kind is one kind of inventory.
+type Kind struct {
+	// New makes one. The trees are the copies of the configuration that it may be read from, the best first.
+	New func(s *Site, i config.Inventory, trees iter.Seq[inventory.Tree]) inventory.Inventory
+
+	// Files are those by a path of their own that decide what it answers: whoever can write them does. Nil: none.
+	Files func(s *Site, i config.Inventory) []string
+
+	Pins bool // it may pin hosts
+}
 
 // Kinds are kinds of inventories by the names that they have in a configuration.
 type Kinds map[string]Kind
 
 // LocalKinds are those that take no more than files and programs.
 var LocalKinds = Kinds{
-	"etch": func(_ *Site, _ config.Inventory, trees iter.Seq[inventory.Tree]) inventory.Inventory {
-		return inventory.NewEtch(trees)
+	"etch": {
+		New: func(_ *Site, _ config.Inventory, trees iter.Seq[inventory.Tree]) inventory.Inventory {
+			return inventory.NewEtch(trees)
+		},
 	},
-	"nodegrouper": func(s *Site, i config.Inventory, trees iter.Seq[inventory.Tree]) inventory.Inventory {
-		return inventory.NewNodegrouper(trees, inventory.ProgramOptions{Timeout: i.Timeout, Alone: s.Alone})
+	"nodegrouper": {
+		New: func(s *Site, i config.Inventory, trees iter.Seq[inventory.Tree]) inventory.Inventory {
+			return inventory.NewNodegrouper(trees, inventory.ProgramOptions{Timeout: i.Timeout, Alone: s.Alone})
+		},
 	},
-	"command": func(s *Site, i config.Inventory, _ iter.Seq[inventory.Tree]) inventory.Inventory {
-		return inventory.NewCommand(s.Program(i.Command), inventory.ProgramOptions{Timeout: i.Timeout, Alone: s.Alone})
+	"command": {
+		New: func(s *Site, i config.Inventory, _ iter.Seq[inventory.Tree]) inventory.Inventory {
+			return inventory.NewCommand(s.program(i.Command), inventory.ProgramOptions{Timeout: i.Timeout, Alone: s.Alone})
+		},
+		Files: func(s *Site, i config.Inventory) []string {
+			if program := s.program(i.Command)[0]; strings.Contains(program, "/") {
+				return []string{program}
+			}
+			return nil
+		},
+		Pins: true,
 	},
-	"file": func(s *Site, i config.Inventory, _ iter.Seq[inventory.Tree]) inventory.Inventory {
-		path := s.Path(i.Path)
-		return inventory.NewFile(path, s.Base.FileTable(path))
+	"file": {
+		New: func(s *Site, i config.Inventory, _ iter.Seq[inventory.Tree]) inventory.Inventory {
+			path := s.Path(i.Path)
+			return inventory.NewFile(path, s.Base.FileTable(path))
+		},
+		Files: func(s *Site, i config.Inventory) []string { return []string{s.Path(i.Path)} },
+		Pins:  true,
 	},
 }
 
@@ -61,7 +85,7 @@ func (s *Site) inventory(i config.Inventory, m *tagging.Moment) (inventory.Inven
 	if i.From == "trunk" {
 		trees = m.WorkingTrees()
 	}
-	inv := kind(s, i, trees)
+	inv := kind.New(s, i, trees)
 	if i.Stale == 0 {
 		return inv, nil
 	}
@@ -69,9 +93,9 @@ func (s *Site) inventory(i config.Inventory, m *tagging.Moment) (inventory.Inven
 		Dir: s.Config.CacheDir, Now: s.Clock}), nil
 }
 
-// Program is a command of the configuration with the path of its program. A name without a slash is looked for in
+// program is a command of the configuration with the path of its program. A name without a slash is looked for in
 // $PATH.
-func (s *Site) Program(words []string) []string {
+func (s *Site) program(words []string) []string {
 	if !strings.Contains(words[0], "/") {
 		return words
 	}
