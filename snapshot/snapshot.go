@@ -6,9 +6,9 @@
 // rename too, and comes back by one if somebody turns out to need it. Whoever makes, publishes or removes
 // tags holds one lock; readers need none.
 //
-// Each run is a function in a file of its own: Take, Update, Prune, Verify, Repair, Record. It is told all that it needs,
-// an Env first. Package staged comes before this one on the way: it makes the trees that are published here. What
-// people have written about tags is asked of a Site.
+// Each run is a function in a file of its own: Take, Update, Prune, Verify, Repair, Record, RenameLegacy. It is told all
+// that it needs, an Env first, and asks a Site what people have written about tags. Package staged comes before this one on
+// the way: it makes the trees that are published here. Package tagging comes after: it decides who gets which tag.
 package snapshot
 
 import (

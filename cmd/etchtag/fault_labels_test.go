@@ -25,6 +25,7 @@ var unhitLabels = map[string]string{
 	"svn relocate":             "needs a URL with a user's name; the tests of package svn have one",
 	"svn cleanup":              "needs an svn that was killed; the tests of package svn have one",
 	"remove external":          "needs externals; the tests of package svn have them",
+	"date legacy tag":          "needs a tag that was made just now; the tests of package snapshot have one",
 	"remove discard directory": "needs ten directories that were set aside; the tests of package snapshot do it",
 	"copy old directory":       "needs what is set aside on another file system; the tests of package aside have one",
 }
@@ -100,6 +101,8 @@ var durability = []struct {
 		[]string{"write repository", "rename object", "rename pack", "rename idx", "rename HEAD", "rename ref"}},
 	{[]string{"rename killswitch copy"}, "sync killswitch copy", []string{"write killswitch copy"}},
 	{[]string{"rename tagstate"}, "sync tagstate", []string{"create tagstate", "write tagstate", "chown tagstate", "chmod tagstate"}},
+	{[]string{"rename legacy tag"}, "sync directory of tagstate", []string{"rename tagstate"}},
+	{[]string{"rename legacy tag", "rename tagstate"}, "sync tags", []string{"rename legacy tag"}},
 	{[]string{"rename ref"}, "sync ref", []string{"create ref", "write ref"}},
 	{[]string{"rename HEAD"}, "sync HEAD", []string{"create HEAD", "write HEAD"}},
 	{[]string{"rename packed-refs"}, "sync packed-refs", []string{"create packed-refs", "write packed-refs"}},

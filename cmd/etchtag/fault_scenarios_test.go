@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // faultScenario is a command in a situation.
@@ -18,8 +19,8 @@ type faultScenario struct {
 	from   string // the operation from which on faults are tried; empty for the first
 	// drifted is a tag that was edited, and that the command repairs.
 	drifted string
-	// unrecorded is a tag without a manifest.
-	unrecorded string
+	// unrecorded are tags without a manifest.
+	unrecorded []string
 	// retired is a tag that a run has retired that died then, and that is needed.
 	retired string
 	// survivors are local edits, which must not get lost.
@@ -198,13 +199,27 @@ var faultScenarios = []faultScenario{
 			}
 		}},
 	{name: "prune after one that died", line: []string{"prune", "--rehearse", faultHour(10)}, truth: giveBackTruth,
-		unrecorded: faultTag(6), retired: faultTag(5),
+		unrecorded: []string{faultTag(6)}, retired: faultTag(5),
 		before: func(t *testing.T, b *faultBase) {
 			prunable(t, b)
 			must(t, os.Remove(b.places().Manifest(faultTag(6))))
 			b.write(t, "tagstate", faultTag(6)+" bad\n") // else it would stay, having a tree unlike any other
 			must(t, os.Rename(b.places().Dir(faultTag(5)), filepath.Join(b.places().Trash(), faultTag(5))))
 			b.write(t, "kept", faultTag(5)+" audit\n")
+		}},
+	{name: "renaming of old tags", line: []string{"init", "--legacy-tz", "Etc/GMT+2"}, truth: renameTruth,
+		unrecorded: []string{faultTag(3), faultTag(5), faultTag(7), faultTag(9)},
+		before: func(t *testing.T, b *faultBase) {
+			b.configure(t, gitURL)
+			b.must(t, "update")
+			for _, h := range []int{3, 5, 7} { // each is called as the one before it is to be called
+				b.write(t, "tags/"+faultTag(h)+"/file", faultTag(h)+"\n")
+				made := time.Date(2026, 11, 22, h+2, 0, 3, 0, time.UTC)
+				must(t, os.Chtimes(b.places().Dir(faultTag(h)), made, made))
+			}
+			b.write(t, "tagstate", faultTag(3)+" bad\n"+faultTag(5)+" good\n")
+			b.write(t, "kept", faultTag(3)+" audit\n"+faultTag(7)+" incident\n")
+			b.write(t, "pins", "web1.example.com tags/"+faultTag(5)+"\n")
 		}},
 	{name: "mark", line: []string{"mark", "bad", faultTag(10), "--force", "--reason", "breaks ntp"}, truth: markTruth,
 		before: func(t *testing.T, b *faultBase) {

@@ -25,6 +25,7 @@ type faultState struct {
 	drifted    bool              // the tag that the scenario says is not as its manifest says
 	trunk      map[string]string // the working copy's files
 	tagstate   string            // this server's own
+	kept, pins string            // the files
 	killswitch string            // "on: " and the message, or nothing
 	files      []string          // everything that stands below the base, but for what may differ; see files
 }
@@ -43,7 +44,7 @@ func (b *faultBase) state(t *testing.T) faultState {
 		if _, err := tag.ParseName(e.Name()); err != nil {
 			continue
 		}
-		if e.Name() == b.lab.scenario.unrecorded {
+		if slices.Contains(b.lab.scenario.unrecorded, e.Name()) {
 			s.tags[e.Name()] = fmt.Sprint(treeFiles(t, b.places().Dir(e.Name())))
 			continue
 		}
@@ -61,6 +62,7 @@ func (b *faultBase) state(t *testing.T) faultState {
 		s.tags[e.Name()], s.stale[e.Name()] = m.Tree, m.Stale
 	}
 	s.tagstate = readOptional(t, filepath.Join(b.base, "tagstate"))
+	s.kept, s.pins = readOptional(t, b.places().Kept()), readOptional(t, b.places().Pins())
 	k, err := tagging.Killswitch{Path: b.places().Killswitch()}.Status()
 	if err != nil {
 		t.Error(err)
@@ -165,6 +167,8 @@ func (s faultState) equals(want faultState) error {
 		return fmt.Errorf("the working copy has %q, not %q", s.trunk, want.trunk)
 	case s.tagstate != want.tagstate:
 		return fmt.Errorf("tagstate is %q, not %q", s.tagstate, want.tagstate)
+	case s.kept != want.kept || s.pins != want.pins:
+		return fmt.Errorf("kept is %q, not %q, or pins are %q, not %q", s.kept, want.kept, s.pins, want.pins)
 	case s.killswitch != want.killswitch:
 		return fmt.Errorf("the killswitch is %q, not %q", s.killswitch, want.killswitch)
 	}
@@ -272,6 +276,24 @@ func repairTruth(l *faultLab, now faultState, code int) error {
 		return errNoSuchStatus
 	case now.drifted:
 		return fmt.Errorf("the tag is still drifted")
+	}
+	return nil
+}
+
+// renameTruth is of renaming old tags: done, all have their new names, and what is written names them so; failed, each is
+// there under one of its names.
+func renameTruth(l *faultLab, now faultState, code int) error {
+	switch {
+	case code == exitDone && now.tagstate != l.after.tagstate:
+		return fmt.Errorf("tagstate is %q, not %q", now.tagstate, l.after.tagstate)
+	case code == exitDone:
+		return now.sameTags(l.after)
+	case code != exitFailed:
+		return errNoSuchStatus
+	}
+	trees := func(s faultState) []string { return slices.Sorted(maps.Values(s.tags)) }
+	if got := trees(now); !slices.Equal(got, trees(l.before)) {
+		return fmt.Errorf("the tags are %q", got)
 	}
 	return nil
 }

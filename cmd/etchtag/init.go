@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -9,7 +8,6 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"time"
@@ -18,13 +16,12 @@ import (
 	"github.com/etch/etchtag/cmd/internal/decide"
 	"github.com/etch/etchtag/cmd/internal/term"
 	"github.com/etch/etchtag/schedule"
+	"github.com/etch/etchtag/snapshot"
 	"github.com/etch/etchtag/snapshot/disk"
 	"github.com/etch/etchtag/tagging/inventory"
 	"github.com/etch/etchtag/tagging/tag"
-	"github.com/etch/etchtag/tagstate/lines"
 	"github.com/google/renameio/v2"
 	"github.com/urfave/cli/v2"
-	"golang.org/x/sys/unix"
 )
 
 func (a *app) initCommand() *cli.Command {
@@ -244,50 +241,6 @@ func (s *site) makeServersDir(c *cli.Context, dir string, mode os.FileMode) erro
 	return nil
 }
 
-// legacyTag is a tag without a manifest whose name says another hour than its directory.
-type legacyTag struct {
-	name  string
-	made  time.Time     // the hour in which the directory was made
-	shift time.Duration // from that to the name's
-}
-
-// legacyTags finds the tags of repo_update that were named in local time. The script made a tag within the hour
-// of its name. Git's tags keep that hour as the time of their directory's contents, Subversion's,
-// being copies, only as the time of its last change of status; either will do as an alibi.
-func legacyTags(l tag.Base) ([]legacyTag, error) {
-	index, err := tag.ReadIndex(l)
-	if err != nil {
-		return nil, err
-	}
-	var legacy []legacyTag
-	for _, t := range index.Tags {
-		if _, ok, err := t.Header(); ok || err != nil || t.Link {
-			continue
-		}
-		var st unix.Stat_t
-		if err := unix.Lstat(l.Dir(t.Name), &st); err != nil {
-			return nil, err
-		}
-		modified, changed := hourShift(t.Time, st.Mtim), hourShift(t.Time, st.Ctim)
-		switch {
-		case modified == 0 || changed == 0:
-		case isZoneShift(modified):
-			legacy = append(legacy, legacyTag{t.Name, t.Time.Add(-modified), modified})
-		case isZoneShift(changed):
-			legacy = append(legacy, legacyTag{t.Name, t.Time.Add(-changed), changed})
-		}
-	}
-	return legacy, nil
-}
-
-// hourShift is how many hours a name is ahead of the time at which something happened.
-func hourShift(name time.Time, happened unix.Timespec) time.Duration {
-	return name.Truncate(time.Hour).Sub(time.Unix(happened.Unix()).UTC().Truncate(time.Hour))
-}
-
-// isZoneShift reports whether a zone of this earth explains a shift.
-func isZoneShift(d time.Duration) bool { return -12*time.Hour <= d && d <= 14*time.Hour }
-
 // renameLegacyTags renames tags from local time to UTC, or refuses while there are any.
 func (s *site) renameLegacyTags(c *cli.Context) error {
 	zone := c.String("legacy-tz")
@@ -295,7 +248,7 @@ func (s *site) renameLegacyTags(c *cli.Context) error {
 	if err != nil {
 		return decide.Usagef("--legacy-tz: %w", err)
 	}
-	legacy, err := legacyTags(s.Base)
+	legacy, err := snapshot.FindLegacy(s.Base)
 	if err != nil || len(legacy) == 0 {
 		return err
 	}
@@ -303,9 +256,14 @@ func (s *site) renameLegacyTags(c *cli.Context) error {
 		return fmt.Errorf("%s without a manifest, such as %s, have names that are %s the UTC time at which they were made: "+
 			"rings would get them at the wrong hour. If they were named in local time, etchtag init --legacy-tz ZONE "+
 			"(such as America/Los_Angeles) renames them; otherwise move them away",
-			term.Count(len(legacy), "tag"), legacy[0].name, describeShift(legacy[0].shift))
+			term.Count(len(legacy), "tag"), legacy[0].Name, describeShift(legacy[0].Shift))
 	}
-	return s.renameTags(c, legacy, loc)
+	renamed, err := snapshot.RenameLegacy(c.Context, s.Env(s.app.now, nil), s.TagNames(),
+		snapshot.LegacyOptions{Zone: loc, Every: s.Config.Tags.Every})
+	for _, r := range renamed {
+		s.app.say(c, "renamed %s to %s", r.From, r.To)
+	}
+	return err
 }
 
 func describeShift(d time.Duration) string {
@@ -313,78 +271,4 @@ func describeShift(d time.Duration) string {
 		return tag.FormatDuration(-d) + " behind"
 	}
 	return tag.FormatDuration(d) + " ahead of"
-}
-
-// renameTags renames tags from the time of a zone to UTC, and their marks with them.
-func (s *site) renameTags(c *cli.Context, legacy []legacyTag, loc *time.Location) error {
-	// Towards the future in descending order, so that no tag is in the way of another; west of
-	// Greenwich UTC is later than local time.
-	if legacy[0].shift < 0 {
-		slices.Reverse(legacy)
-	}
-	renamed := map[string]string{}
-	for _, t := range legacy {
-		local, err := time.ParseInLocation("etchautotag-20060102-1504", t.name, loc)
-		if err != nil {
-			return err
-		}
-		if off := local.UTC().Truncate(time.Hour).Sub(t.made); off < -time.Hour || off > time.Hour {
-			return fmt.Errorf("%s was made at %s, which was another hour in %s: that is not the zone of its name",
-				t.name, t.made.Format("15:04 UTC on 2006-01-02"), loc)
-		}
-		if err := disk.MountedAt(s.Base.Dir(t.name)); err != nil {
-			return fmt.Errorf("cannot rename %s: %w", t.name, err)
-		}
-		// Where zones differ by half hours, the next aligned name keeps the tag from being served early.
-		every := s.Config.Tags.Every
-		renamed[t.name] = tag.Name(local.UTC().Add(every - 1).Truncate(every))
-	}
-	if err := s.renameMarks(c, renamed); err != nil {
-		return err
-	}
-	for _, t := range legacy {
-		name := renamed[t.name]
-		to := s.Base.Dir(name)
-		if _, err := os.Lstat(to); err == nil {
-			return fmt.Errorf("cannot rename %s to %s: that tag is there already", t.name, name)
-		}
-		if err := disk.Rename(s.Base.Dir(t.name), to); err != nil {
-			return err
-		}
-		s.app.say(c, "renamed %s to %s", t.name, name)
-	}
-	return nil
-}
-
-// renameMarks rewrites the names of tags in this server's own files. What stands in the working copy can only be
-// named: it is changed by a commit.
-func (s *site) renameMarks(c *cli.Context, renamed map[string]string) error {
-	rewrite := func(old []byte) ([]byte, error) {
-		return regexp.MustCompile(`etchautotag-[0-9]{8}-[0-9]{4}`).ReplaceAllFunc(old, func(name []byte) []byte {
-			if to := renamed[string(name)]; to != "" {
-				return []byte(to)
-			}
-			return name
-		}), nil
-	}
-	files := []string{s.Base.Kept(), s.Base.Pins()}
-	for _, path := range s.Config.Tagstate {
-		if !s.InWorkingCopy(path) {
-			files = append(files, filepath.Join(s.Base.Path, path))
-			continue
-		}
-		data, err := lines.Read(filepath.Join(s.Base.Path, path))
-		if err != nil {
-			return err
-		}
-		if changed, _ := rewrite(data); !bytes.Equal(changed, data) {
-			s.app.log.Warn(path + " marks tags by their old names: commit it with the names in UTC")
-		}
-	}
-	for _, file := range files {
-		if err := s.Edit(c.Context, file, rewrite); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -144,6 +145,18 @@ func (f Files) Rename(label, from, to string) error {
 	return f.Do(label, to, func() error {
 		return f.inBoth(from, to, func(fromDir int, fromName string, toDir int, toName string) error {
 			return unix.Renameat(fromDir, fromName, toDir, toName)
+		})
+	})
+}
+
+// SetTime sets the time of what stands at path, of a symbolic link its own.
+func (f Files) SetTime(label, path string, to time.Time) error {
+	at := unix.NsecToTimespec(to.UnixNano())
+	return f.Do(label, path, func() error {
+		return f.In(path, func(dir *os.Root, name string) error {
+			return WithDirectory(dir, func(fd int) error {
+				return SetTimes(fd, name, []unix.Timespec{at, at})
+			})
 		})
 	})
 }
