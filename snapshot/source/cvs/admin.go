@@ -25,8 +25,8 @@ const (
 	maxCVSAdmin = 64 << 20
 )
 
-// cvsEntry is what the client knows of one file that it checked out.
-type cvsEntry struct {
+// entry is what the client knows of one file that it checked out.
+type entry struct {
 	path     string
 	revision string // "0" for a file that is to be added, with "-" before it for one that is to be removed
 	stamp    string // the file's time when it was written, in UTC; more than that if it was merged
@@ -35,18 +35,18 @@ type cvsEntry struct {
 }
 
 // line returns the entry as Entries has it.
-func (e cvsEntry) line() string {
+func (e entry) line() string {
 	return "/" + path.Base(e.path) + "/" + e.revision + "/" + e.stamp + "/" + e.options + "/" + e.tag
 }
 
 // isWritten reports whether a file that has this time, in nanoseconds since 1970, is one that the client wrote and takes
 // for unedited.
-func (e cvsEntry) isWritten(mtime int64) bool {
+func (e entry) isWritten(mtime int64) bool {
 	return isRCSNumber(e.revision) && time.Unix(0, mtime).UTC().Format(time.ANSIC) == e.stamp
 }
 
 // asWritten returns the options with which the client prints what it wrote.
-func (e cvsEntry) asWritten() []string {
+func (e entry) asWritten() []string {
 	options := []string{"-r", e.revision}
 	if strings.HasPrefix(e.options, "-k") {
 		options = append(options, e.options)
@@ -54,34 +54,34 @@ func (e cvsEntry) asWritten() []string {
 	return options
 }
 
-// cvsAdmin is what all the CVS directories of a working copy say.
-type cvsAdmin struct {
-	files   []cvsEntry        // sorted by path
+// admin is what all the CVS directories of a working copy say.
+type admin struct {
+	files   []entry           // sorted by path
 	dirs    []string          // those that are checked out, sorted; the root is empty
 	entries [sha256.Size]byte // a hash of the paths, revisions and options
 	digest  [sha256.Size]byte // a hash of all but the times
 }
 
 // index returns where a file stands among the entries.
-func (a *cvsAdmin) index(path string) (int, bool) {
-	return slices.BinarySearchFunc(a.files, path, func(e cvsEntry, path string) int { return cmp.Compare(e.path, path) })
+func (a *admin) index(path string) (int, bool) {
+	return slices.BinarySearchFunc(a.files, path, func(e entry, path string) int { return cmp.Compare(e.path, path) })
 }
 
 // has reports whether dir is checked out.
-func (a *cvsAdmin) has(dir string) bool {
+func (a *admin) has(dir string) bool {
 	_, ok := slices.BinarySearch(a.dirs, dir)
 	return ok
 }
 
 // hasFiles reports whether there is an entry of a file below dir.
-func (a *cvsAdmin) hasFiles(dir string) bool {
+func (a *admin) hasFiles(dir string) bool {
 	i, _ := a.index(dir + "/")
 	return i < len(a.files) && strings.HasPrefix(a.files[i].path, dir+"/")
 }
 
 // readCVSAdmin reads the CVS directories of the working copy at root. It follows no link. A directory that is named in
 // the one above it but not there is left out.
-func readCVSAdmin(ctx context.Context, root string) (*cvsAdmin, error) {
+func readCVSAdmin(ctx context.Context, root string) (*admin, error) {
 	top, err := os.Open(root)
 	if err != nil {
 		return nil, err
@@ -93,7 +93,7 @@ func readCVSAdmin(ctx context.Context, root string) (*cvsAdmin, error) {
 		return nil, err
 	}
 	a := &r.found
-	slices.SortFunc(a.files, func(x, y cvsEntry) int { return cmp.Compare(x.path, y.path) })
+	slices.SortFunc(a.files, func(x, y entry) int { return cmp.Compare(x.path, y.path) })
 	slices.Sort(a.dirs)
 	slices.Sort(r.lines)
 	all, entries := sha256.New(), sha256.New()
@@ -116,7 +116,7 @@ func readCVSAdmin(ctx context.Context, root string) (*cvsAdmin, error) {
 type adminReader struct {
 	ctx   context.Context
 	dirs  disk.Dirs
-	found cvsAdmin
+	found admin
 	lines []string // what the directories say of themselves
 }
 
@@ -137,7 +137,7 @@ func (r *adminReader) read(dir string) error {
 		}
 		line += fmt.Sprintf("\t%t %q", err == nil, text)
 	}
-	entries := cvsEntries{dir: dir}
+	entries := dirEntries{dir: dir}
 	for _, name := range []string{"Entries", "Entries.Log"} {
 		text, err := readCVSFile(admin, name)
 		if errors.Is(err, unix.ENOENT) && name != "Entries" {
@@ -185,17 +185,17 @@ func readCVSFile(dir int, name string) (string, error) {
 	return string(data), err
 }
 
-// cvsEntries is what one directory's Entries, and the log of what has changed since it was written, say.
-type cvsEntries struct {
+// dirEntries is what one directory's Entries, and the log of what has changed since it was written, say.
+type dirEntries struct {
 	dir   string
-	files map[string]cvsEntry // by name
+	files map[string]entry // by name
 	dirs  map[string]bool
 }
 
 // parse reads an Entries file, or with log an Entries.Log file, of which each line says whether it adds or removes.
-func (c *cvsEntries) parse(text string, log bool) error {
+func (c *dirEntries) parse(text string, log bool) error {
 	if c.files == nil {
-		c.files, c.dirs = map[string]cvsEntry{}, map[string]bool{}
+		c.files, c.dirs = map[string]entry{}, map[string]bool{}
 	}
 	n := 0
 	for line := range strings.Lines(text) {
@@ -219,7 +219,7 @@ func (c *cvsEntries) parse(text string, log bool) error {
 }
 
 // line takes over one line.
-func (c *cvsEntries) line(line string, add bool) error {
+func (c *dirEntries) line(line string, add bool) error {
 	if line == "" || line == "D" { // the latter says that there are no directories
 		return nil
 	}
@@ -238,7 +238,7 @@ func (c *cvsEntries) line(line string, add bool) error {
 	case isDir:
 		delete(c.dirs, name)
 	case add:
-		c.files[name] = cvsEntry{path.Join(c.dir, name), field[2], field[3], field[4], field[5]}
+		c.files[name] = entry{path.Join(c.dir, name), field[2], field[3], field[4], field[5]}
 	default:
 		delete(c.files, name)
 	}

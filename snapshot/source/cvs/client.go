@@ -20,8 +20,8 @@ import (
 // of read-only files and logs is not ours; directories and files are such that the etch server's user can read them.
 const cvsShell = `unset CVSREAD CVSREADONLYFS CVS_CLIENT_LOG; umask 022; exec cvs "$@"`
 
-// cvsSession runs the client for one repository, with the credentials that were configured.
-type cvsSession struct {
+// session runs the client for one repository, with the credentials that were configured.
+type session struct {
 	client remote.Client
 	ssh    *remote.SSHTarget // where our ssh leads; nil if there is none
 	global []string          // options before the command
@@ -31,8 +31,8 @@ type cvsSession struct {
 
 // newSession prepares to run the client. What it has to write stands beside the working copy at root for the time
 // being, in a directory that nobody else can enter.
-func (c *Source) newSession(upstream cvsRoot, root string) (*cvsSession, error) {
-	s := &cvsSession{step: c.o.Step}
+func (c *Source) newSession(upstream repositoryRoot, root string) (*session, error) {
+	s := &session{step: c.o.Step}
 	s.client = remote.Client{Program: "sh", Pkg: "dash", Timeout: c.o.Timeout}
 	var err error
 	switch upstream.method {
@@ -53,14 +53,14 @@ func (c *Source) newSession(upstream cvsRoot, root string) (*cvsSession, error) 
 	return s, nil
 }
 
-func (s *cvsSession) close() {
+func (s *session) close() {
 	if s.dir != "" {
 		_ = disk.RemovePath(s.dir)
 	}
 }
 
 // file writes a file for the client into the session's directory, and returns its path.
-func (s *cvsSession) file(root, name, content string, mode os.FileMode) (string, error) {
+func (s *session) file(root, name, content string, mode os.FileMode) (string, error) {
 	if s.dir == "" {
 		dir, err := workcopy.NewCloneDir(root, s.step)
 		if err != nil {
@@ -73,7 +73,7 @@ func (s *cvsSession) file(root, name, content string, mode os.FileMode) (string,
 }
 
 // logIn gives the client a file of passwords of its own if a password is configured. Otherwise it takes ~/.cvspass.
-func (s *cvsSession) logIn(upstream cvsRoot, auth remote.Auth, root string) (cvsRoot, error) {
+func (s *session) logIn(upstream repositoryRoot, auth remote.Auth, root string) (repositoryRoot, error) {
 	upstream.user = cmp.Or(auth.Username, upstream.user)
 	upstream.port = cmp.Or(upstream.port, pserverPort)
 	if upstream.user == "" {
@@ -116,7 +116,7 @@ func scrambleCVS(password string) string {
 
 // useSSH makes the client run ssh, which asks nobody anything and trusts no unknown host. A program that the user's
 // environment names in CVS_RSH is used instead if nothing is configured that it could not know.
-func (s *cvsSession) useSSH(upstream cvsRoot, auth remote.Auth, root string) error {
+func (s *session) useSSH(upstream repositoryRoot, auth remote.Auth, root string) error {
 	if os.Getenv("CVS_RSH") != "" && auth.SSHKey == "" && auth.KnownHosts == "" && upstream.port == "" {
 		return nil
 	}
@@ -138,16 +138,16 @@ func quoteShell(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''
 
 // run runs a command of the client in dir and returns all that it says, errors and warnings among it: many are told
 // by nothing else.
-func (s *cvsSession) run(ctx context.Context, dir string, args ...string) (string, error) {
+func (s *session) run(ctx context.Context, dir string, args ...string) (string, error) {
 	return s.runShell(ctx, cvsShell+" 2>&1", dir, args)
 }
 
 // output is run for a command that prints the contents of a file.
-func (s *cvsSession) output(ctx context.Context, dir string, args ...string) (string, error) {
+func (s *session) output(ctx context.Context, dir string, args ...string) (string, error) {
 	return s.runShell(ctx, cvsShell, dir, args)
 }
 
-func (s *cvsSession) runShell(ctx context.Context, script, dir string, args []string) (string, error) {
+func (s *session) runShell(ctx context.Context, script, dir string, args []string) (string, error) {
 	args = append(s.global[:len(s.global):len(s.global)], args...)
 	c := s.client
 	c.Dir = dir
@@ -177,7 +177,7 @@ const cvsSkipped = "skipping directory"
 const cvsAborted = " aborted]: "
 
 // write runs a command that writes below dir. It fails, too, if the client left a directory out.
-func (s *cvsSession) write(ctx context.Context, label, dir string, args ...string) error {
+func (s *session) write(ctx context.Context, label, dir string, args ...string) error {
 	var text string
 	err := disk.Labelled(s.step, label, func() (err error) {
 		text, err = s.run(ctx, dir, args...)
@@ -189,8 +189,8 @@ func (s *cvsSession) write(ctx context.Context, label, dir string, args ...strin
 	return err
 }
 
-// cvsNews is what the client says it would do.
-type cvsNews struct {
+// news is what the client says it would do.
+type news struct {
 	any      bool // something, perhaps
 	removed  int  // files that are no longer in the repository
 	other    bool // something besides removing files
@@ -199,13 +199,13 @@ type cvsNews struct {
 
 // ask asks what an update of dir would do. It changes nothing and takes no lock. Of a new directory the client does
 // not say whether any file is in it. That it cannot do all of what it would have to, because of what is local, is news.
-func (s *cvsSession) ask(ctx context.Context, dir string, sticky []string) (cvsNews, error) {
+func (s *session) ask(ctx context.Context, dir string, sticky []string) (news, error) {
 	text, err := s.run(ctx, dir, append([]string{"-n", "update", "-d", "-P", "-C"}, sticky...)...)
 	var failed *exec.ExitError
 	if err != nil && (!errors.As(err, &failed) || failed.ExitCode() != 1 || strings.Contains(text, cvsAborted)) {
-		return cvsNews{}, err
+		return news{}, err
 	}
-	news := cvsNews{any: err != nil, other: err != nil}
+	news := news{any: err != nil, other: err != nil}
 	for line := range strings.Lines(text) {
 		if strings.HasPrefix(line, "? ") { // what it does not know, and does nothing about
 			continue

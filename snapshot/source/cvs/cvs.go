@@ -113,8 +113,8 @@ func (c *Source) Foreign() (reason string, err error) {
 }
 
 // upstream returns where the working copy's upstream is: as configured, else as the checkout at dir says.
-func (c *Source) upstream(dir string) (cvsOrigin, error) {
-	var own cvsOrigin
+func (c *Source) upstream(dir string) (origin, error) {
+	var own origin
 	if c.o.URL == "" || c.o.Module == "" {
 		var err error
 		if own, err = readCVSOrigin(dir); err != nil {
@@ -196,7 +196,7 @@ func (c *Source) Current(ctx context.Context) (source.Revision, error) {
 	return record.revision, nil
 }
 
-func (c *Source) current(ctx context.Context) (*cvsRecord, error) {
+func (c *Source) current(ctx context.Context) (*treeRecord, error) {
 	root, err := filepath.EvalSymlinks(c.o.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("open the working copy: %w", err)
@@ -231,8 +231,8 @@ func newCVSRevision(date time.Time, entries [sha256.Size]byte) source.Revision {
 	return source.Revision{ID: date.Format(cvsIDTime) + "-" + hex.EncodeToString(entries[:])[:cvsIDDigits], Time: date}
 }
 
-// cvsDates are the forms of a date that Resolve knows, all of them UTC where they do not say.
-var cvsDates = []string{time.RFC3339, cvsIDTime, "2006-01-02 15:04:05", "2006-01-02 15:04", "2006-01-02"}
+// dates are the forms of a date that Resolve knows, all of them UTC where they do not say.
+var dates = []string{time.RFC3339, cvsIDTime, "2006-01-02 15:04:05", "2006-01-02 15:04", "2006-01-02"}
 
 // Resolve finds a revision by its ID, the beginning of the present one's (at least 8 characters), or a date such as
 // "2026-11-22T10:15:00Z" or "2026-11-22 10:15" (UTC), which means the tree as it was then. Upstream is not asked: Export
@@ -247,7 +247,7 @@ func (c *Source) Resolve(ctx context.Context, name string) (source.Revision, err
 	if date, err := time.Parse(cvsIDTime, stamp); err == nil && hasHash && len(digits) == cvsIDDigits && strings.Trim(digits, "0123456789abcdef") == "" {
 		return source.Revision{ID: name, Time: date}, nil
 	}
-	for _, layout := range cvsDates {
+	for _, layout := range dates {
 		date, err := time.Parse(layout, name)
 		if err != nil {
 			continue
@@ -264,23 +264,23 @@ func (c *Source) Resolve(ctx context.Context, name string) (source.Revision, err
 		time.RFC3339)
 }
 
-// cvsRun is one run of Clone, Update or Export.
-type cvsRun struct {
+// run is one run of Clone, Update or Export.
+type run struct {
 	*Source
 	root    string // the working copy, links resolved
-	origin  cvsOrigin
-	session *cvsSession
+	origin  origin
+	session *session
 	discard aside.Discarder
 	out     source.Outcome
 }
 
 // begin sweeps what dead runs left, and prepares to run the client.
-func (c *Source) begin(root string) (*cvsRun, error) {
+func (c *Source) begin(root string) (*run, error) {
 	origin, err := c.upstream(root)
 	if err != nil {
 		return nil, err
 	}
-	r := &cvsRun{Source: c, root: root, origin: origin}
+	r := &run{Source: c, root: root, origin: origin}
 	r.out.Warnings = append(workcopy.SweepPrefix(filepath.Dir(root), workcopy.ClonePrefix(root), c.o.Step),
 		workcopy.SweepPrefix(filepath.Join(root, cvsDir), disk.TempPrefix, c.o.Step)...)
 	if r.session, err = c.newSession(origin.root, root); err != nil {
@@ -293,13 +293,13 @@ func (c *Source) begin(root string) (*cvsRun, error) {
 	return r, nil
 }
 
-func (r *cvsRun) close() {
+func (r *run) close() {
 	r.discard.Close()
 	r.session.close()
 }
 
 // finish completes the outcome of an update.
-func (r *cvsRun) finish(record *cvsRecord) {
+func (r *run) finish(record *treeRecord) {
 	r.out.Revision = record.revision
 	r.out.Discarded = r.discard.Dir
 	if w := r.discard.Warning(); w != "" {
@@ -317,7 +317,7 @@ func (c *Source) sticky() []string {
 
 // checkEntries returns an error unless every file is one of upstream's, on the branch that is followed, and may be
 // published.
-func (c *Source) checkEntries(admin *cvsAdmin) error {
+func (c *Source) checkEntries(admin *admin) error {
 	want := ""
 	if c.o.Branch != "" {
 		want = "T" + c.o.Branch
@@ -334,7 +334,7 @@ func (c *Source) checkEntries(admin *cvsAdmin) error {
 			}
 		}
 	}
-	if i := slices.IndexFunc(admin.files, func(e cvsEntry) bool { return workcopy.IsMetadata(filepath.Base(e.path)) }); i >= 0 {
+	if i := slices.IndexFunc(admin.files, func(e entry) bool { return workcopy.IsMetadata(filepath.Base(e.path)) }); i >= 0 {
 		return fmt.Errorf("upstream has a file %s, which cannot be published", disk.QuotePath(admin.files[i].path))
 	}
 	return nil

@@ -32,7 +32,7 @@ func (c *Source) Export(ctx context.Context, rev source.Revision, dir string, o 
 }
 
 // exportCurrent copies the working copy.
-func (c *Source) exportCurrent(ctx context.Context, record *cvsRecord, dir string, o source.ExportOptions) ([]source.ExportedEntry, error) {
+func (c *Source) exportCurrent(ctx context.Context, record *treeRecord, dir string, o source.ExportOptions) ([]source.ExportedEntry, error) {
 	failed := func(err error) ([]source.ExportedEntry, error) {
 		return nil, &source.MixedError{Dir: c.o.Dir, Err: fmt.Errorf("it is not exactly %s: %w", record.revision.ID, err)}
 	}
@@ -62,7 +62,7 @@ func (c *Source) exportCurrent(ctx context.Context, record *cvsRecord, dir strin
 }
 
 // proveExact returns an error that names what in the working copy is not as the record has it.
-func (f *cvsFound) proveExact(record *cvsRecord) error {
+func (f *findings) proveExact(record *treeRecord) error {
 	switch edited, _ := f.changes(record); {
 	case f.admin.digest != record.digest:
 		return errors.New("something else is checked out by now")
@@ -75,7 +75,7 @@ func (f *cvsFound) proveExact(record *cvsRecord) error {
 	}
 	for i := range record.files {
 		file := &record.files[i]
-		if is := (&cvsRecord{files: f.files}).find(file.path); is == nil {
+		if is := (&treeRecord{files: f.files}).find(file.path); is == nil {
 			return fmt.Errorf("%s is missing", disk.QuotePath(file.path))
 		} else if is.kind() != file.kind() {
 			return fmt.Errorf("%s was made another mode", disk.QuotePath(file.path))
@@ -85,7 +85,7 @@ func (f *cvsFound) proveExact(record *cvsRecord) error {
 }
 
 // proveCopied returns an error unless entries are the files of the record.
-func (r *cvsRecord) proveCopied(entries []source.ExportedEntry) error {
+func (r *treeRecord) proveCopied(entries []source.ExportedEntry) error {
 	for _, e := range entries {
 		if f := r.find(e.Path); f == nil || f.hash != e.Hash || f.kind() != e.Mode {
 			return fmt.Errorf("%s was changed while it was copied", disk.QuotePath(e.Path))
@@ -133,7 +133,7 @@ func (c *Source) exportOther(ctx context.Context, rev source.Revision, dir strin
 }
 
 // revisionAt names the tree that was checked out at tree as upstream had it at a date.
-func (r *cvsRun) revisionAt(ctx context.Context, tree string, date time.Time) (source.Revision, error) {
+func (r *run) revisionAt(ctx context.Context, tree string, date time.Time) (source.Revision, error) {
 	if !disk.Exists(filepath.Join(tree, cvsDir)) {
 		return source.Revision{}, errors.New("upstream had no files at all then")
 	}

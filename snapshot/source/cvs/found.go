@@ -18,10 +18,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// cvsFound is what stands in a working copy.
-type cvsFound struct {
-	admin   *cvsAdmin
-	files   []cvsFile       // the files that have entries, sorted by path
+// findings is what stands in a working copy.
+type findings struct {
+	admin   *admin
+	files   []recordedFile  // the files that have entries, sorted by path
 	odd     []workcopy.File // what has no entry, a directory as one, and what is no file where there is an entry
 	empty   []string        // directories that are not checked out, without any file of somebody's
 	stays   []string        // what is in neither, because something is mounted in it
@@ -31,7 +31,7 @@ type cvsFound struct {
 
 // inspectCVS looks at all that stands in the working copy at root. Of a file that is as the record has it the hash is
 // taken from there; the record may be nil.
-func inspectCVS(ctx context.Context, root string, record *cvsRecord) (*cvsFound, error) {
+func inspectCVS(ctx context.Context, root string, record *treeRecord) (*findings, error) {
 	admin, err := readCVSAdmin(ctx, root)
 	if err != nil {
 		return nil, err
@@ -49,7 +49,7 @@ func inspectCVS(ctx context.Context, root string, record *cvsRecord) (*cvsFound,
 	if err != nil {
 		return nil, err
 	}
-	found := &cvsFound{admin: admin, mounts: work.Mounts}
+	found := &findings{admin: admin, mounts: work.Mounts}
 	if err := found.leaveMounts(); err != nil {
 		return nil, err
 	}
@@ -58,7 +58,7 @@ func inspectCVS(ctx context.Context, root string, record *cvsRecord) (*cvsFound,
 		found.odd = append(found.odd, workcopy.File{Path: ".git"})
 	}
 	found.missing = len(admin.files) - len(tracked)
-	h := cvsHasher{dirs: disk.Dirs{Root: int(top.Fd())}, record: record}
+	h := hasher{dirs: disk.Dirs{Root: int(top.Fd())}, record: record}
 	defer h.dirs.Close()
 	for i := range tracked {
 		if err := ctx.Err(); err != nil {
@@ -76,7 +76,7 @@ func inspectCVS(ctx context.Context, root string, record *cvsRecord) (*cvsFound,
 }
 
 // sort tells what belongs to whom, and returns the files that have entries.
-func (f *cvsFound) sort(work *workcopy.Copy) (tracked []workcopy.File) {
+func (f *findings) sort(work *workcopy.Copy) (tracked []workcopy.File) {
 	strange := map[string]bool{} // the topmost directories that are not checked out, and in which a file stands
 	for _, w := range work.Files {
 		_, hasEntry := f.admin.index(w.Path)
@@ -107,7 +107,7 @@ func (f *cvsFound) sort(work *workcopy.Copy) (tracked []workcopy.File) {
 
 // leaveMounts finds out what stays because something is mounted in it. It fails if that is upstream's: the client would
 // take what is mounted for what it has checked out, and change and remove it.
-func (f *cvsFound) leaveMounts() error {
+func (f *findings) leaveMounts() error {
 	for _, m := range f.mounts {
 		top := f.stranger(m.Below)
 		if _, hasEntry := f.admin.index(m.Below); hasEntry || top == "" && (f.admin.has(m.Below) || isCVSPath(m.Below)) {
@@ -123,12 +123,12 @@ func (f *cvsFound) leaveMounts() error {
 }
 
 // isLeft reports whether a path is one of those that stay, or below one.
-func (f *cvsFound) isLeft(path string) bool {
+func (f *findings) isLeft(path string) bool {
 	return slices.ContainsFunc(f.stays, func(stays string) bool { return disk.IsAtOrBelow(path, stays) })
 }
 
 // stranger returns the topmost directory above path that is not checked out, empty if all are.
-func (f *cvsFound) stranger(path string) string {
+func (f *findings) stranger(path string) string {
 	for i, c := range []byte(path) {
 		if c == '/' && !f.admin.has(path[:i]) {
 			return path[:i]
@@ -148,10 +148,10 @@ func isCVSPath(path string) bool {
 }
 
 // exact reports whether nothing but what the entries name stands there.
-func (f *cvsFound) exact() bool { return len(f.odd) == 0 && len(f.empty) == 0 && f.missing == 0 }
+func (f *findings) exact() bool { return len(f.odd) == 0 && len(f.empty) == 0 && f.missing == 0 }
 
 // untouched reports whether the files are all as the record has them, down to the times.
-func (f *cvsFound) untouched(record *cvsRecord) bool {
+func (f *findings) untouched(record *treeRecord) bool {
 	if len(f.files) != len(record.files) {
 		return false
 	}
@@ -165,7 +165,7 @@ func (f *cvsFound) untouched(record *cvsRecord) bool {
 
 // changes returns the files whose contents are not those that the record has, and those of which only the mode or time
 // is another.
-func (f *cvsFound) changes(record *cvsRecord) (edited []string, touched []*cvsFile) {
+func (f *findings) changes(record *treeRecord) (edited []string, touched []*recordedFile) {
 	for i := range f.files {
 		file := &f.files[i]
 		was := record.find(file.path)
@@ -181,8 +181,8 @@ func (f *cvsFound) changes(record *cvsRecord) (edited []string, touched []*cvsFi
 
 // unlike returns the files that are not as the client wrote them: by CVS's own rule, which is that the entry has the
 // file's time, and by contents where the entry is the one that it was before.
-func (f *cvsFound) unlike(before *cvsFound) (edited []string) {
-	written := map[string]*cvsFile{}
+func (f *findings) unlike(before *findings) (edited []string) {
+	written := map[string]*recordedFile{}
 	if before != nil {
 		for i := range before.files {
 			written[before.files[i].path] = &before.files[i]
@@ -207,7 +207,7 @@ func (f *cvsFound) unlike(before *cvsFound) (edited []string) {
 }
 
 // changedSince returns the files whose revisions are not those that were found before, nil if nothing was.
-func (f *cvsFound) changedSince(before *cvsFound) (changed []string) {
+func (f *findings) changedSince(before *findings) (changed []string) {
 	if before == nil {
 		return nil
 	}
@@ -225,7 +225,7 @@ func (f *cvsFound) changedSince(before *cvsFound) (changed []string) {
 }
 
 // newest returns the time of the newest file: of a fresh checkout, that of the newest commit that left a file.
-func (f *cvsFound) newest() time.Time {
+func (f *findings) newest() time.Time {
 	var newest int64
 	for i := range f.files {
 		newest = max(newest, f.files[i].mtime)
@@ -233,13 +233,13 @@ func (f *cvsFound) newest() time.Time {
 	return time.Unix(0, newest).UTC()
 }
 
-// cvsHasher tells what files hold.
-type cvsHasher struct {
+// hasher tells what files hold.
+type hasher struct {
 	dirs   disk.Dirs
-	record *cvsRecord
+	record *treeRecord
 }
 
-func (h *cvsHasher) file(w *workcopy.File) (cvsFile, error) {
+func (h *hasher) file(w *workcopy.File) (recordedFile, error) {
 	f := newCVSFile(w)
 	was := h.record.find(w.Path)
 	// One that was changed in the same moment in which its hash was taken cannot be told from one that was not.
@@ -252,15 +252,15 @@ func (h *cvsHasher) file(w *workcopy.File) (cvsFile, error) {
 	return f, err
 }
 
-func newCVSFile(w *workcopy.File) cvsFile {
-	return cvsFile{
+func newCVSFile(w *workcopy.File) recordedFile {
+	return recordedFile{
 		path: w.Path, mode: w.Stat.Mode, size: w.Stat.Size, inode: w.Stat.Ino,
 		mtime: w.Stat.Mtim.Nano(), ctime: w.Stat.Ctim.Nano(),
 	}
 }
 
 // hash reads a regular file that was seen in the working copy.
-func (h *cvsHasher) hash(w *workcopy.File) (sum [sha256.Size]byte, err error) {
+func (h *hasher) hash(w *workcopy.File) (sum [sha256.Size]byte, err error) {
 	dir, name := disk.SplitPath(w.Path)
 	fd, err := h.dirs.At(dir)
 	if err != nil {

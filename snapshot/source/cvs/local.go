@@ -16,12 +16,12 @@ import (
 )
 
 // clear sets aside what is local in the working copy.
-func (r *cvsRun) clear(ctx context.Context, found *cvsFound, edited []string) error {
+func (r *run) clear(ctx context.Context, found *findings, edited []string) error {
 	return r.clearIn(ctx, r.root, found, edited)
 }
 
 // clearIn sets aside what is local in the tree at root: the files that were edited, and what has no entry.
-func (r *cvsRun) clearIn(ctx context.Context, root string, found *cvsFound, edited []string) error {
+func (r *run) clearIn(ctx context.Context, root string, found *findings, edited []string) error {
 	if len(edited)+len(found.odd)+len(found.empty) == 0 {
 		return nil
 	}
@@ -55,7 +55,7 @@ func (r *cvsRun) clearIn(ctx context.Context, root string, found *cvsFound, edit
 func nothing() ([]byte, error) { return nil, nil }
 
 // contentsOf asks upstream for the contents of a file, nil if it has none.
-func (r *cvsRun) contentsOf(ctx context.Context, root, file string, revision ...string) ([]byte, error) {
+func (r *run) contentsOf(ctx context.Context, root, file string, revision ...string) ([]byte, error) {
 	args := append([]string{"-Q", "update", "-p"}, revision...)
 	out, err := r.session.output(ctx, root, append(args, "./"+file)...)
 	var failed *exec.ExitError
@@ -67,12 +67,12 @@ func (r *cvsRun) contentsOf(ctx context.Context, root, file string, revision ...
 
 // localFiles sets files of one tree aside.
 type localFiles struct {
-	run  *cvsRun
+	run  *run
 	top  *os.File
 	dirs disk.Dirs
 }
 
-func (r *cvsRun) openLocal(root string) (*localFiles, error) {
+func (r *run) openLocal(root string) (*localFiles, error) {
 	top, err := os.Open(root)
 	if err != nil {
 		return nil, err
@@ -131,7 +131,7 @@ func (l *localFiles) removeDir(dir string) error {
 // setAsideOld sets aside what is local in the old working copy, of which fresh, at tree, is to take the place: all
 // that neither fresh nor the old record has with these contents. What the old one has of its own stays in it. It returns
 // how many files are alike in both.
-func (r *cvsRun) setAsideOld(ctx context.Context, record, fresh *cvsRecord, tree string) (alike int, err error) {
+func (r *run) setAsideOld(ctx context.Context, record, fresh *treeRecord, tree string) (alike int, err error) {
 	l, err := r.openLocal(r.root)
 	if err != nil {
 		return 0, err
@@ -149,7 +149,7 @@ func (r *cvsRun) setAsideOld(ctx context.Context, record, fresh *cvsRecord, tree
 		work.Files = append(work.Files, workcopy.File{Path: ".git"})
 	}
 	admin, _ := readCVSAdmin(ctx, r.root) // it may be damaged
-	h := cvsHasher{dirs: disk.Dirs{Root: int(l.top.Fd())}, record: record}
+	h := hasher{dirs: disk.Dirs{Root: int(l.top.Fd())}, record: record}
 	defer h.dirs.Close()
 	for i := range work.Files {
 		f := &work.Files[i]
@@ -190,7 +190,7 @@ const (
 )
 
 // oldState tells what a file is by what the records have, and the hash of a regular one.
-func oldState(h *cvsHasher, f *workcopy.File, fresh *cvsRecord) (state fileState, hash [sha256.Size]byte, err error) {
+func oldState(h *hasher, f *workcopy.File, fresh *treeRecord) (state fileState, hash [sha256.Size]byte, err error) {
 	if !f.IsRegular() {
 		return fileLocal, hash, nil
 	}
@@ -209,7 +209,7 @@ func oldState(h *cvsHasher, f *workcopy.File, fresh *cvsRecord) (state fileState
 
 // otherState tells what a file is that no record of ours knows: another client may have written it. By its time it has
 // to be as that one left it, and then by its contents.
-func (r *cvsRun) otherState(ctx context.Context, f *workcopy.File, hash [sha256.Size]byte, admin *cvsAdmin, tree string) (
+func (r *run) otherState(ctx context.Context, f *workcopy.File, hash [sha256.Size]byte, admin *admin, tree string) (
 	fileState, error) {
 	n, ok := admin.index(f.Path)
 	if !ok || !admin.files[n].isWritten(f.Stat.Mtim.Nano()) {
@@ -223,7 +223,7 @@ func (r *cvsRun) otherState(ctx context.Context, f *workcopy.File, hash [sha256.
 }
 
 // oldBase returns what a file of the old working copy was checked out as, nil if that cannot be known.
-func (r *cvsRun) oldBase(ctx context.Context, file string, admin *cvsAdmin, record, fresh *cvsRecord, tree string) (
+func (r *run) oldBase(ctx context.Context, file string, admin *admin, record, fresh *treeRecord, tree string) (
 	[]byte, error) {
 	will, was := fresh.find(file), record.find(file)
 	if will == nil {
@@ -246,7 +246,7 @@ func (r *cvsRun) oldBase(ctx context.Context, file string, admin *cvsAdmin, reco
 }
 
 // readTreeFile returns the contents of a file that a fresh working copy has, nil if it has none or a large one.
-func readTreeFile(tree, file string, fresh *cvsRecord) ([]byte, error) {
+func readTreeFile(tree, file string, fresh *treeRecord) ([]byte, error) {
 	if will := fresh.find(file); will == nil || will.size > workcopy.MaxPassedOn {
 		return nil, nil
 	}

@@ -16,7 +16,7 @@ const maxCVSAsked = 100
 
 // newestCommit returns the date of the newest commit to what is checked out at root, which is not likely to be before
 // floor. If only some files have changed since the commit of that date, changed names them.
-func (r *cvsRun) newestCommit(ctx context.Context, root string, floor time.Time, changed []string) (time.Time, error) {
+func (r *run) newestCommit(ctx context.Context, root string, floor time.Time, changed []string) (time.Time, error) {
 	floor = floor.UTC().Truncate(time.Second)
 	if repository, err := readCVSLine(root, "Repository"); err == nil && len(changed) > 0 && len(changed) <= maxCVSAsked {
 		names := make([]string, len(changed))
@@ -40,7 +40,7 @@ func (r *cvsRun) newestCommit(ctx context.Context, root string, floor time.Time,
 
 // logNewest returns the newest date among the revisions of a span of time that files or directories of the repository
 // have, zero if there are none.
-func (r *cvsRun) logNewest(ctx context.Context, span string, names ...string) (time.Time, error) {
+func (r *run) logNewest(ctx context.Context, span string, names ...string) (time.Time, error) {
 	args := []string{"rlog", "-N", "-S", "-b"}
 	if r.o.Branch != "" {
 		args[len(args)-1] = "-r" + r.o.Branch

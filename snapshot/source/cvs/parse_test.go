@@ -47,20 +47,20 @@ func TestParseCVSEntries(t *testing.T) {
 	const date = "Wed Jan  1 00:01:00 2020"
 	for name, test := range map[string]struct {
 		entries, log string
-		files        []cvsEntry
+		files        []entry
 		dirs         []string
 	}{
 		"none":        {"", "", nil, nil},
 		"no dirs":     {"D\n", "", nil, nil},
-		"file":        {"/a b/1.2/" + date + "//\nD\n", "", []cvsEntry{{"d/a b", "1.2", date, "", ""}}, nil},
-		"binary":      {"/a/1.2/" + date + "/-kb/\n", "", []cvsEntry{{"d/a", "1.2", date, "-kb", ""}}, nil},
-		"sticky":      {"/a/1.2/" + date + "//Tstable\n", "", []cvsEntry{{"d/a", "1.2", date, "", "Tstable"}}, nil},
+		"file":        {"/a b/1.2/" + date + "//\nD\n", "", []entry{{"d/a b", "1.2", date, "", ""}}, nil},
+		"binary":      {"/a/1.2/" + date + "/-kb/\n", "", []entry{{"d/a", "1.2", date, "-kb", ""}}, nil},
+		"sticky":      {"/a/1.2/" + date + "//Tstable\n", "", []entry{{"d/a", "1.2", date, "", "Tstable"}}, nil},
 		"directory":   {"D/sub////\n", "", nil, []string{"sub"}},
-		"log adds":    {"D\n", "A /a/1.1/x//\nA D/sub////\n", []cvsEntry{{"d/a", "1.1", "x", "", ""}}, []string{"sub"}},
+		"log adds":    {"D\n", "A /a/1.1/x//\nA D/sub////\n", []entry{{"d/a", "1.1", "x", "", ""}}, []string{"sub"}},
 		"log removes": {"/a/1.1/x//\nD/sub////\n", "R /a/1.1/x//\nR D/sub////\n", nil, nil},
-		"log unknown": {"/a/1.1/x//\n", "X /b/1.1/x//\n", []cvsEntry{{"d/a", "1.1", "x", "", ""}}, nil},
+		"log unknown": {"/a/1.1/x//\n", "X /b/1.1/x//\n", []entry{{"d/a", "1.1", "x", "", ""}}, nil},
 	} {
-		e := cvsEntries{dir: "d"}
+		e := dirEntries{dir: "d"}
 		if err := e.parse(test.entries, false); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -82,7 +82,7 @@ func TestParseCVSEntries(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"x", "/a/1.1", "/a/b/1.1/x//", "/../1.1/x//", "//1.1/x//", "D/..////", "D/CVS////", "/./1/x//"} {
-		if err := (&cvsEntries{}).parse(bad+"\n", false); err == nil {
+		if err := (&dirEntries{}).parse(bad+"\n", false); err == nil {
 			t.Errorf("%q is taken", bad)
 		}
 	}
@@ -93,7 +93,7 @@ func FuzzCVSEntries(f *testing.F) {
 	f.Add("/../1.1/x//\n", "")
 	f.Add("D/a/b////\r\n", "A D/\n")
 	f.Fuzz(func(t *testing.T, entries, log string) {
-		e := cvsEntries{dir: "d"}
+		e := dirEntries{dir: "d"}
 		if e.parse(entries, false) != nil || e.parse(log, true) != nil {
 			return
 		}
@@ -102,7 +102,7 @@ func FuzzCVSEntries(f *testing.F) {
 				t.Errorf("a directory %q", name)
 			}
 		}
-		again := cvsEntries{dir: "d"}
+		again := dirEntries{dir: "d"}
 		var lines strings.Builder
 		for name, file := range e.files {
 			if file.path != "d/"+name {
@@ -164,10 +164,10 @@ func FuzzCVSLog(f *testing.F) {
 }
 
 // testCVSRecord is a record in which every field has a value of its own.
-func testCVSRecord() *cvsRecord {
-	return &cvsRecord{
+func testCVSRecord() *treeRecord {
+	return &treeRecord{
 		revision: newCVSRevision(testbed.TheTime, [32]byte{1, 2}), module: "a b", port: "22", root: "/srv", repository: "/srv/a b",
-		branch: "stable", digest: [32]byte{3}, stamp: 4, files: []cvsFile{
+		branch: "stable", digest: [32]byte{3}, stamp: 4, files: []recordedFile{
 			{"a", 0o100644, 5, 6, 7, 8, [32]byte{9}, "1.1"},
 			{"b\n\xff \"", 0o100755, 10, -11, 12, 1 << 63, [32]byte{13}, "1.2.4.1"},
 		},

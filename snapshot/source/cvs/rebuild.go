@@ -13,7 +13,7 @@ import (
 const cvsTree = "tree"
 
 // checkout makes a whole working copy in the empty directory temp, and returns its record.
-func (r *cvsRun) checkout(ctx context.Context, temp string) (*cvsRecord, error) {
+func (r *run) checkout(ctx context.Context, temp string) (*treeRecord, error) {
 	r.o.Progress.Report("checkout", 0, -1)
 	args := append([]string{"checkout", "-P", "-d", cvsTree}, r.sticky()...)
 	if err := r.session.write(ctx, "run cvs checkout", temp, append(args, r.origin.module)...); err != nil {
@@ -32,7 +32,7 @@ func (r *cvsRun) checkout(ctx context.Context, temp string) (*cvsRecord, error) 
 
 // rebuild makes a fresh working copy beside the old one, sets aside what is local in the old one, and exchanges the
 // two. The record of the old one may be nil.
-func (r *cvsRun) rebuild(ctx context.Context, record *cvsRecord) error {
+func (r *run) rebuild(ctx context.Context, record *treeRecord) error {
 	if err := disk.MountedAt(r.root); err != nil {
 		return fmt.Errorf("exchange the working copy for a fresh one: %w", err)
 	}

@@ -24,8 +24,8 @@ const (
 	cvsRecordHeader = "etchtag-cvs 1\n"
 )
 
-// cvsFile is what a file was when the client had written it.
-type cvsFile struct {
+// recordedFile is what a file was when the client had written it.
+type recordedFile struct {
 	path         string
 	mode         uint32 // with the type
 	size         int64
@@ -37,22 +37,24 @@ type cvsFile struct {
 
 // sameStat reports whether the file is still the same inode, untouched. Only whoever sets the clock can
 // change a file and leave the time of its last change.
-func (f *cvsFile) sameStat(g *cvsFile) bool {
+func (f *recordedFile) sameStat(g *recordedFile) bool {
 	return f.mode == g.mode && f.size == g.size && f.mtime == g.mtime && f.ctime == g.ctime && f.inode == g.inode
 }
 
 // sameTree reports whether both files are to be published alike.
-func (f *cvsFile) sameTree(g *cvsFile) bool { return f.hash == g.hash && f.kind() == g.kind() }
+func (f *recordedFile) sameTree(g *recordedFile) bool {
+	return f.hash == g.hash && f.kind() == g.kind()
+}
 
-func (f *cvsFile) kind() source.Mode {
+func (f *recordedFile) kind() source.Mode {
 	if f.mode&unix.S_IXUSR != 0 {
 		return source.Executable
 	}
 	return source.Regular
 }
 
-// cvsRecord is what an update left in the working copy.
-type cvsRecord struct {
+// treeRecord is what an update left in the working copy.
+type treeRecord struct {
 	revision   source.Revision
 	module     string            // as it was configured
 	port       string            // of ssh's
@@ -61,15 +63,15 @@ type cvsRecord struct {
 	branch     string            // the one that was followed
 	digest     [sha256.Size]byte // of the CVS directories
 	stamp      int64             // a time at which no hash had been taken: later changes have a later one, or the same
-	files      []cvsFile         // sorted by path
+	files      []recordedFile    // sorted by path
 }
 
 // find returns what is known of a file, nil if nothing is. The record may be nil.
-func (r *cvsRecord) find(path string) *cvsFile {
+func (r *treeRecord) find(path string) *recordedFile {
 	if r == nil {
 		return nil
 	}
-	i, ok := slices.BinarySearchFunc(r.files, path, func(f cvsFile, path string) int { return cmp.Compare(f.path, path) })
+	i, ok := slices.BinarySearchFunc(r.files, path, func(f recordedFile, path string) int { return cmp.Compare(f.path, path) })
 	if !ok {
 		return nil
 	}
@@ -78,7 +80,7 @@ func (r *cvsRecord) find(path string) *cvsFile {
 
 // rewinds reports whether upstream has taken back a revision that the old record has. The numbers of what follows a
 // revision are greater, also on a branch that begins with it.
-func (r *cvsRecord) rewinds(old *cvsRecord) bool {
+func (r *treeRecord) rewinds(old *treeRecord) bool {
 	if r.branch != old.branch || r.module != old.module {
 		return false
 	}
@@ -110,7 +112,7 @@ func isRCSNumber(revision string) bool {
 }
 
 // encode returns the record as it is written: lines of text, of which the last is the hash of those before.
-func (r *cvsRecord) encode() []byte {
+func (r *treeRecord) encode() []byte {
 	var b bytes.Buffer
 	b.WriteString(cvsRecordHeader)
 	for _, text := range []string{r.revision.ID, r.revision.Time.Format(time.RFC3339), r.module, r.port, r.root,
@@ -126,7 +128,7 @@ func (r *cvsRecord) encode() []byte {
 }
 
 // decodeCVSRecord reads a record. One that is not exactly as it was written is an error.
-func decodeCVSRecord(data []byte) (*cvsRecord, error) {
+func decodeCVSRecord(data []byte) (*treeRecord, error) {
 	const sumLine = 2*sha256.Size + 1
 	if len(data) < sumLine {
 		return nil, fmt.Errorf("it has only %d bytes", len(data))
@@ -139,7 +141,7 @@ func decodeCVSRecord(data []byte) (*cvsRecord, error) {
 	if !ok {
 		return nil, fmt.Errorf("it is of another version")
 	}
-	r := &cvsRecord{}
+	r := &treeRecord{}
 	var date string
 	for _, into := range []*string{&r.revision.ID, &date, &r.module, &r.port, &r.root, &r.repository, &r.branch} {
 		var line string
@@ -171,7 +173,7 @@ func decodeCVSRecord(data []byte) (*cvsRecord, error) {
 	return r, nil
 }
 
-func decodeCVSFile(line string) (f cvsFile, err error) {
+func decodeCVSFile(line string) (f recordedFile, err error) {
 	const fields = 8
 	field := strings.SplitN(line, " ", fields)
 	if len(field) != fields {
@@ -211,7 +213,7 @@ func decodeHash(into *[sha256.Size]byte, digits string) error {
 
 // readCVSRecord returns the record of the working copy dir, nil if there is none, or none that is whole: without it
 // the working copy is compared with a fresh one.
-func readCVSRecord(dir string) *cvsRecord {
+func readCVSRecord(dir string) *treeRecord {
 	data, err := os.ReadFile(filepath.Join(dir, cvsDir, cvsRecordName))
 	if err != nil {
 		return nil
@@ -224,7 +226,7 @@ func readCVSRecord(dir string) *cvsRecord {
 }
 
 // write records what stands in the working copy dir.
-func (r *cvsRecord) write(dir string, step func(label string) error) error {
+func (r *treeRecord) write(dir string, step func(label string) error) error {
 	admin := filepath.Join(dir, cvsDir)
 	if err := disk.Replace("record", admin, filepath.Join(admin, cvsRecordName), r.encode(), 0o644, step); err != nil {
 		return fmt.Errorf("record what was checked out: %w", err)

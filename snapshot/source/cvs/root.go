@@ -20,8 +20,8 @@ const (
 	pserverPort = "2401"
 )
 
-// cvsRoot is the name of a repository, taken apart.
-type cvsRoot struct {
+// repositoryRoot is the name of a repository, taken apart.
+type repositoryRoot struct {
 	method         string // one of the four
 	options        string // of the method, such as ";proxy=HOST"
 	user, password string
@@ -30,16 +30,16 @@ type cvsRoot struct {
 }
 
 // parseCVSRoot takes the name of a repository apart, as cvs(1) describes it. Its errors do not show a password.
-func parseCVSRoot(raw string) (cvsRoot, error) {
+func parseCVSRoot(raw string) (repositoryRoot, error) {
 	r, why := splitCVSRoot(raw)
 	if why == "" {
 		return r, nil
 	}
-	return cvsRoot{}, fmt.Errorf("the CVS repository %q %s", remote.Redact(raw, r.password), why)
+	return repositoryRoot{}, fmt.Errorf("the CVS repository %q %s", remote.Redact(raw, r.password), why)
 }
 
 // splitCVSRoot returns the parts, and what is wrong with them.
-func splitCVSRoot(raw string) (r cvsRoot, why string) {
+func splitCVSRoot(raw string) (r repositoryRoot, why string) {
 	rest := raw
 	if inner, ok := strings.CutPrefix(raw, ":"); ok {
 		method, after, ok := strings.Cut(inner, ":")
@@ -71,7 +71,7 @@ func splitCVSRoot(raw string) (r cvsRoot, why string) {
 }
 
 // wrong says what is wrong with a repository, empty if nothing is.
-func (r cvsRoot) wrong(raw, where string) string {
+func (r repositoryRoot) wrong(raw, where string) string {
 	if strings.ContainsAny(raw, "\x00\r\n\t") {
 		return "holds a control character"
 	}
@@ -95,7 +95,7 @@ func (r cvsRoot) wrong(raw, where string) string {
 }
 
 // String returns the name that the client is given: without password, and without a port that it would not take.
-func (r cvsRoot) String() string {
+func (r repositoryRoot) String() string {
 	switch r.method {
 	case cvsLocal:
 		return r.path
@@ -113,7 +113,7 @@ func (r cvsRoot) String() string {
 }
 
 // place says which repository it is, however it is reached.
-func (r cvsRoot) place() string {
+func (r repositoryRoot) place() string {
 	port := r.port
 	if r.method == cvsPserver && port == pserverPort {
 		port = ""
@@ -121,15 +121,15 @@ func (r cvsRoot) place() string {
 	return strings.ToLower(r.host) + ":" + port + r.path
 }
 
-// cvsOrigin is what a directory was checked out from.
-type cvsOrigin struct {
-	root   cvsRoot
+// origin is what a directory was checked out from.
+type origin struct {
+	root   repositoryRoot
 	module string // a directory in the repository, or a name that the repository gives to some
 }
 
 // readCVSOrigin reads what the working copy dir was checked out from. Our own record knows it as it was configured: a
 // module's name need not be the directory's, and the client writes no port of ssh's.
-func readCVSOrigin(dir string) (o cvsOrigin, err error) {
+func readCVSOrigin(dir string) (o origin, err error) {
 	root, err := readCVSLine(dir, "Root")
 	if err != nil {
 		return o, err

@@ -18,7 +18,7 @@ import (
 const maxCVSPasses = 6
 
 // update brings the working copy to upstream's newest revision.
-func (r *cvsRun) update(ctx context.Context) error {
+func (r *run) update(ctx context.Context) error {
 	if !disk.Exists(filepath.Join(r.root, cvsDir)) {
 		return errors.New("it is not a checkout of CVS")
 	}
@@ -40,7 +40,7 @@ func (r *cvsRun) update(ctx context.Context) error {
 
 // advance updates a working copy in which nothing but files was changed since the record was made. Until upstream has
 // said what it has, nothing is touched.
-func (r *cvsRun) advance(ctx context.Context, record *cvsRecord, found *cvsFound) error {
+func (r *run) advance(ctx context.Context, record *treeRecord, found *findings) error {
 	r.out.Warnings = append(r.out.Warnings, found.mounts.Warnings()...)
 	edited, touched := found.changes(record)
 	news, err := r.session.ask(ctx, r.root, r.sticky())
@@ -68,7 +68,7 @@ func (r *cvsRun) advance(ctx context.Context, record *cvsRecord, found *cvsFound
 			return r.rebuildAfter(ctx, record, err)
 		}
 	}
-	before := &cvsFound{admin: found.admin, files: record.files}
+	before := &findings{admin: found.admin, files: record.files}
 	fresh, err := r.settle(ctx, r.root, before, record)
 	if err != nil {
 		return err
@@ -87,7 +87,7 @@ func isObstructed(err error) bool {
 }
 
 // rebuildAfter rebuilds the working copy because the client could not update it, unless that was for want of time.
-func (r *cvsRun) rebuildAfter(ctx context.Context, record *cvsRecord, cause error) error {
+func (r *run) rebuildAfter(ctx context.Context, record *treeRecord, cause error) error {
 	var failed *remote.ClientError
 	if ctx.Err() != nil || errors.Is(cause, context.DeadlineExceeded) || !errors.As(cause, &failed) {
 		return cause
@@ -98,7 +98,7 @@ func (r *cvsRun) rebuildAfter(ctx context.Context, record *cvsRecord, cause erro
 	return nil
 }
 
-func (r *cvsRun) runUpdate(ctx context.Context, root string) error {
+func (r *run) runUpdate(ctx context.Context, root string) error {
 	r.o.Progress.Report("checkout", 0, -1)
 	args := append([]string{"update", "-d", "-P", "-C"}, r.sticky()...)
 	return r.session.write(ctx, "run cvs update", root, args...)
@@ -107,7 +107,7 @@ func (r *cvsRun) runUpdate(ctx context.Context, root string) error {
 // settle completes what the client has written at root: it runs the client until nothing is new any more, so that the
 // tree is one that the repository had at one moment, and records it. before is what stood there, and its record, if
 // there was any.
-func (r *cvsRun) settle(ctx context.Context, root string, before *cvsFound, record *cvsRecord) (*cvsRecord, error) {
+func (r *run) settle(ctx context.Context, root string, before *findings, record *treeRecord) (*treeRecord, error) {
 	known := record
 	var date time.Time
 	if record != nil {
@@ -147,20 +147,20 @@ func (r *cvsRun) settle(ctx context.Context, root string, before *cvsFound, reco
 		if err := r.runUpdate(ctx, root); err != nil {
 			return nil, err
 		}
-		before, known = found, &cvsRecord{files: found.files, stamp: stamp}
+		before, known = found, &treeRecord{files: found.files, stamp: stamp}
 	}
 	return nil, fmt.Errorf("upstream or the working copy was changed again and again while it was updated")
 }
 
 // record writes the record of what was found at root, unless the one that is there says the same.
-func (r *cvsRun) record(root string, found *cvsFound, old *cvsRecord, stamp int64, date time.Time) (*cvsRecord, error) {
+func (r *run) record(root string, found *findings, old *treeRecord, stamp int64, date time.Time) (*treeRecord, error) {
 	if old != nil && old.digest == found.admin.digest && found.untouched(old) {
 		return old, nil
 	}
 	if err := disk.Labelled(r.o.Step, "sync working copy", func() error { return disk.SyncFS(root) }); err != nil {
 		return nil, err
 	}
-	fresh := &cvsRecord{
+	fresh := &treeRecord{
 		revision: newCVSRevision(date, found.admin.entries),
 		module:   r.origin.module, port: r.origin.root.port, branch: r.o.Branch,
 		digest: found.admin.digest, stamp: stamp, files: found.files,
@@ -176,7 +176,7 @@ func (r *cvsRun) record(root string, found *cvsFound, old *cvsRecord, stamp int6
 }
 
 // differs counts the files that are not alike in two records.
-func (r *cvsRecord) differs(old *cvsRecord) int {
+func (r *treeRecord) differs(old *treeRecord) int {
 	count := 0
 	for i := range r.files {
 		if was := old.find(r.files[i].path); was == nil || !was.sameTree(&r.files[i]) {
@@ -192,7 +192,7 @@ func (r *cvsRecord) differs(old *cvsRecord) int {
 }
 
 // stampOf returns the present time, as the file system of root tells it.
-func (r *cvsRun) stampOf(root string) (stamp int64, err error) {
+func (r *run) stampOf(root string) (stamp int64, err error) {
 	err = disk.Labelled(r.o.Step, "take time", func() error {
 		f, err := disk.NewTemp(filepath.Join(root, cvsDir), disk.TempPrefix+"*")
 		if err != nil {
@@ -211,7 +211,7 @@ func (r *cvsRun) stampOf(root string) (stamp int64, err error) {
 
 // restore gives files that were only touched the mode and time that they had, so that the client takes them for
 // unedited.
-func (r *cvsRun) restore(touched []*cvsFile) error {
+func (r *run) restore(touched []*recordedFile) error {
 	top, err := os.Open(r.root)
 	if err != nil {
 		return err
@@ -232,7 +232,7 @@ func (r *cvsRun) restore(touched []*cvsFile) error {
 	return nil
 }
 
-func restoreAt(dir int, name string, f *cvsFile) error {
+func restoreAt(dir int, name string, f *recordedFile) error {
 	file, err := disk.OpenFileAt(dir, name)
 	if err != nil {
 		return err

@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// svnOutside is what upstream has new of the base, outside the working copy's directory.
-type svnOutside struct {
+// outsideFiles is what upstream has new of the base, outside the working copy's directory.
+type outsideFiles struct {
 	files []string // changed or added files, and added directories, topmost
 	dirs  []string // directories of which only the properties have changed
 	gone  []string // deleted upstream, or replaced by something else
@@ -19,7 +19,7 @@ type svnOutside struct {
 
 // lookOutside finds what is to be done outside. It is an error if something was edited locally there, or stands in the
 // way of what is to come: nobody but its administrators may remove or overwrite what a server's base holds.
-func (r *svnRun) lookOutside(ctx context.Context) (*svnOutside, error) {
+func (r *run) lookOutside(ctx context.Context) (*outsideFiles, error) {
 	if !r.inBase() {
 		return nil, nil
 	}
@@ -35,8 +35,8 @@ func (r *svnRun) lookOutside(ctx context.Context) (*svnOutside, error) {
 	if err != nil {
 		return nil, err
 	}
-	slices.SortFunc(entries, func(a, b svnStatus) int { return cmp.Compare(a.Path, b.Path) }) // directories first
-	found := &svnOutside{}
+	slices.SortFunc(entries, func(a, b pathStatus) int { return cmp.Compare(a.Path, b.Path) }) // directories first
+	found := &outsideFiles{}
 	for _, e := range entries {
 		if e.Path == r.rel() || strings.HasPrefix(e.Path, r.rel()+"/") {
 			continue
@@ -52,7 +52,7 @@ func (r *svnRun) lookOutside(ctx context.Context) (*svnOutside, error) {
 }
 
 // checkOutside refuses local edits, and warns of marks that were made in an emergency.
-func (r *svnRun) checkOutside(e svnStatus) error {
+func (r *run) checkOutside(e pathStatus) error {
 	here := e.Here
 	file := filepath.Join(r.o.Base, e.Path)
 	props := here.Props == "" || here.Props == "none" || here.Props == "normal"
@@ -75,7 +75,7 @@ func (r *svnRun) checkOutside(e svnStatus) error {
 }
 
 // add notes what upstream has new of one path.
-func (o *svnOutside) add(base string, e svnStatus) error {
+func (o *outsideFiles) add(base string, e pathStatus) error {
 	if e.Here.Item == "incomplete" { // an update was interrupted
 		o.files = append(o.files, e.Path)
 		return nil
@@ -107,7 +107,7 @@ func (o *svnOutside) add(base string, e svnStatus) error {
 }
 
 // updateOutside brings here what lookOutside has found.
-func (r *svnRun) updateOutside(ctx context.Context, o *svnOutside, up *svnUpstream) error {
+func (r *run) updateOutside(ctx context.Context, o *outsideFiles, up *upstream) error {
 	if o == nil {
 		return nil
 	}
@@ -122,7 +122,7 @@ func (r *svnRun) updateOutside(ctx context.Context, o *svnOutside, up *svnUpstre
 	return r.updatePaths(ctx, o.files, up)
 }
 
-func (r *svnRun) updatePaths(ctx context.Context, paths []string, up *svnUpstream, flags ...string) error {
+func (r *run) updatePaths(ctx context.Context, paths []string, up *upstream, flags ...string) error {
 	if len(paths) == 0 {
 		return nil
 	}

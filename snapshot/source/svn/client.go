@@ -16,16 +16,16 @@ import (
 // minLocalTimeout is what a run of svn that needs no network may take at least.
 const minLocalTimeout = 5 * time.Minute
 
-// svnClient runs svn and svnversion in one directory. Local commands need neither the network nor a login.
-type svnClient struct {
+// client runs svn and svnversion in one directory. Local commands need neither the network nor a login.
+type client struct {
 	o   *Options
 	dir string
 }
 
 // in returns a client for the directory dir. Every command names its files relative to it, mostly as ".".
-func (s *Source) in(dir string) svnClient { return svnClient{&s.o, dir} }
+func (s *Source) in(dir string) client { return client{&s.o, dir} }
 
-func (c svnClient) client(program string) remote.Client {
+func (c client) client(program string) remote.Client {
 	return remote.Client{
 		Program: program, Pkg: "subversion", Dir: c.dir,
 		// The keywords of files hold dates, which depend on the zone.
@@ -35,12 +35,12 @@ func (c svnClient) client(program string) remote.Client {
 }
 
 // local runs svn without the network.
-func (c svnClient) local(ctx context.Context, command string, args ...string) ([]byte, error) {
+func (c client) local(ctx context.Context, command string, args ...string) ([]byte, error) {
 	return c.localInput(ctx, "", command, args...)
 }
 
 // localInput is local with something to read on standard input.
-func (c svnClient) localInput(ctx context.Context, stdin, command string, args ...string) ([]byte, error) {
+func (c client) localInput(ctx context.Context, stdin, command string, args ...string) ([]byte, error) {
 	run := c.client("svn")
 	run.Timeout = localTimeout(c.o.Timeout)
 	out, err := run.Run(ctx, stdin, append([]string{command, "--non-interactive"}, args...)...)
@@ -48,7 +48,7 @@ func (c svnClient) localInput(ctx context.Context, stdin, command string, args .
 }
 
 // version runs svnversion.
-func (c svnClient) version(ctx context.Context) (string, error) {
+func (c client) version(ctx context.Context) (string, error) {
 	run := c.client("svnversion")
 	run.Timeout = localTimeout(c.o.Timeout)
 	out, err := run.Run(ctx, "", "-n")
@@ -64,7 +64,7 @@ func localTimeout(network time.Duration) time.Duration {
 }
 
 // remote runs svn with the network. rawURL is what it is going to reach.
-func (c svnClient) remote(ctx context.Context, rawURL, command string, args ...string) ([]byte, error) {
+func (c client) remote(ctx context.Context, rawURL, command string, args ...string) ([]byte, error) {
 	run := c.client("svn")
 	password, flags, err := flagsOf(c.o.Auth)
 	if err != nil {
@@ -197,17 +197,17 @@ func isLocked(err error) bool {
 	return hasCode(err, "155004", "155037") // locked; an operation was not finished
 }
 
-// svnStuckError says that "svn cleanup" has not helped.
-type svnStuckError struct{ err error }
+// stuckError says that "svn cleanup" has not helped.
+type stuckError struct{ err error }
 
-func (e *svnStuckError) Error() string { return "\"svn cleanup\" does not help: " + e.err.Error() }
+func (e *stuckError) Error() string { return "\"svn cleanup\" does not help: " + e.err.Error() }
 
-func (e *svnStuckError) Unwrap() error { return e.err }
+func (e *stuckError) Unwrap() error { return e.err }
 
 // isSVNDamage reports whether an error means that what svn keeps in the working copy is damaged, so that only a new
 // checkout helps.
 func isSVNDamage(err error) bool {
-	var stuck *svnStuckError
+	var stuck *stuckError
 	text := clientText(err)
 	// No space, no permission, read-only, quota, an I/O error: it may be whole nevertheless.
 	if hasCode(err, "000028", "000013", "000030", "000122", "000005") {

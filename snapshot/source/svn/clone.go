@@ -66,11 +66,11 @@ func (s *Source) restoreInBase(ctx context.Context, root string) (restored bool,
 
 // checkOut makes a whole working copy of upstream's newest revision beside root, in a directory of its own, and
 // completes the outcome.
-func (r *svnRun) checkOut(ctx context.Context, rawURL string) (dir string, err error) {
+func (r *run) checkOut(ctx context.Context, rawURL string) (dir string, err error) {
 	if _, err := parseSVNURL(rawURL); err != nil {
 		return "", err
 	}
-	up, err := r.ask(ctx, svnInfo{URL: rawURL})
+	up, err := r.ask(ctx, wcInfo{URL: rawURL})
 	if err != nil {
 		return "", err
 	}
@@ -93,7 +93,7 @@ func (r *svnRun) checkOut(ctx context.Context, rawURL string) (dir string, err e
 }
 
 // fill makes a directory and checks a revision out in it.
-func (r *svnRun) fill(ctx context.Context, dir string, up *svnUpstream) (*svnFound, error) {
+func (r *run) fill(ctx context.Context, dir string, up *upstream) (*findings, error) {
 	if err := disk.MakeDir(dir, disk.DirMode); err != nil {
 		return nil, err
 	}
@@ -120,7 +120,7 @@ func (r *svnRun) fill(ctx context.Context, dir string, up *svnUpstream) (*svnFou
 }
 
 // followRewritten takes over an upstream that was rewritten.
-func (r *svnRun) followRewritten(ctx context.Context, f *svnFound, up *svnUpstream) error {
+func (r *run) followRewritten(ctx context.Context, f *findings, up *upstream) error {
 	for range maxPasses { // the first one may only find names that keep svn from looking further
 		local := f.local()
 		if len(local) == 0 {
@@ -143,7 +143,7 @@ func (r *svnRun) followRewritten(ctx context.Context, f *svnFound, up *svnUpstre
 }
 
 // checkOutAnew replaces a working copy that is damaged.
-func (r *svnRun) checkOutAnew(ctx context.Context, why error) error {
+func (r *run) checkOutAnew(ctx context.Context, why error) error {
 	rawURL := r.o.URL
 	if rawURL == "" {
 		if info, err := r.client.info(ctx); err == nil {
@@ -161,7 +161,7 @@ func (r *svnRun) checkOutAnew(ctx context.Context, why error) error {
 }
 
 // replace checks the working copy out anew beside the old one, and exchanges them. The old one is set aside.
-func (r *svnRun) replace(ctx context.Context, rawURL string, passOn bool) error {
+func (r *run) replace(ctx context.Context, rawURL string, passOn bool) error {
 	if r.inBase() {
 		return fmt.Errorf("the base %q is the working copy and has to be checked out anew by hand, because what else stands "+
 			"in it must stay", r.o.Base)
@@ -187,7 +187,7 @@ func (r *svnRun) replace(ctx context.Context, rawURL string, passOn bool) error 
 
 // passOnOld tells BeforeReplace of the files of the working copy that are not the same in the fresh one. What they were
 // checked out as is not known.
-func (r *svnRun) passOnOld(ctx context.Context, fresh string) error {
+func (r *run) passOnOld(ctx context.Context, fresh string) error {
 	if r.o.BeforeReplace == nil {
 		return nil
 	}
@@ -211,6 +211,6 @@ func (r *svnRun) passOnOld(ctx context.Context, fresh string) error {
 	return nil
 }
 
-func (r *svnRun) warn(format string, args ...any) {
+func (r *run) warn(format string, args ...any) {
 	r.out.Warnings = append(r.out.Warnings, fmt.Sprintf(format, args...))
 }

@@ -44,7 +44,7 @@ func (s *Source) Export(ctx context.Context, rev source.Revision, dir string, o 
 }
 
 // exportOwn copies the working copy.
-func (r *svnRun) exportOwn(ctx context.Context, dir string, o source.ExportOptions) (source.Export, error) {
+func (r *run) exportOwn(ctx context.Context, dir string, o source.ExportOptions) (source.Export, error) {
 	f, err := r.look(ctx)
 	if err != nil {
 		return source.Export{}, err
@@ -84,7 +84,7 @@ func proveModes(entries []source.ExportedEntry, executable map[string]bool) erro
 }
 
 // exportOther exports a revision from the repository. Upstream has it where what is checked out was at that time.
-func (r *svnRun) exportOther(ctx context.Context, rawURL string, rev source.Revision, dir string, o source.ExportOptions) (
+func (r *run) exportOther(ctx context.Context, rawURL string, rev source.Revision, dir string, o source.ExportOptions) (
 	source.Export, error) {
 	if o.Room != nil {
 		out, err := r.client.remote(ctx, rawURL, "list", "-R", "--xml", "-r", rev.ID, "--", peg(rawURL, "HEAD"))
@@ -121,7 +121,7 @@ func (r *svnRun) exportOther(ctx context.Context, rawURL string, rev source.Revi
 }
 
 // listedEntries makes entries of what upstream lists: files, whose kinds it does not tell, and empty directories.
-func listedEntries(listed []svnListed) []source.Entry {
+func listedEntries(listed []listedEntry) []source.Entry {
 	full := map[string]bool{}
 	for _, l := range listed {
 		disk.ParentDirs(full, l.Name)

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// svnExternal is one definition of an external.
-type svnExternal struct {
+// external is one definition of an external.
+type external struct {
 	dir      string // the directory that it is defined on
 	path     string // where it is to be
 	url      string // as it was written: it may be relative
@@ -18,14 +18,14 @@ type svnExternal struct {
 // parseExternals reads a value of svn:externals, set on the directory dir. Each line defines one by
 // "[-r REV] URL[@PEG] TARGET" or, as svn before 1.5 wrote it, "TARGET [-r REV] URL". Lines that svn would refuse
 // are left out.
-func parseExternals(dir, value string) []svnExternal {
-	var found []svnExternal
+func parseExternals(dir, value string) []external {
+	var found []external
 	for line := range strings.Lines(value) {
 		line = strings.TrimSpace(line)
 		if line == "" || line[0] == '#' {
 			continue
 		}
-		e := svnExternal{dir: dir}
+		e := external{dir: dir}
 		var words []string
 		all := externalWords(line)
 		for i := 0; i < len(all); i++ {
@@ -59,7 +59,7 @@ func parseExternals(dir, value string) []svnExternal {
 
 // is reports whether what is checked out in an external's place is what its definition says. above is the directory
 // that it is defined on.
-func (e svnExternal) is(here, above svnInfo) bool {
+func (e external) is(here, above wcInfo) bool {
 	if e.pinned() && e.revision != here.Revision {
 		return false
 	}
@@ -67,13 +67,13 @@ func (e svnExternal) is(here, above svnInfo) bool {
 }
 
 // pinned reports whether the definition says which revision it is, once and for all.
-func (e svnExternal) pinned() bool {
+func (e external) pinned() bool {
 	_, err := strconv.ParseInt(e.revision, 10, 64)
 	return err == nil
 }
 
 // resolve makes a URL of one that may be relative: to the repository, the scheme, the server or the directory above.
-func (e svnExternal) resolve(above svnInfo) string {
+func (e external) resolve(above wcInfo) string {
 	scheme, rest, _ := strings.Cut(above.URL, "://")
 	host, _, _ := strings.Cut(rest, "/")
 	switch {

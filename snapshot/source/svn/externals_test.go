@@ -16,7 +16,7 @@ import (
 
 func TestParseSVNExternals(t *testing.T) {
 	t.Parallel()
-	for value, want := range map[string][]svnExternal{
+	for value, want := range map[string][]external{
 		"":                                       nil,
 		"^/a b\n":                                {{"d", "d/b", "^/a", ""}},
 		"^/a b\r\n\r\n# comment\n  ^/c  e/f  \n": {{"d", "d/b", "^/a", ""}, {"d", "d/e/f", "^/c", ""}},
@@ -46,7 +46,7 @@ func TestParseSVNExternals(t *testing.T) {
 
 func TestSVNExternalURLsAreResolved(t *testing.T) {
 	t.Parallel()
-	above := svnInfo{URL: "svn://h:1/repo/trunk/d%20e", Root: "svn://h:1/repo"}
+	above := wcInfo{URL: "svn://h:1/repo/trunk/d%20e", Root: "svn://h:1/repo"}
 	for url, want := range map[string]string{
 		"^/a":               "svn://h:1/repo/a",
 		"^/../other/a":      "svn://h:1/other/a",
@@ -56,7 +56,7 @@ func TestSVNExternalURLsAreResolved(t *testing.T) {
 		"../../with blank/": "svn://h:1/repo/with%20blank",
 		"http://h/x":        "http://h/x",
 	} {
-		if got := (svnExternal{url: url}).resolve(above); !sameSVN(got, want) {
+		if got := (external{url: url}).resolve(above); !sameSVN(got, want) {
 			t.Errorf("%q: %q, want %q", url, got, want)
 		}
 	}

@@ -15,43 +15,43 @@ import (
 	"github.com/etch/etchtag/snapshot/source/workcopy"
 )
 
-// svnFound is what a working copy is found to be, without the network.
-type svnFound struct {
+// findings is what a working copy is found to be, without the network.
+type findings struct {
 	work       *workcopy.Copy
 	strange    []string // what has a name that Subversion cannot have; nothing else but work is known then
-	info       svnInfo
-	status     []svnStatus
+	info       wcInfo
+	status     []pathStatus
 	executable map[string]bool
-	defined    []svnExternal
-	externals  []string           // the directories below that are working copies of their own, sorted
-	undefined  []string           // what was an external until the tree stopped to define it, and is still here
-	infos      map[string]svnInfo // of the externals, files too, and of the directories that they are defined on
-	versions   map[string]svnVersion
+	defined    []external
+	externals  []string          // the directories below that are working copies of their own, sorted
+	undefined  []string          // what was an external until the tree stopped to define it, and is still here
+	infos      map[string]wcInfo // of the externals, files too, and of the directories that they are defined on
+	versions   map[string]wcVersion
 	sparse     bool     // parts were left out on purpose
 	stays      []string // the topmost paths that are not versioned and in which something is mounted: they are not in work
 }
 
-// svnVersion is what "svnversion" says of a working copy: its lowest and highest revision, and whether parts were
+// wcVersion is what "svnversion" says of a working copy: its lowest and highest revision, and whether parts were
 // switched to another URL, or are missing.
-type svnVersion struct {
+type wcVersion struct {
 	low, high         string
 	switched, partial bool
 }
 
 var svnVersionText = remote.LazyRegexp(`^([0-9]+)(?::([0-9]+))?M?(S?)(P?)$`)
 
-func parseVersion(text string) (svnVersion, error) {
+func parseVersion(text string) (wcVersion, error) {
 	m := svnVersionText().FindStringSubmatch(text)
 	if m == nil {
-		return svnVersion{}, fmt.Errorf("svnversion says %q", text)
+		return wcVersion{}, fmt.Errorf("svnversion says %q", text)
 	}
-	return svnVersion{low: m[1], high: cmp.Or(m[2], m[1]), switched: m[3] != "", partial: m[4] != ""}, nil
+	return wcVersion{low: m[1], high: cmp.Or(m[2], m[1]), switched: m[3] != "", partial: m[4] != ""}, nil
 }
 
 // inspect looks at the working copy. It changes nothing.
-func (r *svnRun) inspect(ctx context.Context) (*svnFound, error) {
-	f := &svnFound{versions: map[string]svnVersion{}}
-	var w *svnWalker
+func (r *run) inspect(ctx context.Context) (*findings, error) {
+	f := &findings{versions: map[string]wcVersion{}}
+	var w *walker
 	var walkErr, askErr error
 	_ = sideBySide(
 		func() error { w, walkErr = walkSVN(ctx, r.root); return nil },
@@ -63,7 +63,7 @@ func (r *svnRun) inspect(ctx context.Context) (*svnFound, error) {
 	f.work, f.strange = &w.found, w.strange
 	if len(f.strange) > 0 { // which svn stumbles over, or gives another name
 		info, err := r.client.info(ctx)
-		return &svnFound{work: f.work, strange: f.strange, info: info}, err
+		return &findings{work: f.work, strange: f.strange, info: info}, err
 	}
 	if askErr != nil {
 		return nil, askErr
@@ -86,7 +86,7 @@ func (r *svnRun) inspect(ctx context.Context) (*svnFound, error) {
 
 // leaveMounts finds out what stays because something is mounted in it. It fails if that is upstream's: svn would take what
 // is mounted for what it has checked out, and change and remove it.
-func (f *svnFound) leaveMounts() error {
+func (f *findings) leaveMounts() error {
 	if len(f.work.Mounts) == 0 {
 		return nil
 	}
@@ -109,7 +109,7 @@ func (f *svnFound) leaveMounts() error {
 }
 
 // isLeft reports whether a path is one of those that stay, or below one.
-func (f *svnFound) isLeft(path string) bool {
+func (f *findings) isLeft(path string) bool {
 	return slices.ContainsFunc(f.stays, func(stays string) bool { return disk.IsAtOrBelow(path, stays) })
 }
 
@@ -125,7 +125,7 @@ func sideBySide(tasks ...func() error) error {
 }
 
 // ask asks svn about the working copy itself. Each question reads all of its database, and most look at every file.
-func (f *svnFound) ask(ctx context.Context, c svnClient) error {
+func (f *findings) ask(ctx context.Context, c client) error {
 	return sideBySide(
 		func() (err error) {
 			f.info, err = c.info(ctx)
@@ -150,7 +150,7 @@ func (f *svnFound) ask(ctx context.Context, c svnClient) error {
 	)
 }
 
-func (f *svnFound) askExecutable(ctx context.Context, c svnClient, dirs ...string) error {
+func (f *findings) askExecutable(ctx context.Context, c client, dirs ...string) error {
 	found, err := c.properties(ctx, "svn:executable", dirs)
 	if err != nil {
 		return err
@@ -164,7 +164,7 @@ func (f *svnFound) askExecutable(ctx context.Context, c svnClient, dirs ...strin
 	return nil
 }
 
-func (f *svnFound) askDefined(ctx context.Context, c svnClient, dirs ...string) error {
+func (f *findings) askDefined(ctx context.Context, c client, dirs ...string) error {
 	found, err := c.properties(ctx, "svn:externals", dirs)
 	if err != nil {
 		return err
@@ -176,7 +176,7 @@ func (f *svnFound) askDefined(ctx context.Context, c svnClient, dirs ...string) 
 }
 
 // askExternals asks svn about the externals that are working copies of their own, which may have such themselves.
-func (f *svnFound) askExternals(ctx context.Context, r *svnRun) error {
+func (f *findings) askExternals(ctx context.Context, r *run) error {
 	dirs := make(map[string]bool, len(f.work.Dirs))
 	for _, d := range f.work.Dirs {
 		dirs[d.Path] = true
@@ -213,11 +213,11 @@ func (f *svnFound) askExternals(ctx context.Context, r *svnRun) error {
 }
 
 // findUndefined finds what svn has not removed yet of externals that are not defined any more.
-func (f *svnFound) findUndefined(root string) {
+func (f *findings) findUndefined(root string) {
 	for _, s := range f.status {
 		isFile := s.Here.FileExternal
 		isDir := s.Here.Item == "external" && disk.Exists(filepath.Join(root, s.Path, svnDir))
-		defined := slices.ContainsFunc(f.defined, func(e svnExternal) bool { return e.path == s.Path })
+		defined := slices.ContainsFunc(f.defined, func(e external) bool { return e.path == s.Path })
 		if (isFile || isDir) && !defined {
 			f.undefined = append(f.undefined, s.Path)
 		}
@@ -225,7 +225,7 @@ func (f *svnFound) findUndefined(root string) {
 }
 
 // askInfos asks svn what is checked out in the places of externals.
-func (f *svnFound) askInfos(ctx context.Context, c svnClient) error {
+func (f *findings) askInfos(ctx context.Context, c client) error {
 	places := f.places()
 	for _, e := range f.defined {
 		places = append(places, e.dir)
@@ -243,7 +243,7 @@ func (f *svnFound) askInfos(ctx context.Context, c svnClient) error {
 		return err
 	}
 	infos, err := parseInfo(out)
-	f.infos = make(map[string]svnInfo, len(infos))
+	f.infos = make(map[string]wcInfo, len(infos))
 	for _, i := range infos {
 		f.infos[i.Path] = i
 	}
@@ -252,17 +252,17 @@ func (f *svnFound) askInfos(ctx context.Context, c svnClient) error {
 
 // sparse reports whether directories of the client's working copy were checked out in part. Otherwise what is missing
 // in it is not for us to see.
-func (c svnClient) sparse(ctx context.Context) (bool, error) {
+func (c client) sparse(ctx context.Context) (bool, error) {
 	out, err := c.local(ctx, "info", "-R", "--xml", "--", ".")
 	if err != nil {
 		return false, err
 	}
 	entries, err := parseInfo(out)
-	return slices.ContainsFunc(entries, func(e svnInfo) bool { return e.Kind == "dir" && e.Depth != "infinity" }), err
+	return slices.ContainsFunc(entries, func(e wcInfo) bool { return e.Kind == "dir" && e.Depth != "infinity" }), err
 }
 
 // whole returns an error unless all that is checked out is of one revision and nothing is left out.
-func (f *svnFound) whole() error {
+func (f *findings) whole() error {
 	for _, s := range f.status {
 		if s.Here.Item == "incomplete" {
 			return fmt.Errorf("the directory %s is not whole: an update was interrupted", disk.QuotePath(s.Path))
@@ -296,7 +296,7 @@ func (f *svnFound) whole() error {
 }
 
 // hidden reports whether parts of the tree are not for us to see.
-func (f *svnFound) hidden() bool {
+func (f *findings) hidden() bool {
 	for _, v := range f.versions {
 		if v.partial && !f.sparse {
 			return true
@@ -305,24 +305,24 @@ func (f *svnFound) hidden() bool {
 	return false
 }
 
-// svnLocal is something in the working copy that is not upstream's.
-type svnLocal struct {
+// localFile is something in the working copy that is not upstream's.
+type localFile struct {
 	path  string
 	edit  bool // a versioned file that svn restores: it stands where it is until then
 	aside bool // something may stand there that is to be set aside
 }
 
 // local lists what is local, sorted by path.
-func (f *svnFound) local() []svnLocal {
-	var found []svnLocal
+func (f *findings) local() []localFile {
+	var found []localFile
 	for _, path := range append(slices.Clone(f.strange), f.litter()...) {
-		found = append(found, svnLocal{path: path, aside: true})
+		found = append(found, localFile{path: path, aside: true})
 	}
 	for _, s := range f.status {
 		if s.isForeign() && f.isLeft(s.Path) {
 			continue
 		}
-		l := svnLocal{path: s.Path}
+		l := localFile{path: s.Path}
 		switch s.Here.Item {
 		case "unversioned", "ignored", "obstructed", "added", "replaced", "deleted":
 			l.aside = true
@@ -336,13 +336,13 @@ func (f *svnFound) local() []svnLocal {
 		}
 		found = append(found, l)
 	}
-	slices.SortStableFunc(found, func(a, b svnLocal) int { return cmp.Compare(a.path, b.path) })
+	slices.SortStableFunc(found, func(a, b localFile) int { return cmp.Compare(a.path, b.path) })
 	return found
 }
 
 // litter lists what stands beside externals in directories that svn made only to hold these, and does not look into,
 // and externals that are no working copies any more.
-func (f *svnFound) litter() []string {
+func (f *findings) litter() []string {
 	var holders []string
 	for _, s := range f.status {
 		if s.Here.Item == "external" && !slices.Contains(f.externals, s.Path) && !slices.Contains(f.undefined, s.Path) {

@@ -22,7 +22,7 @@ const maxAsked = 16
 type contentsFunc func(path string) []byte
 
 // clear sets aside what is local and makes svn restore what was checked out. upstream says what is to come.
-func (r *svnRun) clear(ctx context.Context, f *svnFound, local []svnLocal, upstream contentsFunc) error {
+func (r *run) clear(ctx context.Context, f *findings, local []localFile, upstream contentsFunc) error {
 	r.nextDiscard()
 	base, err := r.pristine(ctx, local)
 	if err != nil {
@@ -53,7 +53,7 @@ func (r *svnRun) clear(ctx context.Context, f *svnFound, local []svnLocal, upstr
 }
 
 // setAside sets aside what stands at the paths that are local.
-func (r *svnRun) setAside(ctx context.Context, f *svnFound, local []svnLocal, base, upstream contentsFunc) error {
+func (r *run) setAside(ctx context.Context, f *findings, local []localFile, base, upstream contentsFunc) error {
 	top, err := disk.OpenDirAt(unix.AT_FDCWD, r.root)
 	if err != nil {
 		return err
@@ -83,7 +83,7 @@ func (r *svnRun) setAside(ctx context.Context, f *svnFound, local []svnLocal, ba
 }
 
 // take sets one thing aside. What svn is going to replace stands where it is until then.
-func (r *svnRun) take(d *disk.Dirs, l svnLocal) error {
+func (r *run) take(d *disk.Dirs, l localFile) error {
 	dir, name := disk.SplitPath(l.path)
 	at, err := d.At(dir)
 	if errors.Is(err, unix.ENOENT) {
@@ -104,7 +104,7 @@ func (r *svnRun) take(d *disk.Dirs, l svnLocal) error {
 }
 
 // passOn tells BeforeReplace of the files at and below a path.
-func (r *svnRun) passOn(work *workcopy.Copy, d *disk.Dirs, path string, base, upstream contentsFunc) error {
+func (r *run) passOn(work *workcopy.Copy, d *disk.Dirs, path string, base, upstream contentsFunc) error {
 	if r.o.BeforeReplace == nil {
 		return nil
 	}
@@ -137,7 +137,7 @@ func (r *svnRun) passOn(work *workcopy.Copy, d *disk.Dirs, path string, base, up
 
 // pristine returns the contents that files had when they were checked out, as the repository has them, from svn's own
 // copies.
-func (r *svnRun) pristine(ctx context.Context, local []svnLocal) (contentsFunc, error) {
+func (r *run) pristine(ctx context.Context, local []localFile) (contentsFunc, error) {
 	var targets strings.Builder
 	for _, l := range local {
 		if l.edit {
@@ -179,7 +179,7 @@ func readSmall(file string) []byte {
 }
 
 // newest returns the contents that files have upstream, of a few files: each is a question of its own.
-func (r *svnRun) newest(ctx context.Context, up *svnUpstream) contentsFunc {
+func (r *run) newest(ctx context.Context, up *upstream) contentsFunc {
 	if up == nil || up.same {
 		return nil // what was checked out
 	}

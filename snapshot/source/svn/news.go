@@ -15,8 +15,8 @@ import (
 // that nothing is changed then: of an update that fails on the way, new files would stand beside old ones.
 //
 // Those that are not here, or not as they are defined, are not asked for: to bring them is what the update is for.
-func (r *svnRun) askExternals(ctx context.Context, f *svnFound) (news bool, err error) {
-	bySite := map[string][]svnExternal{}
+func (r *run) askExternals(ctx context.Context, f *findings) (news bool, err error) {
+	bySite := map[string][]external{}
 	for _, e := range f.defined {
 		if here, ok := f.infos[e.path]; ok && e.is(here, f.infos[e.dir]) {
 			bySite[here.Root] = append(bySite[here.Root], e)
@@ -44,7 +44,7 @@ func (r *svnRun) askExternals(ctx context.Context, f *svnFound) (news bool, err 
 
 // askExternal finds out whether upstream has something new of one external, which is also what it is if upstream's newest
 // revision does not have the external any more.
-func (r *svnRun) askExternal(ctx context.Context, f *svnFound, e svnExternal) (news bool, err error) {
+func (r *run) askExternal(ctx context.Context, f *findings, e external) (news bool, err error) {
 	here := f.infos[e.path]
 	revision := "HEAD"
 	if e.pinned() {
@@ -63,7 +63,7 @@ func (r *svnRun) askExternal(ctx context.Context, f *svnFound, e svnExternal) (n
 
 // isWanted reports whether upstream's newest revision still has an external as it is here, or cannot be asked. One that
 // upstream has done away with because it cannot be had must not keep us from following.
-func (r *svnRun) isWanted(ctx context.Context, f *svnFound, e svnExternal) bool {
+func (r *run) isWanted(ctx context.Context, f *findings, e external) bool {
 	above := f.infos[e.dir]
 	out, err := r.client.remote(ctx, above.URL, "propget", "--xml", "-r", "HEAD", "svn:externals", "--", peg(above.URL, "HEAD"))
 	if isGone(err) || hasCode(err, "150000", "200017") { // the directory, or the property, is not there
@@ -77,7 +77,7 @@ func (r *svnRun) isWanted(ctx context.Context, f *svnFound, e svnExternal) bool 
 		return true
 	}
 	now := parseExternals(e.dir, values["."])
-	if !slices.ContainsFunc(now, func(n svnExternal) bool { return n.path == e.path && n.url == e.url }) {
+	if !slices.ContainsFunc(now, func(n external) bool { return n.path == e.path && n.url == e.url }) {
 		return false
 	}
 	// It may be an external's own, which may be gone itself.

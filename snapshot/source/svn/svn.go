@@ -103,7 +103,7 @@ func (s *Source) Foreign() (reason string, err error) {
 }
 
 // foreign says why what is checked out is not what is configured.
-func (r *svnRun) foreign(info svnInfo) string {
+func (r *run) foreign(info wcInfo) string {
 	if r.o.URL == "" || sameSVN(info.URL, r.o.URL) {
 		return ""
 	}
@@ -122,12 +122,12 @@ func isSVNDir(path string) bool {
 	return name == svnDir
 }
 
-// svnRun is one operation on a working copy.
-type svnRun struct {
+// run is one operation on a working copy.
+type run struct {
 	*Source
 	root    string // Dir, links resolved
 	wcRoot  string // where .svn is: root, or the base
-	client  svnClient
+	client  client
 	discard aside.Discarder
 	out     source.Outcome
 	before  *workcopy.Copy // what stood there at first
@@ -137,7 +137,7 @@ type svnRun struct {
 var errNoSVN = errors.New("it is not a checkout of Subversion")
 
 // begin finds the working copy.
-func (s *Source) begin() (*svnRun, error) {
+func (s *Source) begin() (*run, error) {
 	root, err := filepath.EvalSymlinks(s.o.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("open the working copy: %w", err)
@@ -157,18 +157,18 @@ func (s *Source) begin() (*svnRun, error) {
 	return nil, fmt.Errorf("open the working copy %q: %w", s.o.Dir, errNoSVN)
 }
 
-func (s *Source) runAt(root string) *svnRun {
-	return &svnRun{
+func (s *Source) runAt(root string) *run {
+	return &run{
 		Source: s, root: root, wcRoot: root, client: s.in(root),
 		discard: aside.Discarder{Base: s.o.Discard, Now: s.o.Now, Step: s.o.Step},
 	}
 }
 
 // inBase reports whether the base is the working copy.
-func (r *svnRun) inBase() bool { return r.wcRoot != r.root }
+func (r *run) inBase() bool { return r.wcRoot != r.root }
 
 // rel is the path of root in the base; it is empty if it does not lie there.
-func (r *svnRun) rel() string {
+func (r *run) rel() string {
 	rel, ok := strings.CutPrefix(r.root, r.wcRoot+"/")
 	if !ok {
 		return ""
@@ -178,7 +178,7 @@ func (r *svnRun) rel() string {
 
 // nextDiscard notes what was set aside, and lets more be set aside in a directory of its own: what was put in the
 // place of something that was set aside may be local, too.
-func (r *svnRun) nextDiscard() {
+func (r *run) nextDiscard() {
 	d := r.discard
 	d.Close()
 	r.out.Discarded = cmp.Or(r.out.Discarded, d.Dir)
@@ -220,7 +220,7 @@ func isEmptyDir(dir string) bool {
 	return err == nil && len(entries) == 0
 }
 
-func (i svnInfo) revision() source.Revision {
+func (i wcInfo) revision() source.Revision {
 	return source.Revision{ID: i.Revision, Time: commitTime(i.Commit.Date)}
 }
 

@@ -47,7 +47,7 @@ func (s *Source) Update(ctx context.Context) (out source.Outcome, err error) {
 	return r.out, err
 }
 
-func (r *svnRun) update(ctx context.Context) error {
+func (r *run) update(ctx context.Context) error {
 	info, err := r.client.info(ctx)
 	if err != nil {
 		return err
@@ -59,8 +59,8 @@ func (r *svnRun) update(ctx context.Context) error {
 		return err
 	}
 	r.out.Previous = info.Revision
-	var up *svnUpstream
-	var first *svnFound
+	var up *upstream
+	var first *findings
 	var lookErr, askErr error
 	_ = sideBySide(
 		func() error { first, lookErr = r.look(ctx); return nil },
@@ -95,7 +95,7 @@ func (r *svnRun) update(ctx context.Context) error {
 
 // relocate makes the working copy follow the URL that is configured, if it is another spelling of the one that it
 // follows. svn proves that it is the same repository.
-func (r *svnRun) relocate(ctx context.Context, info svnInfo) (string, error) {
+func (r *run) relocate(ctx context.Context, info wcInfo) (string, error) {
 	if r.o.URL == "" || r.inBase() || !differentUser(info.URL, r.o.URL) {
 		return info.URL, nil
 	}
@@ -111,7 +111,7 @@ func (r *svnRun) relocate(ctx context.Context, info svnInfo) (string, error) {
 }
 
 // look inspects the working copy, after cleaning up what an interrupted svn left, if need be.
-func (r *svnRun) look(ctx context.Context) (f *svnFound, err error) {
+func (r *run) look(ctx context.Context) (f *findings, err error) {
 	err = r.unlocked(ctx, func() error {
 		f, err = r.inspect(ctx)
 		return err
@@ -120,12 +120,12 @@ func (r *svnRun) look(ctx context.Context) (f *svnFound, err error) {
 }
 
 // write runs something that changes the working copy.
-func (r *svnRun) write(ctx context.Context, label string, run func() error) error {
+func (r *run) write(ctx context.Context, label string, run func() error) error {
 	return disk.Labelled(r.o.Step, label, func() error { return r.unlocked(ctx, run) })
 }
 
 // unlocked does something once more if it fails because an interrupted svn has left a lock or an unfinished operation.
-func (r *svnRun) unlocked(ctx context.Context, do func() error) error {
+func (r *run) unlocked(ctx context.Context, do func() error) error {
 	err := do()
 	if !isLocked(err) {
 		return err
@@ -141,7 +141,7 @@ func (r *svnRun) unlocked(ctx context.Context, do func() error) error {
 		err = do()
 	}
 	if hasCode(err, "155037") {
-		return &svnStuckError{err}
+		return &stuckError{err}
 	}
 	return err
 }
@@ -157,9 +157,9 @@ func isOpen(file string) bool {
 	return false
 }
 
-// svnUpstream is what upstream has.
-type svnUpstream struct {
-	svnInfo          // of the newest revision
+// upstream is what upstream has.
+type upstream struct {
+	wcInfo           // of the newest revision
 	same      bool   // nothing below the URL has changed since the working copy's revision
 	asked     bool   // it was asked about the externals
 	news      bool   // it has something new of them
@@ -167,7 +167,7 @@ type svnUpstream struct {
 }
 
 // ask asks upstream what is newest.
-func (r *svnRun) ask(ctx context.Context, info svnInfo) (*svnUpstream, error) {
+func (r *run) ask(ctx context.Context, info wcInfo) (*upstream, error) {
 	newest, err := r.client.remoteInfo(ctx, info.URL, "HEAD", "HEAD")
 	if isGone(err) {
 		return nil, fmt.Errorf("upstream does not have %s (any more): %w", remote.Redact(info.URL), err)
@@ -178,11 +178,11 @@ func (r *svnRun) ask(ctx context.Context, info svnInfo) (*svnUpstream, error) {
 	if newest.Kind != "dir" {
 		return nil, fmt.Errorf("upstream's %s is not a directory (any more)", remote.Redact(info.URL))
 	}
-	return &svnUpstream{svnInfo: newest}, nil
+	return &upstream{wcInfo: newest}, nil
 }
 
 // compare finds out what upstream's newest revision is to the one that is checked out.
-func (r *svnRun) compare(ctx context.Context, f *svnFound, up *svnUpstream) error {
+func (r *run) compare(ctx context.Context, f *findings, up *upstream) error {
 	here := f.info
 	had, has := number(here.Revision), number(up.Revision)
 	switch {
@@ -195,7 +195,7 @@ func (r *svnRun) compare(ctx context.Context, f *svnFound, up *svnUpstream) erro
 	case here.Commit == up.Commit:
 		up.same = true
 	case has == had || number(up.Commit.Revision) <= number(here.Commit.Revision):
-		up.rewritten = otherCommit(had, up.svnInfo, here)
+		up.rewritten = otherCommit(had, up.wcInfo, here)
 	default:
 		then, err := r.client.remoteInfo(ctx, up.URL, here.Revision, here.Revision)
 		if err != nil && !isGone(err) {
@@ -211,13 +211,13 @@ func (r *svnRun) compare(ctx context.Context, f *svnFound, up *svnUpstream) erro
 	return r.refuseEmpty(ctx, up)
 }
 
-func otherCommit(revision int64, upstream, here svnInfo) string {
+func otherCommit(revision int64, upstream, here wcInfo) string {
 	return fmt.Sprintf("its revision %d is another one: it was last changed by r%s of %s, what was checked out by r%s of %s",
 		revision, upstream.Commit.Revision, upstream.Commit.Date, here.Commit.Revision, here.Commit.Date)
 }
 
 // refuseEmpty returns an error if there are no files at all upstream.
-func (r *svnRun) refuseEmpty(ctx context.Context, up *svnUpstream) error {
+func (r *run) refuseEmpty(ctx context.Context, up *upstream) error {
 	out, err := r.client.remote(ctx, up.URL, "list", "--", peg(up.URL, up.Revision))
 	if err != nil {
 		return fmt.Errorf("list upstream's revision %s: %w", up.Revision, err)
@@ -229,7 +229,7 @@ func (r *svnRun) refuseEmpty(ctx context.Context, up *svnUpstream) error {
 }
 
 // interrupted reports whether an update of the root itself was interrupted.
-func (f *svnFound) interrupted() bool {
+func (f *findings) interrupted() bool {
 	for _, s := range f.status {
 		if s.Path == "." && s.Here.Item == "incomplete" {
 			return true
@@ -240,7 +240,7 @@ func (f *svnFound) interrupted() bool {
 
 // settle makes the working copy exactly upstream's revision, or with no upstream the one that is checked out. f is what
 // it is found to be. What it returns is what it has become.
-func (r *svnRun) settle(ctx context.Context, f *svnFound, up *svnUpstream) (_ *svnFound, err error) {
+func (r *run) settle(ctx context.Context, f *findings, up *upstream) (_ *findings, err error) {
 	r.before = &workcopy.Copy{Files: slices.Clone(f.work.Files)}
 	for range maxPasses {
 		if up != nil && !up.asked && len(f.strange) == 0 {
@@ -277,7 +277,7 @@ func (r *svnRun) settle(ctx context.Context, f *svnFound, up *svnUpstream) (_ *s
 }
 
 // conclude completes a working copy in which nothing is to be done any more.
-func (r *svnRun) conclude(f *svnFound, up *svnUpstream) error {
+func (r *run) conclude(f *findings, up *upstream) error {
 	prove := r.proveWhole
 	if up != nil { // all of it was brought here, or is what upstream has now
 		prove = r.recordWhole
@@ -289,7 +289,7 @@ func (r *svnRun) conclude(f *svnFound, up *svnUpstream) error {
 }
 
 // advance runs svn update.
-func (r *svnRun) advance(ctx context.Context, f *svnFound, up *svnUpstream) error {
+func (r *run) advance(ctx context.Context, f *findings, up *upstream) error {
 	args := []string{"-r", up.Revision}
 	if f.sparse {
 		args = append(args, "--set-depth", "infinity")

@@ -16,17 +16,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// svnWalker lists a working copy of Subversion, but for .svn and for what is mounted. What has a name that Subversion
+// walker lists a working copy of Subversion, but for .svn and for what is mounted. What has a name that Subversion
 // cannot have, and stops svn as soon as it lists the directory, is only named.
-type svnWalker struct {
+type walker struct {
 	ctx     context.Context
 	found   workcopy.Copy
 	strange []string // paths, sorted
 }
 
 // walkSVN lists the directory at root.
-func walkSVN(ctx context.Context, root string) (*svnWalker, error) {
-	w := &svnWalker{ctx: ctx}
+func walkSVN(ctx context.Context, root string) (*walker, error) {
+	w := &walker{ctx: ctx}
 	top, err := disk.OpenDirAt(unix.AT_FDCWD, root)
 	if err == nil {
 		defer top.Close()
@@ -51,7 +51,7 @@ func walkSVN(ctx context.Context, root string) (*svnWalker, error) {
 func inSVNDir(path string) bool { return slices.Contains(strings.Split(path, "/"), svnDir) }
 
 // list lists a directory that was just opened.
-func (w *svnWalker) list(dir *os.File, path string) error {
+func (w *walker) list(dir *os.File, path string) error {
 	prefix := path
 	if path != "" {
 		prefix += "/"
@@ -70,7 +70,7 @@ func (w *svnWalker) list(dir *os.File, path string) error {
 	})
 }
 
-func (w *svnWalker) look(dir int, name, path string) error {
+func (w *walker) look(dir int, name, path string) error {
 	f := workcopy.File{Path: path}
 	err := unix.Fstatat(dir, name, &f.Stat, unix.AT_SYMLINK_NOFOLLOW)
 	if errors.Is(err, unix.ENOENT) { // it went meanwhile
@@ -127,7 +127,7 @@ func fileChanges(before, after *workcopy.Copy) int {
 
 // setModes makes every file one that all may read and, if it is in executable, run, and every directory one that all
 // may list. The umask has no say, nor has what was done to the modes locally, which svn does not notice.
-func (r *svnRun) setModes(f *svnFound) error {
+func (r *run) setModes(f *findings) error {
 	top, err := disk.OpenDirAt(unix.AT_FDCWD, r.root)
 	if err != nil {
 		return err
@@ -167,7 +167,7 @@ func (r *svnRun) setModes(f *svnFound) error {
 }
 
 // setMode changes the mode of what is still of this kind.
-func (r *svnRun) setMode(d *disk.Dirs, path string, mode, kind uint32) error {
+func (r *run) setMode(d *disk.Dirs, path string, mode, kind uint32) error {
 	err := disk.Labelled(r.o.Step, "change mode", func() error {
 		dir, name := disk.SplitPath(path)
 		at, err := d.At(dir)

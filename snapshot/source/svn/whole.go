@@ -29,7 +29,7 @@ const (
 )
 
 // places lists where externals are checked out, files too, sorted.
-func (f *svnFound) places() []string {
+func (f *findings) places() []string {
 	places := slices.Clone(f.externals)
 	for _, s := range f.status {
 		if s.Here.FileExternal {
@@ -41,13 +41,13 @@ func (f *svnFound) places() []string {
 }
 
 // floats reports whether there are externals that the tree's revision does not determine.
-func (f *svnFound) floats() bool {
-	return slices.ContainsFunc(f.defined, func(e svnExternal) bool { return !e.pinned() })
+func (f *findings) floats() bool {
+	return slices.ContainsFunc(f.defined, func(e external) bool { return !e.pinned() })
 }
 
 // state says what is checked out: of the tree and of each external, which revision last changed it. It stays the same
 // when upstream's number grows by what changes nothing here, and when the repositories are reached by other URLs.
-func (f *svnFound) state() string {
+func (f *findings) state() string {
 	var b strings.Builder
 	b.WriteString(f.info.state("."))
 	for _, place := range f.places() {
@@ -56,12 +56,12 @@ func (f *svnFound) state() string {
 	return b.String()
 }
 
-func (i svnInfo) state(place string) string {
+func (i wcInfo) state(place string) string {
 	return fmt.Sprintf("%q %s %s %q\n", place, cmp.Or(i.Commit.Revision, i.Revision), i.UUID, strings.TrimPrefix(i.URL, i.Root))
 }
 
 // proveWhole fails with a MixedError unless all that is checked out came together.
-func (r *svnRun) proveWhole(f *svnFound) error {
+func (r *run) proveWhole(f *findings) error {
 	err := f.whole()
 	if err == nil && f.floats() {
 		err = r.proveRecorded(f)
@@ -73,7 +73,7 @@ func (r *svnRun) proveWhole(f *svnFound) error {
 }
 
 // proveRecorded fails unless what is checked out is what the last update that brought all of it has recorded.
-func (r *svnRun) proveRecorded(f *svnFound) error {
+func (r *run) proveRecorded(f *findings) error {
 	when, state, err := r.readWhole()
 	switch {
 	case errors.Is(err, os.ErrNotExist):
@@ -88,7 +88,7 @@ func (r *svnRun) proveRecorded(f *svnFound) error {
 }
 
 // recordWhole records that all that is checked out came together.
-func (r *svnRun) recordWhole(f *svnFound) error {
+func (r *run) recordWhole(f *findings) error {
 	if !f.floats() {
 		return nil
 	}
@@ -103,7 +103,7 @@ func (r *svnRun) recordWhole(f *svnFound) error {
 }
 
 // readWhole reads the record: the state, and when it was recorded.
-func (r *svnRun) readWhole() (when time.Time, state string, err error) {
+func (r *run) readWhole() (when time.Time, state string, err error) {
 	file, err := disk.OpenFileAt(unix.AT_FDCWD, r.wholeFile())
 	if err != nil {
 		return when, "", err
@@ -123,6 +123,6 @@ func (r *svnRun) readWhole() (when time.Time, state string, err error) {
 }
 
 // adminDir is where svn keeps what it knows of the working copy.
-func (r *svnRun) adminDir() string { return filepath.Join(r.wcRoot, svnDir) }
+func (r *run) adminDir() string { return filepath.Join(r.wcRoot, svnDir) }
 
-func (r *svnRun) wholeFile() string { return filepath.Join(r.adminDir(), svnRecordName) }
+func (r *run) wholeFile() string { return filepath.Join(r.adminDir(), svnRecordName) }

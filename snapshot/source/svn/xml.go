@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// svnInfo is what "svn info" knows of a file or directory.
-type svnInfo struct {
+// wcInfo is what "svn info" knows of a file or directory.
+type wcInfo struct {
 	Path     string `xml:"path,attr"`
 	Kind     string `xml:"kind,attr"`
 	Revision string `xml:"revision,attr"`
@@ -24,51 +24,51 @@ type svnInfo struct {
 	} `xml:"commit"` // the last one that changed it
 }
 
-func parseInfo(out []byte) ([]svnInfo, error) {
+func parseInfo(out []byte) ([]wcInfo, error) {
 	v, err := parseXML[struct {
-		Entries []svnInfo `xml:"entry"`
+		Entries []wcInfo `xml:"entry"`
 	}](out, "svn info")
 	return v.Entries, err
 }
 
 // info describes the client's directory, without the network.
-func (c svnClient) info(ctx context.Context) (svnInfo, error) {
+func (c client) info(ctx context.Context) (wcInfo, error) {
 	out, err := c.local(ctx, "info", "--xml", "--", ".")
 	if err != nil {
-		return svnInfo{}, err
+		return wcInfo{}, err
 	}
 	return oneInfo(out)
 }
 
 // remoteInfo describes what a URL led to in a revision, found by where it is in the revision pegged.
-func (c svnClient) remoteInfo(ctx context.Context, rawURL, revision, pegged string) (svnInfo, error) {
+func (c client) remoteInfo(ctx context.Context, rawURL, revision, pegged string) (wcInfo, error) {
 	out, err := c.remote(ctx, rawURL, "info", "--xml", "-r", revision, "--", peg(rawURL, pegged))
 	if err != nil {
-		return svnInfo{}, err
+		return wcInfo{}, err
 	}
 	return oneInfo(out)
 }
 
-func oneInfo(out []byte) (svnInfo, error) {
+func oneInfo(out []byte) (wcInfo, error) {
 	entries, err := parseInfo(out)
 	if err == nil && len(entries) != 1 {
 		err = fmt.Errorf("svn info describes %d things, not one", len(entries))
 	}
 	if err != nil {
-		return svnInfo{}, err
+		return wcInfo{}, err
 	}
 	return entries[0], nil
 }
 
-// svnStatus is what "svn status" says of one path.
-type svnStatus struct {
+// pathStatus is what "svn status" says of one path.
+type pathStatus struct {
 	Path string    `xml:"path,attr"`
 	Here svnState  `xml:"wc-status"`
 	Up   *svnState `xml:"repos-status"` // nil if upstream has nothing new, or was not asked
 }
 
 // isForeign reports whether svn knows nothing of what stands there.
-func (s svnStatus) isForeign() bool {
+func (s pathStatus) isForeign() bool {
 	return !s.Here.TreeConflict && (s.Here.Item == "unversioned" || s.Here.Item == "ignored")
 }
 
@@ -81,9 +81,9 @@ type svnState struct {
 }
 
 // parseStatus returns the entries in svn's order.
-func parseStatus(out []byte) ([]svnStatus, error) {
+func parseStatus(out []byte) ([]pathStatus, error) {
 	type list struct {
-		Entries []svnStatus `xml:"entry"`
+		Entries []pathStatus `xml:"entry"`
 	}
 	v, err := parseXML[struct {
 		Targets     []list `xml:"target"`
@@ -92,7 +92,7 @@ func parseStatus(out []byte) ([]svnStatus, error) {
 	if err != nil {
 		return nil, err
 	}
-	var entries []svnStatus
+	var entries []pathStatus
 	for _, l := range append(v.Targets, v.Changelists...) {
 		entries = append(entries, l.Entries...)
 	}
@@ -101,7 +101,7 @@ func parseStatus(out []byte) ([]svnStatus, error) {
 
 // properties returns the values of one property of all files and directories that have it below the targets, by
 // path relative to the client's directory.
-func (c svnClient) properties(ctx context.Context, name string, targets []string) (map[string]string, error) {
+func (c client) properties(ctx context.Context, name string, targets []string) (map[string]string, error) {
 	out, err := c.local(ctx, "propget", append([]string{name, "-R", "--xml", "--"}, targets...)...)
 	if err != nil {
 		return nil, err
@@ -131,16 +131,16 @@ func parseProperties(out []byte, dir string) (map[string]string, error) {
 	return values, nil
 }
 
-// svnListed is an entry of "svn list".
-type svnListed struct {
+// listedEntry is an entry of "svn list".
+type listedEntry struct {
 	Kind string `xml:"kind,attr"`
 	Name string `xml:"name"`
 	Size int64  `xml:"size"`
 }
 
-func parseList(out []byte) ([]svnListed, error) {
+func parseList(out []byte) ([]listedEntry, error) {
 	v, err := parseXML[struct {
-		Entries []svnListed `xml:"list>entry"`
+		Entries []listedEntry `xml:"list>entry"`
 	}](out, "svn list")
 	return v.Entries, err
 }
