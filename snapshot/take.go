@@ -119,7 +119,7 @@ func (t *taking) whatToPublish(ctx context.Context) (content, error) {
 		}
 	}
 	last, err := t.source.Current(ctx)
-	store, isStore := t.source.(source.Store)
+	_, damaged := t.damaged(err)
 	switch {
 	case isMixed(err):
 		for _, e := range []error{updateErr, err} {
@@ -131,7 +131,7 @@ func (t *taking) whatToPublish(ctx context.Context) (content, error) {
 		return content{again: true}, nil
 	case t.NoUpdate:
 		return content{revision: last}, err
-	case err != nil && isStore && store.Damaged(err):
+	case damaged:
 		return content{}, fmt.Errorf("%w; and what was fetched before cannot be published: %w", updateErr, err)
 	case err != nil:
 		return content{}, updateErr // what keeps the last revision from being read keeps it from being updated too
@@ -175,8 +175,8 @@ func (t *taking) makeOrHeal(ctx context.Context, revision source.Revision) error
 		return stage.Fill(ctx, t.source, revision, t.fillOptions())
 	}
 	err := t.make(ctx, fill)
-	store, ok := t.source.(source.Store)
-	if err == nil || t.NoUpdate || !ok || !store.Damaged(err) {
+	store, damaged := t.damaged(err)
+	if !damaged || t.NoUpdate {
 		return err
 	}
 	outcome, healErr := store.Heal(ctx, err)
@@ -191,6 +191,12 @@ func (t *taking) makeOrHeal(ctx context.Context, revision source.Revision) error
 		t.r.Revision = revision.ID
 	}
 	return t.make(ctx, fill)
+}
+
+// damaged reports whether an error means that what the source keeps is damaged, and returns what can heal it then.
+func (t *taking) damaged(err error) (source.Store, bool) {
+	store, ok := t.source.(source.Store)
+	return store, ok && err != nil && store.Damaged(err)
 }
 
 // filler stages the tree of a tag. It returns what it staged, and the revision that this turned out to be.

@@ -102,7 +102,7 @@ func (f Files) withDir(path string, do func(fd int) error) error {
 	return WithDirectory(dir, do)
 }
 
-// Unmounted fails, with a *source.MountError, if something is mounted in the directory at path.
+// Unmounted fails, with a *MountError, if something is mounted in the directory at path.
 func (f Files) Unmounted(path string) error {
 	return f.In(path, func(dir *os.Root, name string) error {
 		return WithDirectory(dir, func(fd int) error { return Mounted(fd, name) })
@@ -110,7 +110,7 @@ func (f Files) Unmounted(path string) error {
 }
 
 // Exchange swaps two directories of one file system, so that each name always leads to one of them where the file
-// system can do that. It fails, with a *source.MountError, if something is mounted in the second.
+// system can do that. It fails, with a *MountError, if something is mounted in the second.
 func (f Files) Exchange(label, a, b string) error {
 	return f.Do(label, b, func() error {
 		return f.inBoth(a, b, func(dirA int, nameA string, dirB int, nameB string) error {
