@@ -36,8 +36,8 @@ var watched = []string{"flag", "log", "log/slog", "net/http", "os/exec"}
 // rooms are all packages of the module. Who moves a wall edits this table.
 var rooms = map[string]room{
 	"cmd/etchtag": {
-		ours: "cmd/etchtag/manual cmd/internal/build cmd/internal/config cmd/internal/decide cmd/internal/term " +
-			"examples schedule snapshot snapshot/aside snapshot/disk snapshot/source snapshot/staged tagging " +
+		ours: "cmd/etchtag/manual cmd/internal/build cmd/internal/config cmd/internal/decide cmd/internal/health " +
+			"cmd/internal/term examples schedule snapshot snapshot/aside snapshot/disk snapshot/source snapshot/staged tagging " +
 			"tagging/inventory tagging/tag tagstate tagstate/lines",
 		tests: "snapshot/mounttest snapshot/runtest",
 		others: "github.com/coreos/go-systemd/v22 github.com/go-git/go-git/v5 github.com/google/renameio/v2 " +
@@ -58,7 +58,11 @@ var rooms = map[string]room{
 		others: "go.yaml.in/yaml/v3",
 	},
 	"cmd/internal/decide": {ours: "cmd/internal/config tagging tagging/inventory tagging/tag tagstate"},
-	"cmd/internal/term":   {ours: "tagging/tag", others: "golang.org/x/term log/slog"},
+	"cmd/internal/health": {
+		ours: "cmd/internal/config cmd/internal/term schedule snapshot snapshot/aside snapshot/staged tagging " +
+			"tagging/inventory tagging/tag tagstate",
+	},
+	"cmd/internal/term": {ours: "tagging/tag", others: "golang.org/x/term log/slog"},
 	"cmd/nodetagger": {
 		ours:   "cmd/internal/decide cmd/internal/term",
 		tests:  "snapshot/runtest tagging/tag tagging/tag/tagtest",

@@ -187,7 +187,7 @@ func (s *site) makeWorkingCopy(c *cli.Context) (bool, error) {
 		return false, err
 	}
 	show.End()
-	s.app.say(c, "cloned the working copy %s at %s", s.Base.Trunk(), shortID(outcome.Revision.ID))
+	s.app.say(c, "cloned the working copy %s at %s", s.Base.Trunk(), term.ShortID(outcome.Revision.ID))
 	return true, nil
 }
 

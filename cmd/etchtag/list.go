@@ -173,7 +173,7 @@ func (s *site) printTags(to io.Writer, records []tagRecord, now time.Time) error
 		if r.Manifest {
 			files, size = tag.FormatCount(int64(r.Files)), tag.FormatBytes(uint64(r.Bytes))
 		}
-		line := term.Row{Cells: []string{r.Name, age(now.Sub(r.Time)), orDash(r.State), orDash(shortID(r.Revision)), files, size,
+		line := term.Row{Cells: []string{r.Name, term.Age(now.Sub(r.Time)), orDash(r.State), orDash(term.ShortID(r.Revision)), files, size,
 			orDash(strings.Join(r.Rings, ",")), r.notes(s, now)}}
 		if r.State == "bad" || r.State == "badfwd" {
 			line.Colour = s.app.onTerminal(term.Red)
@@ -226,7 +226,7 @@ func (s *site) printTag(w io.Writer, r tagRecord, now time.Time) error {
 	}
 	row("tag", r.Name)
 	row("directory", s.Base.Dir(r.Name))
-	row("age", age(now.Sub(r.Time)))
+	row("age", term.Age(now.Sub(r.Time)))
 	state := orDash(r.State)
 	if r.StateFrom != "" {
 		state += " (" + r.StateFrom + ")"
@@ -251,22 +251,6 @@ func tagArgument(arg string) (string, error) {
 		return "", decide.Usage(err)
 	}
 	return name, nil
-}
-
-// age writes how old something is, in the two largest units.
-func age(d time.Duration) string {
-	sign := ""
-	if d < 0 {
-		sign, d = "-", -d
-	}
-	days, hours, minutes := int(d.Hours())/24, int(d.Hours())%24, int(d.Minutes())%60
-	switch {
-	case days > 0:
-		return fmt.Sprintf("%s%dd%dh", sign, days, hours)
-	case hours > 0:
-		return fmt.Sprintf("%s%dh%dm", sign, hours, minutes)
-	}
-	return fmt.Sprintf("%s%dm", sign, minutes)
 }
 
 func orDash(s string) string {

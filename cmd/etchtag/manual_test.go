@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/etch/etchtag/cmd/etchtag/manual"
+	"github.com/etch/etchtag/cmd/internal/health"
 )
 
 func manualText(t *testing.T, name string) string {
@@ -76,7 +77,7 @@ func TestManualExplainsEveryExitCode(t *testing.T) {
 func TestManualHasEveryFieldOfJSON(t *testing.T) {
 	t.Parallel()
 	text := manualText(t, "commands")
-	for _, answer := range []any{decisionJSON{}, stepJSON{}, hostJSON{}, snapshotJSON{}, verdictJSON{}, finding{}, killswitchJSON{}, tagRecord{},
+	for _, answer := range []any{decisionJSON{}, stepJSON{}, hostJSON{}, snapshotJSON{}, verdictJSON{}, health.Finding{}, killswitchJSON{}, tagRecord{},
 		discardedJSON{}, discardedFileJSON{}, verifiedJSON{}, findingJSON{}} {
 		answer := reflect.TypeOf(answer)
 		for i := range answer.NumField() {

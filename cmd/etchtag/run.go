@@ -90,7 +90,7 @@ func (s *service) plan() schedule.Plan {
 func (s *service) update(ctx context.Context) error {
 	outcome, err := s.site.Load().updateWorkingCopy(ctx, s.utc, nil, runLockWait)
 	if err == nil && outcome.Changed > 0 {
-		s.log.Info(fmt.Sprintf("updated to %s: %s changed", shortID(outcome.Revision.ID), term.Count(outcome.Changed, "file")))
+		s.log.Info(fmt.Sprintf("updated to %s: %s changed", term.ShortID(outcome.Revision.ID), term.Count(outcome.Changed, "file")))
 	}
 	return err
 }

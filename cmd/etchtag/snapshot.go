@@ -89,7 +89,7 @@ func (s *site) take(ctx context.Context, clock func() time.Time, show *term.Prog
 	r, err := snapshot.Take(ctx, env, s.Source(clock, show), s, o)
 	if states, readErr := s.States(); err == nil && readErr == nil {
 		for _, g := range s.marksToCome(states, clock()) {
-			env.Warn(g.what + "; if that is a mistake, " + g.undo)
+			env.Warn(g.What + "; if that is a mistake, " + g.Undo)
 		}
 	}
 	return r, err
@@ -154,7 +154,7 @@ func describeSnapshot(r snapshot.Result, took time.Duration) string {
 	if !r.Created {
 		return r.Name + " is there already"
 	}
-	text := fmt.Sprintf("made %s from %s: %s, %s, in %s", r.Name, shortID(r.Revision),
+	text := fmt.Sprintf("made %s from %s: %s, %s, in %s", r.Name, term.ShortID(r.Revision),
 		term.Count(r.Files, "file"), tag.FormatBytes(uint64(r.Bytes)), took.Round(time.Millisecond))
 	if r.Stale {
 		text += ", stale"
@@ -163,12 +163,4 @@ func describeSnapshot(r snapshot.Result, took time.Duration) string {
 		text += fmt.Sprintf("; removed %s", term.Count(len(r.Pruned), "old tag"))
 	}
 	return text
-}
-
-// shortID shortens a hash to what people compare.
-func shortID(id string) string {
-	if len(id) > 12 {
-		return id[:12]
-	}
-	return id
 }

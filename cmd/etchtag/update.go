@@ -52,11 +52,11 @@ func (a *app) update(c *cli.Context) error {
 	}
 	switch {
 	case outcome.Revision.ID == outcome.Previous && outcome.Changed == 0:
-		a.say(c, "already at %s", shortID(outcome.Revision.ID))
+		a.say(c, "already at %s", term.ShortID(outcome.Revision.ID))
 	case outcome.Revision.ID == outcome.Previous:
-		a.say(c, "already at %s; %s put right", shortID(outcome.Revision.ID), term.Count(outcome.Changed, "file"))
+		a.say(c, "already at %s; %s put right", term.ShortID(outcome.Revision.ID), term.Count(outcome.Changed, "file"))
 	default:
-		a.say(c, "updated to %s: %s changed", shortID(outcome.Revision.ID), term.Count(outcome.Changed, "file"))
+		a.say(c, "updated to %s: %s changed", term.ShortID(outcome.Revision.ID), term.Count(outcome.Changed, "file"))
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -60,4 +61,28 @@ func visible(text string) string {
 		}
 	}
 	return b.String()
+}
+
+// Age writes how old something is, in the two largest units.
+func Age(d time.Duration) string {
+	sign := ""
+	if d < 0 {
+		sign, d = "-", -d
+	}
+	days, hours, minutes := int(d.Hours())/24, int(d.Hours())%24, int(d.Minutes())%60
+	switch {
+	case days > 0:
+		return fmt.Sprintf("%s%dd%dh", sign, days, hours)
+	case hours > 0:
+		return fmt.Sprintf("%s%dh%dm", sign, hours, minutes)
+	}
+	return fmt.Sprintf("%s%dm", sign, minutes)
+}
+
+// ShortID shortens a hash to what people compare.
+func ShortID(id string) string {
+	if len(id) > 12 {
+		return id[:12]
+	}
+	return id
 }

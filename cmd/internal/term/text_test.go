@@ -10,3 +10,9 @@ func TestTextFromOutsideCannotSteerATerminal(t *testing.T) {
 		}
 	}
 }
+
+func TestAFindingStaysOnItsLine(t *testing.T) {
+	if got := OneLine("a\n  b\r\nc\x1b[31m\x9b\t"); got != "a b c?[31m\uFFFD" {
+		t.Errorf("got %q", got)
+	}
+}

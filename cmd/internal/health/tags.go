@@ -1,4 +1,4 @@
-package main
+package health
 
 import (
 	"fmt"
@@ -23,7 +23,7 @@ type tagSequence struct {
 	marked     []*tag.Tag // already when they were published
 }
 
-func (s *site) tagSequence(index *tag.Index, now time.Time) tagSequence {
+func (x *Facts) tagSequence(index *tag.Index, now time.Time) tagSequence {
 	var q tagSequence
 	recorded := false // a tag with a manifest came before
 	for _, t := range index.Tags {
@@ -31,7 +31,7 @@ func (s *site) tagSequence(index *tag.Index, now time.Time) tagSequence {
 			q.future = append(q.future, t.Name)
 			continue
 		}
-		if s.Config.Cadence().Aligned(t.Time) {
+		if x.Config.Cadence().Aligned(t.Time) {
 			q.past = append(q.past, t)
 		}
 		header, ok, err := t.Header()
@@ -55,57 +55,57 @@ func (s *site) tagSequence(index *tag.Index, now time.Time) tagSequence {
 }
 
 // tagFindings looks at the tags as a sequence in time, and at what else stands among them.
-func (s *site) tagFindings(m *tagging.Moment) []finding {
+func (x *Facts) tagFindings(m *tagging.Moment) []Finding {
 	now := m.Now()
-	q := s.tagSequence(m.Index, now)
-	out := []finding{s.newestFinding(q.past, now)}
+	q := x.tagSequence(m.Index, now)
+	out := []Finding{x.newestFinding(q.past, now)}
 	out = append(out, q.damagedFindings()...)
 	out = append(out, q.staleFindings()...)
 	out = append(out, q.markedFindings(m.Resolver)...)
-	out = append(out, s.gapFindings(q.past, now)...)
+	out = append(out, x.gapFindings(q.past, now)...)
 	out = append(out, q.unverifiedFindings()...)
-	out = append(out, s.keepFindings()...)
+	out = append(out, x.keepFindings()...)
 	if len(q.future) > 0 {
-		out = append(out, finding{levelWarning, "future",
+		out = append(out, Finding{Warning, "future",
 			term.Some(q.future) + " in the future: served to nobody before the time, and never pruned",
-			"was the clock wrong? once it is right: rm -r " + s.Base.Dir(q.future[0])})
+			"was the clock wrong? once it is right: rm -r " + x.Base.Dir(q.future[0])})
 	}
 	if len(m.Index.Foreign) > 0 {
 		names := make([]string, len(m.Index.Foreign))
 		for i, name := range m.Index.Foreign {
 			names[i] = fmt.Sprintf("%q", name)
 		}
-		out = append(out, finding{levelNote, "foreign", term.Some(names) + " among the tags: no tag of ours, and never touched",
+		out = append(out, Finding{Note, "foreign", term.Some(names) + " among the tags: no tag of ours, and never touched",
 			"if nobody needs it, remove it by hand"})
 	}
 	return out
 }
 
 // newestFinding compares the newest tag with the schedule: one snapshot may be at work, or wait for another run.
-func (s *site) newestFinding(past []*tag.Tag, now time.Time) finding {
+func (x *Facts) newestFinding(past []*tag.Tag, now time.Time) Finding {
 	if len(past) == 0 {
-		return finding{levelProblem, "tags", "there are none", "etchtag snapshot"}
+		return Finding{Problem, "tags", "there are none", "etchtag snapshot"}
 	}
 	newest := past[len(past)-1]
-	f := finding{levelOK, "tags", fmt.Sprintf("%s, the newest is %s, %s old", term.Count(len(past), "tag"), newest.Name,
-		age(now.Sub(newest.Time))), ""}
-	due := s.due(newest.Time.Add(s.Config.Tags.Every-1), now)
-	if len(due) == 0 || len(due) == 1 && now.Sub(due[0]) < s.Config.Tags.Every/2 {
+	f := Finding{OK, "tags", fmt.Sprintf("%s, the newest is %s, %s old", term.Count(len(past), "tag"), newest.Name,
+		term.Age(now.Sub(newest.Time))), ""}
+	due := x.due(newest.Time.Add(x.Config.Tags.Every-1), now)
+	if len(due) == 0 || len(due) == 1 && now.Sub(due[0]) < x.Config.Tags.Every/2 {
 		return f
 	}
-	f.Level, f.Do = levelWarning, "etchtag snapshot; "+askWho
+	f.Level, f.Do = Warning, "etchtag snapshot; "+askWho
 	f.Says += fmt.Sprintf(", though %s been due since (schedule.snapshot %q)",
-		map[bool]string{true: "one has", false: fmt.Sprintf("%d have", len(due))}[len(due) == 1], s.Config.Schedule.Snapshot)
+		map[bool]string{true: "one has", false: fmt.Sprintf("%d have", len(due))}[len(due) == 1], x.Config.Schedule.Snapshot)
 	if len(due) > 2 {
-		f.Level = levelProblem
+		f.Level = Problem
 	}
 	return f
 }
 
 // due lists the times after from, up to and including to, at which snapshots of different tags should begin.
-func (s *site) due(from, to time.Time) []time.Time {
-	cadence := s.Config.Cadence()
-	next, err := schedule.Next(s.Config.Schedule.Snapshot)
+func (x *Facts) due(from, to time.Time) []time.Time {
+	cadence := x.Config.Cadence()
+	next, err := schedule.Next(x.Config.Schedule.Snapshot)
 	if err != nil {
 		panic(err) // it was checked when the configuration was read
 	}
@@ -118,12 +118,12 @@ func (s *site) due(from, to time.Time) []time.Time {
 
 // gapFindings looks for tags that are missing between others, as far back as tags are kept in any case. A gap matters
 // while a ring is to get that very tag; then it is history.
-func (s *site) gapFindings(past []*tag.Tag, now time.Time) []finding {
+func (x *Facts) gapFindings(past []*tag.Tag, now time.Time) []Finding {
 	if len(past) == 0 {
 		return nil
 	}
-	cadence := s.Config.Cadence()
-	first := cadence.Floor(now.Add(-s.Config.Tags.Keep.Within))
+	cadence := x.Config.Cadence()
+	first := cadence.Floor(now.Add(-x.Config.Tags.Keep.Within))
 	if past[0].Time.After(first) {
 		first = past[0].Time
 	}
@@ -132,7 +132,7 @@ func (s *site) gapFindings(past []*tag.Tag, now time.Time) []finding {
 		have[t.Name] = true
 	}
 	var missing []string
-	for _, t := range s.due(first, past[len(past)-1].Time) {
+	for _, t := range x.due(first, past[len(past)-1].Time) {
 		if name := tag.Name(cadence.Floor(t)); !have[name] {
 			missing = append(missing, name)
 		}
@@ -141,53 +141,53 @@ func (s *site) gapFindings(past []*tag.Tag, now time.Time) []finding {
 		return nil
 	}
 	slices.Reverse(missing)
-	f := finding{levelNote, "gaps", fmt.Sprintf("%s missing between others in the last %s: %s", term.Count(len(missing), "tag"),
-		tag.FormatDuration(s.Config.Tags.Keep.Within), term.Some(missing)),
+	f := Finding{Note, "gaps", fmt.Sprintf("%s missing between others in the last %s: %s", term.Count(len(missing), "tag"),
+		tag.FormatDuration(x.Config.Tags.Keep.Within), term.Some(missing)),
 		"who counts on one makes it by etchtag snapshot --hour TIME --revision REV"}
-	if missing[0] >= tag.Name(cadence.Floor(now.Add(-s.longestDelay()))) {
-		f.Level, f.Says = levelWarning, f.Says+"; rings get older ones instead"
+	if missing[0] >= tag.Name(cadence.Floor(now.Add(-x.longestDelay()))) {
+		f.Level, f.Says = Warning, f.Says+"; rings get older ones instead"
 	}
-	return []finding{f}
+	return []Finding{f}
 }
 
 // longestDelay is the age of the oldest tag that a ring gets if nothing is wrong.
-func (s *site) longestDelay() (d time.Duration) {
-	for _, r := range s.Config.Rings {
+func (x *Facts) longestDelay() (d time.Duration) {
+	for _, r := range x.Config.Rings {
 		d = max(d, r.Delay)
 	}
 	return d
 }
 
-func (q tagSequence) damagedFindings() []finding {
+func (q tagSequence) damagedFindings() []Finding {
 	const most = 3
-	var out []finding
+	var out []Finding
 	for i, err := range q.damaged {
 		do := "etchtag verify --repair says what can be done; mark the tag bad if it is not right"
 		if i == most {
-			return append(out, finding{levelProblem, "manifest", fmt.Sprintf("%d more cannot be used", len(q.damaged)-most), do})
+			return append(out, Finding{Problem, "manifest", fmt.Sprintf("%d more cannot be used", len(q.damaged)-most), do})
 		}
-		out = append(out, finding{levelProblem, "manifest", err.Error(), do})
+		out = append(out, Finding{Problem, "manifest", err.Error(), do})
 	}
 	return out
 }
 
 // staleFindings tells of tags that were made without upstream. Old ones are history.
-func (q tagSequence) staleFindings() []finding {
+func (q tagSequence) staleFindings() []Finding {
 	if len(q.stale) == 0 {
 		return nil
 	}
 	newest := q.stale[len(q.stale)-1]
-	f := finding{levelNote, "stale",
+	f := Finding{Note, "stale",
 		fmt.Sprintf("%s made of an older revision because the update had failed, the last of them %s",
 			term.Count(len(q.stale), "tag"), newest.Name), ""}
 	if newest == q.past[len(q.past)-1] {
-		f.Level, f.Do = levelWarning, "mend what the update fails of; the next tag is made of upstream's newest revision"
+		f.Level, f.Do = Warning, "mend what the update fails of; the next tag is made of upstream's newest revision"
 	}
-	return []finding{f}
+	return []Finding{f}
 }
 
 // markedFindings tells of tags that were marked already when they were published, and still are. Old ones are history.
-func (q tagSequence) markedFindings(r *tagging.Resolver) []finding {
+func (q tagSequence) markedFindings(r *tagging.Resolver) []Finding {
 	var names []string
 	for _, t := range q.marked {
 		if state, _ := r.State(t); state == tagstate.Bad || state == tagstate.BadFwd {
@@ -198,38 +198,38 @@ func (q tagSequence) markedFindings(r *tagging.Resolver) []finding {
 		return nil
 	}
 	newest := names[len(names)-1]
-	f := finding{levelNote, "marked", fmt.Sprintf("%s published although marked before, the last of them %s",
+	f := Finding{Note, "marked", fmt.Sprintf("%s published although marked before, the last of them %s",
 		term.Count(len(names), "tag"), newest), ""}
 	if newest == q.past[len(q.past)-1].Name {
-		f.Level = levelWarning
+		f.Level = Warning
 		f.Says = newest + " was marked before it was published, so no ring gets it"
 		f.Do = "etchtag mark clear " + newest + " if it is right; if not, the next tag has to be"
 	}
-	return []finding{f}
+	return []Finding{f}
 }
 
 // unverifiedFindings tells of tags without a manifest: those from before etchtag go by themselves. One that is newer
 // than tags of ours means that another program goes on making tags, or that a manifest was removed.
-func (q tagSequence) unverifiedFindings() []finding {
+func (q tagSequence) unverifiedFindings() []Finding {
 	const what = "unverified"
 	if len(q.late) > 0 {
-		return []finding{{levelWarning, what, fmt.Sprintf("%s without a manifest among newer ones of ours: %s",
+		return []Finding{{Warning, what, fmt.Sprintf("%s without a manifest among newer ones of ours: %s",
 			term.Count(len(q.late), "tag"), term.Some(q.late)),
 			"is repo_update still in cron? what is right so is recorded by etchtag verify --adopt"}}
 	}
 	if len(q.unverified) > 0 {
-		return []finding{{levelNote, what, term.Count(len(q.unverified), "tag") + " without a manifest, as repo_update made them",
+		return []Finding{{Note, what, term.Count(len(q.unverified), "tag") + " without a manifest, as repo_update made them",
 			"they go when they are old; etchtag verify --adopt records them, so that they can be verified until then"}}
 	}
 	return nil
 }
 
 // keepFindings compares the configuration with itself.
-func (s *site) keepFindings() []finding {
-	keep, delay := s.Config.Tags.Keep, s.longestDelay()
-	if keep.Within >= delay || time.Duration(keep.Last)*s.Config.Tags.Every >= delay {
+func (x *Facts) keepFindings() []Finding {
+	keep, delay := x.Config.Tags.Keep, x.longestDelay()
+	if keep.Within >= delay || time.Duration(keep.Last)*x.Config.Tags.Every >= delay {
 		return nil
 	}
-	return []finding{{levelWarning, "keep", "tags may be pruned before all rings have come to them",
+	return []Finding{{Warning, "keep", "tags may be pruned before all rings have come to them",
 		"set tags.keep.within or tags.keep.last to more than the longest delay, " + tag.FormatDuration(delay)}}
 }

@@ -1,4 +1,4 @@
-package main
+package health
 
 import (
 	"errors"
@@ -21,48 +21,46 @@ const (
 )
 
 // spaceFindings says for how many more tags there is room.
-func (s *site) spaceFindings(index *tag.Index) []finding {
-	const what = "space"
-	c, err := staged.EstimateCapacity(s.Base, index.Tags, staged.Layout(s.Config.Tags.Files))
-	if errors.Is(err, fs.ErrNotExist) {
+func (x *Facts) spaceFindings() []Finding {
+	if errors.Is(x.Capacity.Err, fs.ErrNotExist) {
 		return nil // there is no directory of tags yet
 	}
-	if err != nil {
-		return []finding{cannotSee(what, err)}
+	if x.Capacity.Err != nil {
+		return []Finding{cannotSee("space", x.Capacity.Err)}
 	}
-	return s.judgeSpace(c, len(index.Tags))
+	return x.judgeSpace(x.Capacity.Value, len(x.Hosts.Value.Index.Tags))
 }
 
 // judgeSpace judges the room for more tags than those that there are.
-func (s *site) judgeSpace(c staged.Capacity, tags int) []finding {
-	f := finding{levelOK, "space", fmt.Sprintf("%s of %s free", tag.FormatBytes(c.FreeBytes),
+func (x *Facts) judgeSpace(c staged.Capacity, tags int) []Finding {
+	f := Finding{OK, "space", fmt.Sprintf("%s of %s free", tag.FormatBytes(c.FreeBytes),
 		tag.FormatBytes(c.TotalBytes)), ""}
 	if c.Known {
 		f.Says += fmt.Sprintf(", room for %s, each %s", moreTags(c), tag.FormatBytes(c.Bytes))
 	}
-	toCome := max(0, s.mostTags()-tags)
+	toCome := max(0, x.mostTags()-tags)
 	switch {
 	case c.Known && c.Tags == 0:
-		f.Level, f.Do = levelProblem, "the next tag is refused; "+makeRoom
+		f.Level, f.Do = Problem, "the next tag is refused; "+makeRoom
 	case c.Known && c.Tags < fewTags:
-		f.Level, f.Do = levelWarning, makeRoom
+		f.Level, f.Do = Warning, makeRoom
 	case c.Known && !c.Shared && c.Tags < uint64(toCome):
-		f.Level = levelWarning
+		f.Level = Warning
 		f.Says += fmt.Sprintf(", but %d are to come before pruning begins", toCome)
 		f.Do = fmt.Sprintf("it is full in about %s: %s, or set tags.files to hardlink",
-			age(time.Duration(c.Tags)*s.Config.Tags.Every), makeRoom)
+			term.Age(time.Duration(c.Tags)*x.Config.Tags.Every), makeRoom)
 	case c.FreeBytes < c.TotalBytes/scarce:
-		f.Level, f.Do = levelWarning, makeRoom
+		f.Level, f.Do = Warning, makeRoom
 	}
 	if c.TotalInodes == 0 { // the file system has as many as it needs
-		return []finding{f}
+		return []Finding{f}
 	}
 	inodes := fmt.Sprintf("%s of %s free", tag.FormatCount(int64(c.FreeInodes)), tag.FormatCount(int64(c.TotalInodes)))
 	if c.FreeInodes < c.TotalInodes/scarce {
-		return []finding{f, {levelWarning, "inodes", inodes, makeRoom}}
+		return []Finding{f, {Warning, "inodes", inodes, makeRoom}}
 	}
 	f.Says += "; inodes: " + inodes
-	return []finding{f}
+	return []Finding{f}
 }
 
 // moreTags says how many more tags fit, as exactly as it matters.
@@ -78,7 +76,7 @@ func moreTags(c staged.Capacity) string {
 }
 
 // mostTags is about how many tags there are when as many are pruned as are made.
-func (s *site) mostTags() int {
-	keep := s.Config.Tags.Keep
-	return max(keep.Last+1, int(keep.Within/s.Config.Tags.Every)) + 1
+func (x *Facts) mostTags() int {
+	keep := x.Config.Tags.Keep
+	return max(keep.Last+1, int(keep.Within/x.Config.Tags.Every)) + 1
 }
