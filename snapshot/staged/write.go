@@ -142,7 +142,8 @@ func (w *writer) makeDir(fd int, name, path string) error {
 }
 
 func (s *stager) times() []unix.Timespec {
-	t := unix.NsecToTimespec(s.modTime.UnixNano())
+	// Not by way of nanoseconds, which wrap round in 2262. Where a time has 32 bits, one that does not fit is 1970.
+	t, _ := unix.TimeToTimespec(s.modTime)
 	return []unix.Timespec{t, t}
 }
 
