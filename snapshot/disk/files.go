@@ -105,4 +105,5 @@ func SyncFS(dir string) error {
 	return nil
 }
 
+// IsNotDir reports whether an error says that something on the way to a file is no directory.
 func IsNotDir(err error) bool { return errors.Is(err, syscall.ENOTDIR) }

@@ -29,11 +29,13 @@ func SplitPath(path string) (dir, name string) {
 // IsAtOrBelow reports whether a path is that of a directory or of something in it.
 func IsAtOrBelow(path, dir string) bool { return path == dir || strings.HasPrefix(path, dir+"/") }
 
+// Exists reports whether something bears a name, be it a link that leads nowhere.
 func Exists(name string) bool {
 	_, err := os.Lstat(name)
 	return err == nil
 }
 
+// Refused is the error about a path of a tree that cannot be published.
 func Refused(path string, err error) error {
 	return fmt.Errorf("the tree's entry %s is refused: %w", QuotePath(path), err)
 }

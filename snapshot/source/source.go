@@ -157,6 +157,7 @@ type ExportedEntry struct {
 // "copy" (bytes) and "checkout" (files). total is -1 while it is not known.
 type ProgressFunc func(phase string, done, total int64)
 
+// Report tells p, if anybody wants to know.
 func (p ProgressFunc) Report(phase string, done, total int64) {
 	if p != nil {
 		p(phase, done, total)

@@ -121,6 +121,7 @@ func notInstalled(program, pkg string) error {
 // Hide removes secrets from a text.
 func (c Client) Hide(text string) string { return Redact(text, c.Secrets...) }
 
+// HideAll hides the secrets in each of several texts.
 func (c Client) HideAll(texts []string) []string {
 	hidden := make([]string, len(texts))
 	for i, t := range texts {

@@ -13,6 +13,7 @@ var (
 	urlQuery    = LazyRegexp(`(?i)\b(https?://[^\s"'?#]+)\?[^\s"'#]+`)
 )
 
+// LazyRegexp compiles an expression when it is first asked for, because most runs need none.
 func LazyRegexp(expr string) func() *regexp.Regexp {
 	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })
 }

@@ -65,6 +65,7 @@ func QuoteSSH(path string) string {
 // sshFile is a file that is configured for ssh.
 type sshFile struct{ What, Path string }
 
+// SSHFiles are the files that ssh is told of.
 func (a Auth) SSHFiles() []sshFile {
 	files := []sshFile{{"ssh key", a.SSHKey}, {"known hosts", a.KnownHosts}}
 	return slices.DeleteFunc(files, func(f sshFile) bool { return f.Path == "" })
@@ -91,6 +92,7 @@ type SSHTarget struct {
 	User, Host, Port string // empty: the usual one; never the host
 }
 
+// String is the server as messages name it.
 func (s SSHTarget) String() string {
 	if s.Port == "" {
 		return s.Host
@@ -157,6 +159,7 @@ func (s SSHTarget) Start(command string) (*SSHProcess, error) {
 	return p, nil
 }
 
+// Write sends data to the program at the other end.
 func (p *SSHProcess) Write(data []byte) (int, error) { return p.in.Write(data) }
 
 // Read ends with the reason if the command failed, and else with io.EOF.

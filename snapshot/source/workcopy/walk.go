@@ -25,7 +25,10 @@ type File struct {
 	Repository bool
 }
 
+// IsRegular reports whether it is a regular file.
 func (f *File) IsRegular() bool { return f.Stat.Mode&unix.S_IFMT == unix.S_IFREG }
+
+// IsSymlink reports whether it is a symbolic link.
 func (f *File) IsSymlink() bool { return f.Stat.Mode&unix.S_IFMT == unix.S_IFLNK }
 
 // Dir is a directory of the working copy.

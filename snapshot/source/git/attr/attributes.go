@@ -25,6 +25,7 @@ type State struct {
 	Value string // of kind attrValue
 }
 
+// Kind says what is known of an attribute.
 type Kind byte
 
 const (

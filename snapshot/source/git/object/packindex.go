@@ -29,9 +29,9 @@ type packIndex struct {
 }
 
 const (
-	indexHeader  = 8       // magic and version
-	fanOutSize   = 256 * 4 // one number for each first byte
-	NameSize     = 20
+	indexHeader  = 8                // magic and version
+	fanOutSize   = 256 * 4          // one number for each first byte
+	NameSize     = 20               // bytes of an object's name
 	indexEntry2  = NameSize + 4 + 4 // a name, a CRC and an offset
 	indexTrailer = 2 * NameSize     // the pack's checksum, and then the index's own
 	farOffset    = 1 << 31

@@ -31,6 +31,7 @@ type Housekeeper struct {
 	LooseMost, PacksMost int
 }
 
+// NewHousekeeper returns one that packs loose objects if there are more than 5,000, and joins packs if there are more than 50.
 func NewHousekeeper(store *Store) Housekeeper { return Housekeeper{store, looseMost, packsMost} }
 
 // Run packs and joins what has become too much. Nothing is removed before what replaces it is durable.
@@ -127,6 +128,7 @@ func (s *Store) finish(pack *packWriter) error {
 	return s.AddPack(pack.stem, checksum)
 }
 
+// LoosePath is where an object stands that has a file of its own.
 func (s *Store) LoosePath(h plumbing.Hash) string {
 	name := h.String()
 	return filepath.Join(s.Dir(), name[:2], name[2:])

@@ -36,8 +36,10 @@ type Store struct {
 	Files    []TreeFile    // its files, if nothing was known to compare it with
 }
 
+// Dir is the directory of all objects.
 func (s *Store) Dir() string { return filepath.Join(s.Refs.CommonDir, "objects") }
 
+// Step announces an operation by its label, and does it.
 func (s *Store) Step(label string, do func() error) error {
 	return disk.Labelled(s.Refs.Step, label, do)
 }

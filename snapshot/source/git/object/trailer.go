@@ -13,6 +13,7 @@ type trailer struct {
 	last   []byte
 }
 
+// NewTrailer returns a writer that sums up all but the last 20 bytes, which are the checksum of a pack or an index.
 func NewTrailer() trailer { return trailer{digest: sha1.New()} }
 
 func (t *trailer) Write(p []byte) (int, error) {

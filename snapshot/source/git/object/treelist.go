@@ -138,4 +138,5 @@ func publishedMode(m filemode.FileMode) (source.Mode, error) {
 	return source.Regular, nil
 }
 
+// IsHex reports whether a text has hexadecimal digits only, in lower case.
 func IsHex(s string) bool { return strings.Trim(s, "0123456789abcdef") == "" }

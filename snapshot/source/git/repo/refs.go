@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	HeadsPrefix = "refs/heads/"
-	TagsPrefix  = "refs/tags/"
+	HeadsPrefix = "refs/heads/" // of branches
+	TagsPrefix  = "refs/tags/"  // of git's tags
 	// MaxSymrefs bounds how far symbolic refs are followed, as git does.
 	MaxSymrefs = 5
 	// maxRefFile bounds, in bytes, what is read of a file that should hold one ref.
@@ -101,6 +101,7 @@ func parseRef(data []byte) (target string, h plumbing.Hash, err error) {
 	return "", h, err
 }
 
+// ParseHash reads the name of an object: 40 hexadecimal digits.
 func ParseHash(s string) (h plumbing.Hash, err error) {
 	if len(s) != 2*len(h) {
 		return h, fmt.Errorf("%.60q is no object name of 40 digits", s)
@@ -214,6 +215,7 @@ func (r Refs) List(prefix string) (map[string]plumbing.Hash, error) {
 	return refs, nil
 }
 
+// LooseNames lists the refs below a prefix that have files of their own.
 func (r Refs) LooseNames(prefix string) ([]string, error) {
 	var names []string
 	top := r.path(strings.TrimSuffix(prefix, "/"))
