@@ -62,13 +62,13 @@ func QuoteSSH(path string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "%", "%%").Replace(path) + `"`
 }
 
-// sshFile is a file that is configured for ssh.
-type sshFile struct{ What, Path string }
+// SSHFile is a file that is configured for ssh.
+type SSHFile struct{ What, Path string }
 
 // SSHFiles are the files that ssh is told of.
-func (a Auth) SSHFiles() []sshFile {
-	files := []sshFile{{"ssh key", a.SSHKey}, {"known hosts", a.KnownHosts}}
-	return slices.DeleteFunc(files, func(f sshFile) bool { return f.Path == "" })
+func (a Auth) SSHFiles() []SSHFile {
+	files := []SSHFile{{"ssh key", a.SSHKey}, {"known hosts", a.KnownHosts}}
+	return slices.DeleteFunc(files, func(f SSHFile) bool { return f.Path == "" })
 }
 
 // checkSSH finds files that are configured and cannot be read: ssh goes on without them.

@@ -95,7 +95,7 @@ type incomingPack struct {
 	file  *os.File
 	out   *bufio.Writer
 	size  int64
-	sum   trailer
+	sum   Trailer
 }
 
 // Receive makes room for a pack.

@@ -7,16 +7,16 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 )
 
-// trailer checks that the last 20 bytes written to it are the SHA-1 of those before.
-type trailer struct {
+// Trailer checks that the last 20 bytes written to it are the SHA-1 of those before.
+type Trailer struct {
 	digest hash.Hash
 	last   []byte
 }
 
 // NewTrailer returns a writer that sums up all but the last 20 bytes, which are the checksum of a pack or an index.
-func NewTrailer() trailer { return trailer{digest: sha1.New()} }
+func NewTrailer() Trailer { return Trailer{digest: sha1.New()} }
 
-func (t *trailer) Write(p []byte) (int, error) {
+func (t *Trailer) Write(p []byte) (int, error) {
 	t.last = append(t.last, p...)
 	cut := max(0, len(t.last)-sha1.Size)
 	t.digest.Write(t.last[:cut])
@@ -24,9 +24,9 @@ func (t *trailer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (t *trailer) Holds() bool { return string(t.digest.Sum(nil)) == string(t.last) }
+func (t *Trailer) Holds() bool { return string(t.digest.Sum(nil)) == string(t.last) }
 
-func (t *trailer) sum() (h plumbing.Hash) {
+func (t *Trailer) sum() (h plumbing.Hash) {
 	copy(h[:], t.last)
 	return h
 }
