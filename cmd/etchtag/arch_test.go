@@ -36,12 +36,12 @@ var watched = []string{"flag", "log", "log/slog", "net/http", "os/exec"}
 // rooms are all packages of the module. Who moves a wall edits this table.
 var rooms = map[string]room{
 	"cmd/etchtag": {
-		ours: "cmd/etchtag/manual cmd/internal/build cmd/internal/config cmd/internal/decide cmd/internal/health " +
-			"cmd/internal/term examples schedule snapshot snapshot/aside snapshot/disk snapshot/source snapshot/staged tagging " +
-			"tagging/inventory tagging/tag tagstate tagstate/lines",
+		ours: "cmd/etchtag/manual cmd/internal/build cmd/internal/config cmd/internal/decide cmd/internal/demorepo " +
+			"cmd/internal/health cmd/internal/term examples schedule snapshot snapshot/aside snapshot/disk " +
+			"snapshot/source snapshot/staged tagging tagging/inventory tagging/tag tagstate tagstate/lines",
 		tests: "snapshot/mounttest snapshot/runtest",
-		others: "github.com/coreos/go-systemd/v22 github.com/go-git/go-git/v5 github.com/google/renameio/v2 " +
-			"github.com/urfave/cli/v2 golang.org/x/sys log/slog os/exec",
+		others: "github.com/coreos/go-systemd/v22 github.com/google/renameio/v2 github.com/urfave/cli/v2 " +
+			"golang.org/x/sys log/slog os/exec",
 	},
 	"cmd/etchtag-bench":  {tests: "snapshot/runtest", others: "flag golang.org/x/sys os/exec"},
 	"cmd/etchtag/manual": {},
@@ -57,7 +57,8 @@ var rooms = map[string]room{
 		tests:  "schedule",
 		others: "go.yaml.in/yaml/v3",
 	},
-	"cmd/internal/decide": {ours: "cmd/internal/config tagging tagging/inventory tagging/tag tagstate"},
+	"cmd/internal/decide":   {ours: "cmd/internal/config tagging tagging/inventory tagging/tag tagstate"},
+	"cmd/internal/demorepo": {ours: "snapshot/disk", others: "github.com/go-git/go-git/v5"},
 	"cmd/internal/health": {
 		ours: "cmd/internal/config cmd/internal/term schedule snapshot snapshot/aside snapshot/staged tagging " +
 			"tagging/inventory tagging/tag tagstate",

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/etch/etchtag/cmd/internal/demorepo"
 	"github.com/etch/etchtag/cmd/internal/term"
 	"github.com/etch/etchtag/examples"
 	"github.com/etch/etchtag/snapshot/disk"
@@ -57,7 +58,7 @@ type demo struct {
 	dir    string
 	colour bool
 	now    time.Time
-	repo   *demoRepository
+	repo   *demorepo.Repository
 }
 
 func (d *demo) base() string     { return filepath.Join(d.dir, "etchserver") }
@@ -101,12 +102,12 @@ func (d *demo) begin() error {
 	if err := copySampleTree(d.upstream()); err != nil {
 		return err
 	}
-	repo, err := newDemoRepository(d.upstream())
+	repo, err := demorepo.New(d.upstream())
 	if err != nil {
 		return err
 	}
 	d.repo = repo
-	if err := d.repo.commit("the configuration as it is", d.now); err != nil {
+	if err := d.repo.Commit("the configuration as it is", d.now); err != nil {
 		return err
 	}
 	return d.command("init", "--url", d.upstream())
@@ -256,7 +257,7 @@ func (d *demo) change(file, text string) error {
 	if err := disk.WriteFile(path, []byte(text), 0o644); err != nil {
 		return err
 	}
-	return d.repo.commit("change "+file, d.now)
+	return d.repo.Commit("change "+file, d.now)
 }
 
 // copySampleTree writes the sample configuration into a new directory.

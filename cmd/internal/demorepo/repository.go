@@ -1,4 +1,5 @@
-package main
+// Package demorepo is the git repository of "etchtag demo", which needs no git program.
+package demorepo
 
 import (
 	"bytes"
@@ -18,25 +19,26 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/format/objfile"
 )
 
-const demoBranch = "refs/heads/main"
+const branch = "refs/heads/main"
 
-// demoRepository is a git repository whose commits are a directory as it stands. (go-git's own worktree and storage
-// would do that too, but what they bring along costs every start of the resolver time.)
-type demoRepository struct {
+// Repository is a git repository whose commits are a directory as it stands. (go-git's own worktree
+// would do that too, but brings storage, a reader of configurations and a client along, which etchtag has of its own.)
+type Repository struct {
 	dir   string
 	head  plumbing.Hash
 	index index.Index // of the last commit, so that people can go on with git
 }
 
-func newDemoRepository(dir string) (*demoRepository, error) {
-	r := &demoRepository{dir: dir}
+// New makes an empty repository in a directory.
+func New(dir string) (*Repository, error) {
+	r := &Repository{dir: dir}
 	return r, errors.Join(
 		r.put("config", []byte("[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = false\n")),
-		r.put("HEAD", []byte("ref: "+demoBranch+"\n")))
+		r.put("HEAD", []byte("ref: "+branch+"\n")))
 }
 
 // put writes a file of the repository.
-func (r *demoRepository) put(name string, data []byte) error {
+func (r *Repository) put(name string, data []byte) error {
 	name = filepath.Join(r.dir, ".git", name)
 	if err := disk.MakeAll(filepath.Dir(name), 0o755); err != nil {
 		return err
@@ -44,8 +46,8 @@ func (r *demoRepository) put(name string, data []byte) error {
 	return disk.WriteFile(name, data, 0o644)
 }
 
-// commit commits the directory.
-func (r *demoRepository) commit(message string, when time.Time) error {
+// Commit commits the directory.
+func (r *Repository) Commit(message string, when time.Time) error {
 	r.index = index.Index{Version: 2}
 	tree, err := r.writeTree("")
 	if err != nil {
@@ -66,11 +68,11 @@ func (r *demoRepository) commit(message string, when time.Time) error {
 	if err := index.NewEncoder(&entries).Encode(&r.index); err != nil {
 		return err
 	}
-	return errors.Join(r.put("index", entries.Bytes()), r.put(demoBranch, []byte(r.head.String()+"\n")))
+	return errors.Join(r.put("index", entries.Bytes()), r.put(branch, []byte(r.head.String()+"\n")))
 }
 
 // writeTree writes the tree of a directory, which has files and directories only.
-func (r *demoRepository) writeTree(dir string) (plumbing.Hash, error) {
+func (r *Repository) writeTree(dir string) (plumbing.Hash, error) {
 	entries, err := os.ReadDir(filepath.Join(r.dir, dir))
 	if err != nil {
 		return plumbing.ZeroHash, err
@@ -98,7 +100,7 @@ func treeName(e fs.DirEntry) string {
 	return e.Name()
 }
 
-func (r *demoRepository) writeEntry(path string, e fs.DirEntry) (filemode.FileMode, plumbing.Hash, error) {
+func (r *Repository) writeEntry(path string, e fs.DirEntry) (filemode.FileMode, plumbing.Hash, error) {
 	if e.IsDir() {
 		hash, err := r.writeTree(path)
 		return filemode.Dir, hash, err
@@ -120,7 +122,7 @@ func (r *demoRepository) writeEntry(path string, e fs.DirEntry) (filemode.FileMo
 	return mode, hash, err
 }
 
-func (r *demoRepository) write(kind plumbing.ObjectType, data []byte) (plumbing.Hash, error) {
+func (r *Repository) write(kind plumbing.ObjectType, data []byte) (plumbing.Hash, error) {
 	var object bytes.Buffer
 	w := objfile.NewWriter(&object)
 	if err := w.WriteHeader(kind, int64(len(data))); err != nil {
