@@ -2,7 +2,6 @@ package snapshot
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 
@@ -81,15 +80,22 @@ func (p repairing) repair(ctx context.Context, t *tag.Tag, manifest *tag.Manifes
 	return p.replaceTag(stage, revision, r)
 }
 
+// UnknownTreeError says that nobody knows what belongs in a tag, so that it cannot be rebuilt. If it is right as it is, it
+// can be recorded anew, once its manifest is removed.
+type UnknownTreeError struct {
+	Why      string
+	Manifest string // its file
+}
+
+func (e *UnknownTreeError) Error() string { return e.Why }
+
 // repairable says why there is no way to repair a tag, nil if there may be one. The manifest is nil if it is damaged.
 func (p repairing) repairable(t *tag.Tag, manifest *tag.Manifest) error {
-	lost := fmt.Sprintf("if the tag is right as it is, remove %s and call etchtag verify --adopt %s; if not, mark it bad",
-		p.Base.Manifest(t.Name), t.Name)
 	if manifest == nil {
-		return errors.New("its manifest is damaged, so what belongs in it is not known: " + lost)
+		return &UnknownTreeError{"its manifest is damaged, so what belongs in it is not known", p.Base.Manifest(t.Name)}
 	}
 	if manifest.Source == tag.Adopted {
-		return errors.New("it was adopted, so the revision that it was made from is not known: " + lost)
+		return &UnknownTreeError{"it was adopted, so the revision that it was made from is not known", p.Base.Manifest(t.Name)}
 	}
 	if t.Link {
 		return fmt.Errorf("%s is a symbolic link: what it leads to is not ours to replace", p.Base.Dir(t.Name))
@@ -105,8 +111,8 @@ func (p repairing) repairable(t *tag.Tag, manifest *tag.Manifest) error {
 		return err
 	}
 	if owner != nil && int(*owner) != os.Geteuid() {
-		return fmt.Errorf("user %d has published it, and what user %d rebuilds would not be theirs: call etchtag as user %d",
-			*owner, os.Geteuid(), *owner)
+		return fmt.Errorf("user %d has published it, and what user %d rebuilds would not be theirs",
+			*owner, os.Geteuid())
 	}
 	return nil
 }
@@ -146,6 +152,6 @@ func (p repairing) replaceTag(stage *staged.Dir, revision source.Revision, r *Ta
 	}
 	r.Status, r.SetAside = StatusRepaired, kept
 	p.Warn(fmt.Sprintf("%s had drifted, and was rebuilt from revision %s; the drifted one was set aside as %s%s",
-		r.Name, revision.ID, kept, aside.Describe(room)))
+		r.Name, revision.ID, kept, aside.Describe(room, p.AsideHint)))
 	return nil
 }

@@ -107,7 +107,7 @@ func TestADriftedTagIsRebuiltFromItsOwnRevision(t *testing.T) {
 		if left := f.debris(); len(left) > 0 {
 			t.Errorf("left behind: %q", left)
 		}
-		if len(f.warned) == 0 || !strings.Contains(f.warned[0], "etchtag discarded") {
+		if len(f.warned) == 0 || !strings.Contains(f.warned[0], "look there") {
 			t.Errorf("warned %q", f.warned)
 		}
 	})

@@ -52,7 +52,7 @@ func (u updating) replace(ctx context.Context, reason string) (source.Outcome, e
 	}
 	outcome.Discarded = kept
 	outcome.Warnings = append(outcome.Warnings, fmt.Sprintf("the working copy %s was replaced, because %s; the old one was set aside as %s%s",
-		u.Base.Trunk(), reason, kept, aside.Describe(room)))
+		u.Base.Trunk(), reason, kept, aside.Describe(room, u.AsideHint)))
 	return outcome, nil
 }
 

@@ -41,7 +41,7 @@ func TestOneBoundHoldsForAllThatIsSetAside(t *testing.T) {
 			t.Errorf("there are %d, %v", len(all), err)
 		}
 		told := strings.Join(f.warned, "\n")
-		if !strings.Contains(told, oldest+" is gone") || !strings.Contains(told, "etchtag discarded") {
+		if !strings.Contains(told, oldest+" is gone") || !strings.Contains(told, "look there") {
 			t.Errorf("without a word on %s: %q", oldest, told)
 		}
 	}

@@ -33,6 +33,8 @@ type Env struct {
 	// run until the configuration is changed.
 	Warn, Note func(message string)
 	Step       disk.Step // nil for nobody
+	// AsideHint is how people get at what was set aside, for warnings.
+	AsideHint string
 }
 
 // Site is what runs ask on their way, and tell: what people have written about tags, and how lookups work in them, is not

@@ -174,10 +174,11 @@ func newFixture(t *testing.T) *fixture {
 	f := &fixture{t: t, now: time.Date(2026, 11, 22, 9, 0, 5, 0, time.UTC),
 		source: &memory{revisions: map[string]map[string]string{"r1": sampleTree}, newest: "r1"}}
 	f.Env = Env{
-		Base:  tag.Base{Path: t.TempDir(), WorkingCopy: "trunk"},
-		Clock: func() time.Time { return f.now },
-		Warn:  func(m string) { f.warned = append(f.warned, m) },
-		Note:  func(m string) { f.noted = append(f.noted, m) },
+		Base:      tag.Base{Path: t.TempDir(), WorkingCopy: "trunk"},
+		Clock:     func() time.Time { return f.now },
+		AsideHint: "look there",
+		Warn:      func(m string) { f.warned = append(f.warned, m) },
+		Note:      func(m string) { f.noted = append(f.noted, m) },
 	}
 	f.Source = f.source
 	f.TakeOptions = TakeOptions{Cadence: cadence, Layout: staged.Auto, Keep: Keep{Within: 72 * time.Hour, Last: 72}}

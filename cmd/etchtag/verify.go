@@ -157,7 +157,7 @@ func newVerifiedJSON(r snapshot.TagReport) verifiedJSON {
 		out.Findings = append(out.Findings, findingJSON{f.Path, string(f.Kind), f.Detail})
 	}
 	if r.Failure != nil {
-		out.Failure = r.Failure.Error()
+		out.Failure = failure(r).Error()
 	}
 	return out
 }
@@ -230,7 +230,7 @@ func (a *app) concludeVerification(c *cli.Context, v verification) error {
 		drifted = drifted || r.Status == snapshot.StatusDrifted
 		skipped = skipped || r.Status == snapshot.StatusUnread || r.Status == snapshot.StatusUnverified
 		if r.Failure != nil {
-			problems = append(problems, fmt.Errorf("%s cannot be %s: %w", r.Name, done, r.Failure))
+			problems = append(problems, fmt.Errorf("%s cannot be %s: %w", r.Name, done, failure(r)))
 		}
 	}
 	for _, p := range problems {
@@ -251,4 +251,13 @@ func (a *app) concludeVerification(c *cli.Context, v verification) error {
 		err = fmt.Errorf("%w; etchtag verify --repair rebuilds what has drifted", err)
 	}
 	return driftError{err}
+}
+
+// failure is why a tag was not repaired or adopted, and what to do next where that can be said.
+func failure(r snapshot.TagReport) error {
+	if unknown, ok := errors.AsType[*snapshot.UnknownTreeError](r.Failure); ok {
+		return fmt.Errorf("%w: if the tag is right as it is, remove %s and call etchtag verify --adopt %s; if not, mark it bad",
+			r.Failure, unknown.Manifest, r.Name)
+	}
+	return r.Failure
 }

@@ -81,9 +81,13 @@ func MakeRoom(base string, step func(label string) error) (room Room, err error)
 	return room, nil
 }
 
-// Describe is the end of a warning that something was set aside: how to get at it, and what went for it.
-func Describe(room Room) string {
-	text := "; etchtag discarded shows it"
+// Describe is the end of a warning that something was set aside: how to get at it, in the words of the program, and what
+// went for it.
+func Describe(room Room, hint string) string {
+	text := ""
+	if hint != "" {
+		text = "; " + hint
+	}
 	if len(room.Gone) > 0 {
 		text += fmt.Sprintf("; to keep no more than %d, %s is gone", Max, strings.Join(room.Gone, ", "))
 	}
@@ -96,6 +100,7 @@ func Describe(room Room) string {
 // Discarder sets local edits and untracked files aside, below a directory that it makes for this run.
 type Discarder struct {
 	Base string // the directory of all such directories
+	Hint string // how people get at it, for warnings; may be empty
 	Now  func() time.Time
 	Step func(label string) error
 
@@ -290,7 +295,7 @@ func (d *Discarder) Warning() string {
 	if d.count == 1 {
 		files = "file that was edited locally or is not upstream's was"
 	}
-	return fmt.Sprintf("%d %s set aside in %q: %s%s", d.count, files, d.Dir, names, Describe(d.room))
+	return fmt.Sprintf("%d %s set aside in %q: %s%s", d.count, files, d.Dir, names, Describe(d.room, d.Hint))
 }
 
 // openDiscards opens the directory base of all that was set aside, and makes it if it is not there. Neither it nor the

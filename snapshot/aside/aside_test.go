@@ -52,7 +52,7 @@ func TestRoomIsMadeAroundAMount(t *testing.T) {
 		if err != nil || !slices.Equal(room.Gone, []string{name(1), name(2)}) || len(room.Stay) != 1 {
 			t.Errorf("got %+v, %v", room, err)
 		}
-		if text := Describe(room); !strings.Contains(text, name(0)+" stays") || !strings.Contains(text, at) {
+		if text := Describe(room, "look there"); !strings.Contains(text, name(0)+" stays") || !strings.Contains(text, at) || !strings.HasPrefix(text, "; look there") {
 			t.Errorf("it says %q", text)
 		}
 		if entries, err := os.ReadDir(base); len(entries) != Max-1 || err != nil {

@@ -26,14 +26,18 @@ type Site struct {
 	Log  *slog.Logger
 }
 
+// asideHint ends warnings that something was set aside.
+const asideHint = "etchtag discarded shows it"
+
 // Env is what every run of package snapshot needs. show is told of progress; nil for nobody.
 func (s *Site) Env(clock func() time.Time, show *term.Progress) snapshot.Env {
 	return snapshot.Env{
-		Base:  s.Base,
-		Clock: clock,
-		Warn:  func(message string) { show.End(); s.Log.Warn(message) },
-		Note:  func(message string) { show.End(); s.Log.Info(message) },
-		Step:  s.Step,
+		Base:      s.Base,
+		Clock:     clock,
+		Warn:      func(message string) { show.End(); s.Log.Warn(message) },
+		Note:      func(message string) { show.End(); s.Log.Info(message) },
+		Step:      s.Step,
+		AsideHint: asideHint,
 	}
 }
 

@@ -35,17 +35,17 @@ type making struct {
 // sources are the kinds of sources by the names that they have in a configuration.
 var sources = map[string]func(making) source.Source{
 	"git": func(m making) source.Source {
-		return git.New(git.Options{Dir: m.dir, URL: m.from.URL, Branch: m.from.Branch, Timeout: m.from.Timeout, Auth: m.auth, Discard: m.discard,
+		return git.New(git.Options{Dir: m.dir, URL: m.from.URL, Branch: m.from.Branch, Timeout: m.from.Timeout, Auth: m.auth, Discard: m.discard, Hint: asideHint,
 			Progress: m.progress, BeforeReplace: m.rescueMarks, Now: m.clock, Step: m.Step})
 	},
 	"svn": func(m making) source.Source {
-		return svn.New(svn.Options{Dir: m.dir, Base: m.Base.Path, URL: m.from.URL, Timeout: m.from.Timeout, Auth: m.auth, Discard: m.discard,
+		return svn.New(svn.Options{Dir: m.dir, Base: m.Base.Path, URL: m.from.URL, Timeout: m.from.Timeout, Auth: m.auth, Discard: m.discard, Hint: asideHint,
 			IsTagstate: func(path string) bool { return slices.Contains(m.Config.Tagstate, path) },
 			Progress:   m.progress, BeforeReplace: m.rescueMarks, Now: m.clock, Step: m.Step})
 	},
 	"cvs": func(m making) source.Source {
 		return cvs.New(cvs.Options{Dir: m.dir, URL: m.from.URL, Module: m.from.Module, Branch: m.from.Branch, Timeout: m.from.Timeout, Auth: m.auth,
-			Discard: m.discard, Progress: m.progress, BeforeReplace: m.rescueMarks, Now: m.clock, Step: m.Step})
+			Discard: m.discard, Hint: asideHint, Progress: m.progress, BeforeReplace: m.rescueMarks, Now: m.clock, Step: m.Step})
 	},
 	"dir": func(m making) source.Source { return dir.New(dir.Options{Dir: m.dir, TreeHash: treeHash}) },
 }

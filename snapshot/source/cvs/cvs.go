@@ -34,6 +34,7 @@ type Options struct {
 	Timeout time.Duration // what each run of the client may take; 0: no limit
 	Auth    remote.Auth
 	Discard string // the directory below which local edits and unversioned files are set aside
+	Hint    string // how people get at what was set aside, for warnings; may be empty
 
 	// Progress is told how far a long operation is; nil means that nobody wants to know.
 	Progress source.ProgressFunc
@@ -286,7 +287,7 @@ func (c *Source) begin(root string) (*run, error) {
 	if r.session, err = c.newSession(origin.root, root); err != nil {
 		return nil, err
 	}
-	r.discard = aside.Discarder{Base: c.o.Discard, Now: c.o.Now, Step: c.o.Step}
+	r.discard = aside.Discarder{Base: c.o.Discard, Hint: c.o.Hint, Now: c.o.Now, Step: c.o.Step}
 	if origin.root.password != "" && c.o.Auth.PasswordFile == "" {
 		r.out.Warnings = append(r.out.Warnings, "the repository's URL holds a password: a password file is safer")
 	}

@@ -39,6 +39,7 @@ type Options struct {
 	Timeout time.Duration // what each network operation (connecting, listing, fetching) may take; 0: no limit
 	Auth    remote.Auth
 	Discard string // the directory below which local edits and untracked files are set aside
+	Hint    string // how people get at what was set aside, for warnings; may be empty
 
 	// Progress is told how far a long operation is; nil means that nobody wants to know.
 	Progress source.ProgressFunc
@@ -416,6 +417,7 @@ func (g *Source) worktree(r *repository) *checkout.Worktree {
 		Dir:           r.root,
 		GitDir:        r.GitDir,
 		Discard:       g.o.Discard,
+		Hint:          g.o.Hint,
 		Whole:         r.whole,
 		Fresh:         r.fresh,
 		Now:           g.o.Now,

@@ -30,6 +30,7 @@ type Options struct {
 	Timeout time.Duration // what each run of svn that reaches the network may take; 0: no limit
 	Auth    remote.Auth   // empty: svn's own store, and ssh's own keys and known hosts
 	Discard string        // the directory below which local edits and unversioned files are set aside
+	Hint    string        // how people get at what was set aside, for warnings; may be empty
 
 	// IsTagstate says which files of Base outside Dir hold marks, by path relative to Base. A local edit of one does
 	// not keep the rest from being updated. May be nil.
@@ -160,7 +161,7 @@ func (s *Source) begin() (*run, error) {
 func (s *Source) runAt(root string) *run {
 	return &run{
 		Source: s, root: root, wcRoot: root, client: s.in(root),
-		discard: aside.Discarder{Base: s.o.Discard, Now: s.o.Now, Step: s.o.Step},
+		discard: aside.Discarder{Base: s.o.Discard, Hint: s.o.Hint, Now: s.o.Now, Step: s.o.Step},
 	}
 }
 
@@ -185,7 +186,7 @@ func (r *run) nextDiscard() {
 	if w := d.Warning(); w != "" {
 		r.out.Warnings = append(r.out.Warnings, w)
 	}
-	r.discard = aside.Discarder{Base: d.Base, Now: d.Now, Step: d.Step}
+	r.discard = aside.Discarder{Base: d.Base, Hint: d.Hint, Now: d.Now, Step: d.Step}
 }
 
 // Current returns the revision that is checked out, if it is whole: all of one revision, with no part left out, and with

@@ -26,6 +26,7 @@ type Worktree struct {
 	Dir     string           // the root of the working copy; may be a symbolic link
 	GitDir  string           // its repository
 	Discard string           // the directory below which local edits and untracked files are set aside
+	Hint    string           // how people get at what was set aside, for warnings; may be empty
 	Now     func() time.Time // names the directory below discard
 
 	// whole says that the objects of the commit that the index stands for are known to be all there, although
