@@ -1,6 +1,7 @@
 package main
 
 import (
+	"flag"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -8,13 +9,16 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rogpeppe/go-internal/testscript"
-
 	"github.com/etch/etchtag/snapshot/runtest"
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/urfave/cli/v2"
 )
 
 // TestMain lets the scripts run the program under each of its names, and the fault tests kill it on its way.
 func TestMain(m *testing.M) {
+	for _, shared := range []*cli.Flag{&cli.HelpFlag, &cli.VersionFlag} {
+		*shared = sharedFlag{(*shared).(*cli.BoolFlag)}
+	}
 	line := slices.Clone(os.Args) // testscript is about to cut the directory off the first word
 	program := func() {
 		end := stepOf(os.Getenv(dieAtVariable))
@@ -26,6 +30,15 @@ func TestMain(m *testing.M) {
 		os.Exit(code)
 	}
 	testscript.Main(runtest.Runner{M: m}, map[string]func(){"etchtag": program, "nodetagger": program, "repo_update": program})
+}
+
+// sharedFlag is a flag of the library's that all programs of a process share. Its own notes in itself that it was given:
+// tests run several programs side by side.
+type sharedFlag struct{ *cli.BoolFlag }
+
+func (f sharedFlag) Apply(set *flag.FlagSet) error {
+	own := *f.BoolFlag
+	return own.Apply(set)
 }
 
 // TestScripts plays the stories in testdata/script. Each begins in an empty directory with an upstream
