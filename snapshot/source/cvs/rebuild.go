@@ -23,7 +23,7 @@ func (r *run) checkout(ctx context.Context, temp string) (*treeRecord, error) {
 	if !disk.Exists(filepath.Join(tree, cvsDir)) {
 		return nil, fmt.Errorf("upstream's module %q has no files at all: it is not followed", r.origin.module)
 	}
-	record, err := r.settle(ctx, tree, nil, nil)
+	record, err := r.complete(ctx, tree, nil, nil)
 	if err == nil {
 		r.o.Progress.Report("checkout", int64(len(record.files)), int64(len(record.files)))
 	}

@@ -69,7 +69,7 @@ func (r *run) advance(ctx context.Context, record *treeRecord, found *findings) 
 		}
 	}
 	before := &findings{admin: found.admin, files: record.files}
-	fresh, err := r.settle(ctx, r.root, before, record)
+	fresh, err := r.complete(ctx, r.root, before, record)
 	if err != nil {
 		return err
 	}
@@ -104,10 +104,10 @@ func (r *run) runUpdate(ctx context.Context, root string) error {
 	return r.session.write(ctx, "run cvs update", root, args...)
 }
 
-// settle completes what the client has written at root: it runs the client until nothing is new any more, so that the
+// complete finishes what the client has written at root: it runs the client until nothing is new any more, so that the
 // tree is one that the repository had at one moment, and records it. before is what stood there, and its record, if
 // there was any.
-func (r *run) settle(ctx context.Context, root string, before *findings, record *treeRecord) (*treeRecord, error) {
+func (r *run) complete(ctx context.Context, root string, before *findings, record *treeRecord) (*treeRecord, error) {
 	known := record
 	var date time.Time
 	if record != nil {

@@ -16,10 +16,10 @@ import (
 )
 
 const (
-	// settleTries is how often a tree that changes while it is read is read in all.
-	settleTries = 5
-	// settlePause is the time between the first two tries; every later one is twice as long as the one before.
-	settlePause = 100 * time.Millisecond
+	// mostTries is how often a tree that changes while it is read is read in all.
+	mostTries = 5
+	// firstPause is the time between the first two tries; every later one is twice as long as the one before.
+	firstPause = 100 * time.Millisecond
 	// minPrefix is how much of a revision's ID has to be given to name it.
 	minPrefix = 4
 )
@@ -37,7 +37,7 @@ type Options struct {
 // and dated by the newest time of modification in it. What version control systems keep in it is left out.
 //
 // A tree counts only while it holds still: all of it is looked at before and after it is read. One that changes
-// meanwhile is read again a few times. Then the error is an UnsettledError, which names what changed. That a tree
+// meanwhile is read again a few times. Then the error is an UnsteadyError, which names what changed. That a tree
 // which holds still is what its tool wants it to be is up to that tool.
 type Source struct {
 	o Options
@@ -80,8 +80,8 @@ func (d *Source) Update(ctx context.Context) (source.Outcome, error) {
 // Current returns the revision that the tree is.
 func (d *Source) Current(ctx context.Context) (source.Revision, error) {
 	var r source.Revision
-	err := d.whenSettled(ctx, func() error {
-		t, err := workcopy.HashSettled(ctx, d.o.Dir, workcopy.IsMetadata)
+	err := d.whenSteady(ctx, func() error {
+		t, err := workcopy.HashSteady(ctx, d.o.Dir, workcopy.IsMetadata)
 		if err != nil {
 			return err
 		}
@@ -116,11 +116,11 @@ func (d *Source) Resolve(ctx context.Context, name string) (source.Revision, err
 // says so.
 func (d *Source) Export(ctx context.Context, r source.Revision, dir string, o source.ExportOptions) (source.Export, error) {
 	var export source.Export
-	err := d.whenSettled(ctx, func() error {
+	err := d.whenSteady(ctx, func() error {
 		if err := disk.EachIn(unix.AT_FDCWD, dir, disk.RemoveTree); err != nil { // what the last try left
 			return fmt.Errorf("empty %q: %w", dir, err)
 		}
-		t, err := workcopy.CopySettled(ctx, d.o.Dir, dir, workcopy.IsMetadata, o)
+		t, err := workcopy.CopySteady(ctx, d.o.Dir, dir, workcopy.IsMetadata, o)
 		if err != nil {
 			return err
 		}
@@ -138,16 +138,16 @@ func (d *Source) Export(ctx context.Context, r source.Revision, dir string, o so
 	return export, nil
 }
 
-// whenSettled reads the tree, and does so again if it changed meanwhile.
-func (d *Source) whenSettled(ctx context.Context, read func() error) error {
-	pause := settlePause
+// whenSteady reads the tree, and does so again if it changed meanwhile.
+func (d *Source) whenSteady(ctx context.Context, read func() error) error {
+	pause := firstPause
 	for try := 1; ; try++ {
 		err := read()
-		var unsettled *workcopy.UnsettledError
-		if !errors.As(err, &unsettled) {
+		var unsteady *workcopy.UnsteadyError
+		if !errors.As(err, &unsteady) {
 			return err
 		}
-		if try == settleTries {
+		if try == mostTries {
 			return fmt.Errorf("%w (tried %d times)", err, try)
 		}
 		if err := d.o.Sleep(ctx, pause); err != nil {

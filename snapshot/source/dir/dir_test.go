@@ -120,8 +120,8 @@ func TestDirThatNeverHoldsStillIsGivenUp(t *testing.T) {
 	} {
 		waited = nil
 		err := read()
-		var unsettled *workcopy.UnsettledError
-		if !errors.As(err, &unsettled) || !slices.Equal(unsettled.Paths, []string{"f"}) || !strings.Contains(err.Error(), `"f"`) {
+		var unsteady *workcopy.UnsteadyError
+		if !errors.As(err, &unsteady) || !slices.Equal(unsteady.Paths, []string{"f"}) || !strings.Contains(err.Error(), `"f"`) {
 			t.Errorf("%s: got %v", name, err)
 		}
 		want := pauses{100 * time.Millisecond, 200 * time.Millisecond, 400 * time.Millisecond, 800 * time.Millisecond}

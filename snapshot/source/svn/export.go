@@ -49,7 +49,7 @@ func (r *run) exportOwn(ctx context.Context, dir string, o source.ExportOptions)
 	if err != nil {
 		return source.Export{}, err
 	}
-	if f, err = r.settle(ctx, f, nil); err != nil {
+	if f, err = r.makeExact(ctx, f, nil); err != nil {
 		return source.Export{}, err
 	}
 	skip := func(path string) bool { return isSVNDir(path) || f.isLeft(path) }
@@ -108,7 +108,7 @@ func (r *run) exportOther(ctx context.Context, rawURL string, rev source.Revisio
 	if err != nil {
 		return source.Export{}, err
 	}
-	t, err := workcopy.ReadSettled(ctx, dir, isSVNDir, o, (*workcopy.TreeReader).HashAll)
+	t, err := workcopy.ReadSteady(ctx, dir, isSVNDir, o, (*workcopy.TreeReader).HashAll)
 	if err != nil {
 		return source.Export{}, err
 	}

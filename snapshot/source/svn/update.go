@@ -80,7 +80,7 @@ func (r *run) update(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	f, err := r.settle(ctx, first, up)
+	f, err := r.makeExact(ctx, first, up)
 	if err != nil {
 		return err
 	}
@@ -238,9 +238,9 @@ func (f *findings) interrupted() bool {
 	return false
 }
 
-// settle makes the working copy exactly upstream's revision, or with no upstream the one that is checked out. f is what
+// makeExact makes the working copy exactly upstream's revision, or with no upstream the one that is checked out. f is what
 // it is found to be. What it returns is what it has become.
-func (r *run) settle(ctx context.Context, f *findings, up *upstream) (_ *findings, err error) {
+func (r *run) makeExact(ctx context.Context, f *findings, up *upstream) (_ *findings, err error) {
 	r.before = &workcopy.Copy{Files: slices.Clone(f.work.Files)}
 	for range maxPasses {
 		if up != nil && !up.asked && len(f.strange) == 0 {

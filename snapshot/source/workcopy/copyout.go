@@ -17,17 +17,17 @@ import (
 const (
 	// copyWorkers is how many files are copied side by side.
 	copyWorkers = 4
-	// maxChanges is how many of the changed paths an UnsettledError names.
+	// maxChanges is how many of the changed paths an UnsteadyError names.
 	maxChanges = 5
 )
 
-// UnsettledError says that a tree went on changing while it was copied.
-type UnsettledError struct {
+// UnsteadyError says that a tree went on changing while it was copied.
+type UnsteadyError struct {
 	Dir   string
 	Paths []string // what changed, relative to Dir, which itself is empty; the first few
 }
 
-func (e *UnsettledError) Error() string {
+func (e *UnsteadyError) Error() string {
 	quoted := make([]string, len(e.Paths))
 	for i, path := range e.Paths {
 		if path == "" {
@@ -51,20 +51,20 @@ func CopyTree(ctx context.Context, src, dst string, o source.ExportOptions) ([]s
 }
 
 // CopyOut copies the tree at src to the empty directory dst, except what skip accepts by its path, and
-// proves the copy complete. It fails with an UnsettledError if src changes meanwhile. Files of the copy have mode 0644
+// proves the copy complete. It fails with an UnsteadyError if src changes meanwhile. Files of the copy have mode 0644
 // or 0755 and directories 0755, but for dst itself; all have the times of the originals. An error leaves in dst what
 // was copied until then.
 func CopyOut(ctx context.Context, src, dst string, skip func(path string) bool, o source.ExportOptions) ([]source.ExportedEntry, error) {
-	t, err := CopySettled(ctx, src, dst, skip, o)
+	t, err := CopySteady(ctx, src, dst, skip, o)
 	if err != nil {
 		return nil, err
 	}
 	return t.Entries, nil
 }
 
-// CopySettled is copyOut, and returns the reader that has read the whole tree.
-func CopySettled(ctx context.Context, src, dst string, skip func(path string) bool, o source.ExportOptions) (*TreeReader, error) {
-	t, err := ReadSettled(ctx, src, skip, o, func(t *TreeReader) error { return t.copyTo(dst) })
+// CopySteady is copyOut, and returns the reader that has read the whole tree.
+func CopySteady(ctx context.Context, src, dst string, skip func(path string) bool, o source.ExportOptions) (*TreeReader, error) {
+	t, err := ReadSteady(ctx, src, skip, o, func(t *TreeReader) error { return t.copyTo(dst) })
 	if err == nil {
 		err = t.proveCopy(ctx, dst)
 	}
@@ -74,18 +74,18 @@ func CopySettled(ctx context.Context, src, dst string, skip func(path string) bo
 	return t, nil
 }
 
-// HashSettled hashes the tree at dir as it is, except what skip accepts by its path. It fails with an
-// UnsettledError if the tree changes meanwhile.
-func HashSettled(ctx context.Context, dir string, skip func(path string) bool) (*TreeReader, error) {
-	t, err := ReadSettled(ctx, dir, skip, source.ExportOptions{}, (*TreeReader).HashAll)
+// HashSteady hashes the tree at dir as it is, except what skip accepts by its path. It fails with an
+// UnsteadyError if the tree changes meanwhile.
+func HashSteady(ctx context.Context, dir string, skip func(path string) bool) (*TreeReader, error) {
+	t, err := ReadSteady(ctx, dir, skip, source.ExportOptions{}, (*TreeReader).HashAll)
 	if err != nil {
 		return nil, fmt.Errorf("read the tree %q: %w", dir, err)
 	}
 	return t, nil
 }
 
-// ReadSettled has a tree read between two fingerprints, which have to be the same.
-func ReadSettled(ctx context.Context, dir string, skip func(path string) bool, o source.ExportOptions,
+// ReadSteady has a tree read between two fingerprints, which have to be the same.
+func ReadSteady(ctx context.Context, dir string, skip func(path string) bool, o source.ExportOptions,
 	read func(t *TreeReader) error) (*TreeReader, error) {
 	t, err := newTreeReader(ctx, dir, skip, o)
 	if err != nil {
@@ -93,7 +93,7 @@ func ReadSettled(ctx context.Context, dir string, skip func(path string) bool, o
 	}
 	defer t.cancel(nil)
 	err = read(t)
-	if changed := t.proveSettled(ctx); changed != nil {
+	if changed := t.proveSteady(ctx); changed != nil {
 		err = changed // which explains the other error, if there is one
 	}
 	return t, err

@@ -80,7 +80,7 @@ func TestCopyIsTheTreeWhateverItsNamesModesAndTimes(t *testing.T) {
 		testbed.ListDir(t, dst).Same(t, "the copy", list)
 		testbed.IsListed(t, entries, list)
 		sameTimes(t, src, dst)
-		hashed, err := HashSettled(context.Background(), src, nothingSkipped)
+		hashed, err := HashSteady(context.Background(), src, nothingSkipped)
 		if err != nil || !slices.Equal(hashed.Entries, entries) {
 			t.Fatalf("hashed %v, %v, copied %v", hashed, err, entries)
 		}
@@ -203,18 +203,18 @@ func TestTreeThatChangesWhileItIsCopiedIsNoticed(t *testing.T) {
 			for kind, read := range map[string]func(r *copyRig, o source.ExportOptions) error{
 				"copy": func(r *copyRig, o source.ExportOptions) error { _, err := r.copy(o); return err },
 				"hash": func(r *copyRig, o source.ExportOptions) error {
-					_, err := ReadSettled(r.t.Context(), r.src, IsMetadata, o, (*TreeReader).HashAll)
+					_, err := ReadSteady(r.t.Context(), r.src, IsMetadata, o, (*TreeReader).HashAll)
 					return err
 				},
 			} {
 				r := newCopyRig(t)
 				err := read(r, source.ExportOptions{Room: func([]source.Entry) error { return test.harm(r) }})
-				var unsettled *UnsettledError
-				if !errors.As(err, &unsettled) {
+				var unsteady *UnsteadyError
+				if !errors.As(err, &unsteady) {
 					t.Fatalf("%s: got %v", kind, err)
 				}
 				for _, path := range test.paths {
-					if !slices.Contains(unsettled.Paths, path) || !strings.Contains(err.Error(), `"`+path+`"`) {
+					if !slices.Contains(unsteady.Paths, path) || !strings.Contains(err.Error(), `"`+path+`"`) {
 						t.Errorf("%s: %q is not named: %v", kind, path, err)
 					}
 				}
@@ -240,7 +240,7 @@ func TestFileThatGrowsAsItIsReadIsNotReadToItsEnd(t *testing.T) {
 	defer f.Close()
 	testbed.WriteTestFile(t, r.path("f"), strings.Repeat("longer\n", 100_000))
 	data, err := io.ReadAll(f)
-	if !errors.As(err, new(*UnsettledError)) || len(data) > 100_000 {
+	if !errors.As(err, new(*UnsteadyError)) || len(data) > 100_000 {
 		t.Errorf("%d bytes were read, and then: %v", len(data), err)
 	}
 }
@@ -407,7 +407,7 @@ func TestCopyThatCameOutWrongIsAnError(t *testing.T) {
 		"not to be run": func(dst string) error { return os.Chmod(filepath.Join(dst, "run"), 0o644) },
 	} {
 		r := newCopyRig(t)
-		reader, err := ReadSettled(t.Context(), r.src, IsMetadata, source.ExportOptions{}, func(t *TreeReader) error {
+		reader, err := ReadSteady(t.Context(), r.src, IsMetadata, source.ExportOptions{}, func(t *TreeReader) error {
 			return t.copyTo(r.dst)
 		})
 		if err != nil {

@@ -103,7 +103,7 @@ func (s *fileStamp) entry() source.Entry {
 }
 
 // takeFingerprint takes the fingerprint of the tree at dir, except what skip accepts by its path. It fails
-// with an UnsettledError if something goes while it looks.
+// with an UnsteadyError if something goes while it looks.
 func takeFingerprint(ctx context.Context, dir string, skip func(path string) bool) (*fingerprint, error) {
 	root, err := filepath.EvalSymlinks(dir)
 	if err != nil {
@@ -177,7 +177,7 @@ func (w *fingerprinter) list(parent int, name, path string) error {
 func (w *fingerprinter) failed(path string, err error) error {
 	for _, gone := range []error{unix.ENOENT, unix.ENOTDIR, unix.ELOOP, unix.EINVAL} {
 		if path != "" && errors.Is(err, gone) {
-			return &UnsettledError{w.found.dir, []string{path}}
+			return &UnsteadyError{w.found.dir, []string{path}}
 		}
 	}
 	return fmt.Errorf("look at %s in %q: %w", disk.QuotePath(cmp.Or(path, ".")), w.found.dir, err)

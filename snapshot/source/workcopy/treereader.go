@@ -111,7 +111,7 @@ func (t *TreeReader) Open(path string) (fs.File, error) {
 	}
 	fd, err := unix.Open(path, disk.OpenRead, 0)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
-		return nil, t.unsettled(s)
+		return nil, t.unsteady(s)
 	}
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
@@ -119,7 +119,7 @@ func (t *TreeReader) Open(path string) (fs.File, error) {
 	f := &hashedFile{file: os.NewFile(uintptr(fd), path), tree: t, stamp: s, hash: sha256.New()}
 	var st unix.Stat_t
 	if err = unix.Fstat(fd, &st); err == nil && !sameStat(&st, &s.stat) {
-		err = t.unsettled(s)
+		err = t.unsteady(s)
 	}
 	if err != nil {
 		f.Close()
@@ -128,8 +128,8 @@ func (t *TreeReader) Open(path string) (fs.File, error) {
 	return f, nil
 }
 
-func (t *TreeReader) unsettled(s *fileStamp) error {
-	return &UnsettledError{t.Before.dir, []string{s.path}}
+func (t *TreeReader) unsteady(s *fileStamp) error {
+	return &UnsteadyError{t.Before.dir, []string{s.path}}
 }
 
 // hashedFile is a file of a tree that is hashed as it is read.
@@ -151,7 +151,7 @@ func (f *hashedFile) Read(p []byte) (int, error) {
 	f.size += int64(n)
 	switch {
 	case f.size > f.stamp.stat.Size:
-		return n, f.tree.unsettled(f.stamp)
+		return n, f.tree.unsteady(f.stamp)
 	case err == io.EOF:
 		f.tree.finish(f.stamp, [sha256.Size]byte(f.hash.Sum(nil)))
 	}
@@ -201,14 +201,14 @@ func (t *TreeReader) HashAll() error {
 	return nil
 }
 
-// proveSettled fails with an UnsettledError if the tree is not what it was when its fingerprint was taken.
-func (t *TreeReader) proveSettled(ctx context.Context) error {
+// proveSteady fails with an UnsteadyError if the tree is not what it was when its fingerprint was taken.
+func (t *TreeReader) proveSteady(ctx context.Context) error {
 	after, err := takeFingerprint(ctx, t.Before.dir, t.skip)
 	if err != nil {
 		return err
 	}
 	if changed := t.Before.changes(after); len(changed) > 0 {
-		return &UnsettledError{t.Before.dir, changed[:min(len(changed), maxChanges)]}
+		return &UnsteadyError{t.Before.dir, changed[:min(len(changed), maxChanges)]}
 	}
 	return nil
 }

@@ -240,8 +240,8 @@ func (s *syncRun) conversion(f *object.TreeFile) (attr.Conversion, error) {
 	return s.eol.Conversion(values), err
 }
 
-// settled reports that there is nothing to do, nor anything that a killed run has left.
-func (s *syncRun) settled() bool {
+// nothingToDo reports that there is nothing to do, nor anything that a killed run has left.
+func (s *syncRun) nothingToDo() bool {
 	_, lockLeft := describeLock(s.file(lockName))
 	return !s.plan.changes() && !s.plan.refresh && len(s.journal) == 0 && !lockLeft &&
 		s.known().sound() && s.state.commit == s.target && s.state.attributes == s.digest

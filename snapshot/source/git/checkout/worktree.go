@@ -69,7 +69,7 @@ func (w *Worktree) Sync(ctx context.Context, target plumbing.Hash) (syncResult, 
 	if err := s.makePlan(); err != nil {
 		return syncResult{}, fmt.Errorf("compare the working copy %q with revision %s: %w", w.Dir, target, err)
 	}
-	if s.settled() {
+	if s.nothingToDo() {
 		return s.result, nil
 	}
 	if err := s.apply(); err != nil {
