@@ -510,7 +510,7 @@ func (g *Source) revision(ctx context.Context, r *repository, h plumbing.Hash) (
 	if err != nil {
 		return source.Revision{}, err
 	}
-	known, err := checkout.IsKnown(r.GitDir, h)
+	known, err := checkout.StandsFor(r.GitDir, h)
 	if err != nil {
 		return source.Revision{}, err
 	}

@@ -130,7 +130,7 @@ func (s *syncRun) objects() (*object.Reader, error) {
 	return s.store, err
 }
 
-func (s *syncRun) known() known { return known{s.index, s.state, s.whole} }
+func (s *syncRun) known() lastSync { return lastSync{s.index, s.state, s.whole} }
 
 // listTarget lists the target's tree.
 func (s *syncRun) listTarget() ([]object.TreeFile, error) {

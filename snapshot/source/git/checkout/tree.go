@@ -40,7 +40,7 @@ func (t *Tree) load(ctx context.Context) error {
 	if !plumbing.IsHash(t.rev.ID) {
 		return errors.New("this is not the full hash of a commit")
 	}
-	k, err := readKnown(t.gitDir)
+	k, err := readLastSync(t.gitDir)
 	if err != nil {
 		return err
 	}

@@ -12,37 +12,37 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// known is what the last sync left: the index, and which commit it stands for. To list a tree from it costs
+// lastSync is what the last sync left: the index, and which commit it stands for. To list a tree from it costs
 // one file to read, where the tree objects of a large tree are thousands.
-type known struct {
+type lastSync struct {
 	index *gitIndex
 	state syncState
-	whole bool // no object can have gone since
+	whole bool // no object can have gone meanwhile
 }
 
-// readKnown reads what is known of the working copy whose repository is gitDir. What is unusable says nothing.
-func readKnown(gitDir string) (known, error) {
+// readLastSync reads what is known of the working copy whose repository is gitDir. What is unusable says nothing.
+func readLastSync(gitDir string) (lastSync, error) {
 	index, err := readIndex(filepath.Join(gitDir, "index"))
 	if errors.Is(err, errIndexUnusable) {
-		return known{index: &gitIndex{}}, nil
+		return lastSync{index: &gitIndex{}}, nil
 	}
 	if err != nil {
-		return known{}, err
+		return lastSync{}, err
 	}
 	state, err := ReadState(filepath.Join(gitDir, StateName))
 	if err != nil {
-		return known{}, err
+		return lastSync{}, err
 	}
 	layout, err := repo.LocationOf(gitDir)
 	if err != nil {
-		return known{}, err
+		return lastSync{}, err
 	}
-	return known{index, state, StoreIsWhole(state, layout.CommonDir)}, nil
+	return lastSync{index, state, StoreIsWhole(state, layout.CommonDir)}, nil
 }
 
-// IsKnown reports whether what is known of a working copy can stand for the objects of a commit. It does not take the
+// StandsFor reports whether what is known of a working copy can stand for the objects of a commit. It does not take the
 // index apart for that.
-func IsKnown(gitDir string, commit plumbing.Hash) (bool, error) {
+func StandsFor(gitDir string, commit plumbing.Hash) (bool, error) {
 	state, err := ReadState(filepath.Join(gitDir, StateName))
 	if err != nil || state.commit != commit {
 		return false, err
@@ -65,16 +65,16 @@ func IsKnown(gitDir string, commit plumbing.Hash) (bool, error) {
 }
 
 // described reports whether the index is the one that the state speaks of.
-func (k known) described() bool {
+func (k lastSync) described() bool {
 	return !k.state.commit.IsZero() && k.state.index == k.index.checksum
 }
 
 // sound reports whether the index can stand for the objects of its commit.
-func (k known) sound() bool { return k.whole && k.described() }
+func (k lastSync) sound() bool { return k.whole && k.described() }
 
 // list lists the tree of target: from the index if that is known to stand for it, or for a commit that it can be
 // compared with, else from its tree objects.
-func (k known) list(ctx context.Context, open func() (*object.Reader, error), target plumbing.Hash) ([]object.TreeFile, error) {
+func (k lastSync) list(ctx context.Context, open func() (*object.Reader, error), target plumbing.Hash) ([]object.TreeFile, error) {
 	if k.sound() {
 		list, err := k.updateTo(ctx, open, target)
 		var damaged *object.Error
@@ -94,7 +94,7 @@ func (k known) list(ctx context.Context, open func() (*object.Reader, error), ta
 }
 
 // updateTo turns the index's list into that of target.
-func (k known) updateTo(ctx context.Context, open func() (*object.Reader, error), target plumbing.Hash) ([]object.TreeFile, error) {
+func (k lastSync) updateTo(ctx context.Context, open func() (*object.Reader, error), target plumbing.Hash) ([]object.TreeFile, error) {
 	list := make([]object.TreeFile, len(k.index.entries))
 	for i := range list {
 		list[i] = *entryFile(&k.index.entries[i])
