@@ -119,7 +119,7 @@ type Store interface {
 	Heal(ctx context.Context, cause error) (Outcome, error)
 	// Damaged reports whether an error means that what was fetched is damaged here, so that Heal may help.
 	Damaged(err error) bool
-	// Tree lists a revision that Current, Resolve or Update returned.
+	// Tree lists a revision that Current, Resolve or Update returned. Several may be listed at the same time.
 	Tree(ctx context.Context, r Revision) (Tree, error)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/etch/etchtag/snapshot/source"
 	"github.com/etch/etchtag/snapshot/source/workcopy"
@@ -35,18 +36,21 @@ func (s *Dir) Fill(ctx context.Context, from source.Source, r source.Revision, o
 // fillFromStore writes the tree file by file, but takes those that have not changed from a tag that has them.
 func (s *Dir) fillFromStore(ctx context.Context, store source.Store, r source.Revision, o Options) (
 	[]tag.Entry, error) {
+	var previous *previousTag
+	var reading sync.WaitGroup // beside the tree: both take long, and on processors rather than on disks
+	if !o.Anew {
+		reading.Go(func() { previous = openPrevious(ctx, s.base, store, r) })
+	}
 	tree, err := store.Tree(ctx, r)
+	reading.Wait()
+	defer previous.close()
 	if err != nil {
 		return nil, err
 	}
 	if err := o.checkTree(len(tree.Entries()), tree.Warnings()); err != nil {
 		return nil, err
 	}
-	var previous *previousTag
-	if !o.Anew {
-		previous = openPrevious(ctx, s.base, store, tree)
-	}
-	defer previous.close()
+	previous.isOf(tree)
 	unchanged := previous.unchanged(tree.Entries())
 	if err := CheckSpace(s.base, o.Layout, tree.Entries(), unchanged); err != nil {
 		return nil, err

@@ -20,23 +20,28 @@ type previousTag struct {
 	tree     []source.Entry // what a store has of its revision, sorted by path
 }
 
-// openPrevious opens the newest tag of a store's from which unchanged files can be taken for the next tree. Not to
-// have one costs time and disk, nothing else.
-func openPrevious(ctx context.Context, base tag.Base, store source.Store, next source.Tree) *previousTag {
+// openPrevious opens the newest tag of a store's from which unchanged files can be taken for the tree of next. Not to
+// have one costs time and disk, nothing else. What the store has of its revision is listed if that is another one: else
+// isOf has to be told of the tree.
+func openPrevious(ctx context.Context, base tag.Base, store source.Store, next source.Revision) *previousTag {
 	p := openNewest(base, func(h *tag.Header) bool { return h.Source == store.Kind() })
-	if p == nil {
-		return nil
+	if p == nil || p.revision == next.ID {
+		return p
 	}
-	tree := next
-	if p.revision != next.Revision().ID {
-		var err error
-		if tree, err = store.Tree(ctx, source.Revision{ID: p.revision}); err != nil {
-			p.close()
-			return nil
-		}
+	tree, err := store.Tree(ctx, source.Revision{ID: p.revision})
+	if err != nil {
+		p.close()
+		return nil
 	}
 	p.tree = tree.Entries()
 	return p
+}
+
+// isOf tells the tag of the next tree, which is what the store has of its revision if that is the same.
+func (p *previousTag) isOf(next source.Tree) {
+	if p != nil && p.revision == next.Revision().ID {
+		p.tree = next.Entries()
+	}
 }
 
 // openNewest opens the newest tag with a manifest whose header is accepted, if it can be had.
