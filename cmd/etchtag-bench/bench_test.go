@@ -17,7 +17,9 @@ import (
 // TestEveryRowHasAFigure runs the whole benchmark once. Whether the contestants of a row made the same tree, the
 // contests check themselves.
 func TestEveryRowHasAFigure(t *testing.T) {
-	runtest.Long(t)
+	if runtest.Asked() != runtest.Whole {
+		t.Skip("it is left out unless everything is asked for")
+	}
 	dir := t.TempDir()
 	b, err := newBench(t.Context(), options{dir: dir, size: "small", rounds: 1}, t.Output())
 	if err != nil {
