@@ -46,7 +46,7 @@ var rooms = map[string]room{
 	"cmd/etchtag-bench":  {tests: "snapshot/runtest", others: "flag golang.org/x/sys os/exec"},
 	"cmd/etchtag/manual": {},
 	"cmd/internal/build": {
-		ours: "cmd/internal/config cmd/internal/decide cmd/internal/term snapshot snapshot/source " +
+		ours: "cmd/internal/config cmd/internal/decide cmd/internal/term snapshot snapshot/aside snapshot/source " +
 			"snapshot/source/cvs snapshot/source/dir snapshot/source/git snapshot/source/remote " +
 			"snapshot/source/svn tagging tagging/inventory tagging/inventory/nventory tagging/inventory/parse " +
 			"tagging/tag tagstate tagstate/lines",
@@ -96,7 +96,7 @@ var rooms = map[string]room{
 		others: "golang.org/x/sys",
 	},
 	"snapshot/source/git": {
-		ours: "snapshot/disk snapshot/source snapshot/source/git/checkout snapshot/source/git/object " +
+		ours: "snapshot/aside snapshot/disk snapshot/source snapshot/source/git/checkout snapshot/source/git/object " +
 			"snapshot/source/git/repo snapshot/source/git/wire snapshot/source/remote snapshot/source/workcopy",
 		tests: "snapshot/mounttest snapshot/runtest snapshot/source/git/gittest snapshot/source/sourcetest " +
 			"snapshot/testbed",
@@ -132,8 +132,8 @@ var rooms = map[string]room{
 	},
 	"snapshot/source/remote": {ours: "snapshot/disk", tests: "snapshot/runtest", others: "golang.org/x/sys os/exec"},
 	"snapshot/source/sourcetest": {
-		ours: "snapshot/disk snapshot/mounttest snapshot/runtest snapshot/source snapshot/source/workcopy " +
-			"snapshot/testbed",
+		ours: "snapshot/aside snapshot/disk snapshot/mounttest snapshot/runtest snapshot/source " +
+			"snapshot/source/workcopy snapshot/testbed",
 		others: "golang.org/x/sys",
 	},
 	"snapshot/source/svn": {

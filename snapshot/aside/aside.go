@@ -97,12 +97,23 @@ func Describe(room Room, hint string) string {
 	return text
 }
 
+// Edits say where the edits in a working copy are set aside, and who is told. They are the same for every kind of source.
+type Edits struct {
+	Discard string // the directory below which local edits and untracked files are set aside
+	Hint    string // how people get at them, for warnings; may be empty
+	// Now is the clock by which the directories below Discard are named. It must not be nil.
+	Now func() time.Time
+	// BeforeReplace is called before a locally edited or untracked file is set aside, with its contents as they were
+	// checked out, as they are, and as they will be; nil where there is no file, or if they are not known. It is not told
+	// of large files. May be nil.
+	BeforeReplace func(path string, base, local, upstream []byte) error
+	// Step is called before every operation that changes something on disk; an error fails it. May be nil.
+	Step func(label string) error
+}
+
 // Discarder sets local edits and untracked files aside, below a directory that it makes for this run.
 type Discarder struct {
-	Base string // the directory of all such directories
-	Hint string // how people get at it, for warnings; may be empty
-	Now  func() time.Time
-	Step func(label string) error
+	Edits
 
 	Dir   string     // this run's directory, empty while there is none
 	to    *disk.Dirs // below dir
@@ -232,13 +243,13 @@ func (d *Discarder) begin() error {
 		return nil
 	}
 	var err error
-	if d.room, err = MakeRoom(d.Base, d.Step); err != nil {
+	if d.room, err = MakeRoom(d.Discard, d.Step); err != nil {
 		return err
 	}
 	if err := disk.TakeStep(d.Step, "make discard directory"); err != nil {
 		return err
 	}
-	base, err := openDiscards(d.Base)
+	base, err := openDiscards(d.Discard)
 	if err != nil {
 		return err
 	}
@@ -247,7 +258,7 @@ func (d *Discarder) begin() error {
 	if err != nil {
 		return fmt.Errorf("make a directory for local edits: %w", err)
 	}
-	d.Dir, d.root = filepath.Join(d.Base, name), root
+	d.Dir, d.root = filepath.Join(d.Discard, name), root
 	d.to = &disk.Dirs{Root: int(root.Fd()), Mode: discardMode, Step: d.Step}
 	return nil
 }

@@ -67,13 +67,13 @@ func TestADirectoryWithAMountInItIsNotSetAside(t *testing.T) {
 		dir := t.TempDir()
 		at := filepath.Join(dir, "copy/extra/sub/mounted")
 		mount(at)
-		d := Discarder{Base: filepath.Join(dir, "work/discarded"), Now: time.Now}
+		d := Discarder{Edits: Edits{Discard: filepath.Join(dir, "work/discarded"), Now: time.Now}}
 		defer d.Close()
 		from, err := os.Open(filepath.Join(dir, "copy"))
 		testbed.Must(t, err)
 		defer from.Close()
 		err = d.SetAside(int(from.Fd()), "extra", false)
-		if mounted, ok := errors.AsType[*disk.MountError](err); !ok || !slices.Equal(mounted.Points, []string{at}) || disk.Exists(d.Base) {
+		if mounted, ok := errors.AsType[*disk.MountError](err); !ok || !slices.Equal(mounted.Points, []string{at}) || disk.Exists(d.Discard) {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -99,7 +99,7 @@ func TestDiscardsGoNowhereElse(t *testing.T) {
 		if room, err := MakeRoom(base, nil); !errors.Is(err, disk.ErrReplaced) || len(room.Gone) > 0 {
 			t.Errorf("%s is a link: %v, %v", link, room, err)
 		}
-		d := Discarder{Base: base, Now: time.Now}
+		d := Discarder{Edits: Edits{Discard: base, Now: time.Now}}
 		if err := d.begin(); !errors.Is(err, disk.ErrReplaced) {
 			t.Errorf("%s is a link: %v", link, err)
 		}
@@ -129,12 +129,12 @@ func TestTheOldDirectoryIsNeverWhereDebrisIsSwept(t *testing.T) {
 				mounttest.Until(t, "none", kept, "tmpfs", 0)
 			}
 			left := failing
-			d := Discarder{Base: kept, Now: time.Now, Step: func(string) error {
+			d := Discarder{Edits: Edits{Discard: kept, Now: time.Now, Step: func(string) error {
 				if left--; left == -1 {
 					return failure
 				}
 				return nil
-			}}
+			}}}
 			err := d.Exchange(fresh, old)
 			dir := d.Dir
 			d.Close()

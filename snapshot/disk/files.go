@@ -1,7 +1,7 @@
 // Package disk is how whatever stands below snapshot changes the disk.
 //
 // An operation that changes something is announced to a hook by its label, so that a test can fail each, or kill the
-// process before it. What is made does not depend on the umask. What is removed, and what is reached below a directory of
+// process before it. What is removed, and what is reached below a directory of
 // ours, is reached from one open directory to the next: through no symbolic link, and into nothing that is mounted there.
 //
 // It imports no other package of ours.

@@ -65,8 +65,13 @@ func RenameAt(fromDir int, from string, toDir int, to string) error {
 	return unix.Renameat(fromDir, from, toDir, to)
 }
 
-// RemoveFileAt deletes a file or a link below an open directory.
-func RemoveFileAt(dir int, name string) error { return unix.Unlinkat(dir, name, 0) }
+// RemoveFileAt deletes a file or a link below an open directory, if it is there.
+func RemoveFileAt(dir int, name string) error {
+	if err := unix.Unlinkat(dir, name, 0); !errors.Is(err, unix.ENOENT) {
+		return err
+	}
+	return nil
+}
 
 // RemoveDirAt deletes an empty directory below an open one.
 func RemoveDirAt(dir int, name string) error { return unix.Unlinkat(dir, name, unix.AT_REMOVEDIR) }

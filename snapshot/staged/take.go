@@ -40,7 +40,7 @@ func (w *writer) take(fd int, name string, e source.Entry, old tag.Entry) (bool,
 		})
 	}
 	if err != nil || !taken {
-		err = errors.Join(err, unlinkAt(fd, name))
+		err = errors.Join(err, disk.RemoveFileAt(fd, name))
 	}
 	return taken, err
 }
@@ -52,13 +52,6 @@ func (w *writer) takeLink(fd, dir int, name string, e source.Entry, old tag.Entr
 		return false, nil
 	}
 	return true, w.makeLink(fd, name, e, string(target))
-}
-
-func unlinkAt(fd int, name string) error {
-	if err := disk.RemoveFileAt(fd, name); !errors.Is(err, unix.ENOENT) {
-		return err
-	}
-	return nil
 }
 
 // linkFile links the very file that was opened and hashes what it linked.

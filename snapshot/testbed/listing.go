@@ -152,7 +152,7 @@ func IsListed(t Failer, entries []source.ExportedEntry, list Listing) {
 			t.Fatalf("%q comes after %q", e.Path, previous)
 		}
 		previous = e.Path
-		addParents(dirs, e.Path)
+		AddParents(dirs, e.Path)
 		hashes[e.Path] = fmt.Sprintf("%c %x", e.Mode, e.Hash)
 	}
 	want := Listing{}
@@ -171,8 +171,8 @@ func IsListed(t Failer, entries []source.ExportedEntry, list Listing) {
 	hashes.Same(t, "the list of what was exported", want)
 }
 
-// addParents adds all directories above path to a set.
-func addParents(set map[string]bool, path string) {
+// AddParents adds all directories above path to a set.
+func AddParents(set map[string]bool, path string) {
 	for dir := filepath.Dir(path); dir != "."; dir = filepath.Dir(dir) {
 		set[dir] = true
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/etch/etchtag/cmd/internal/config"
 	"github.com/etch/etchtag/cmd/internal/term"
+	"github.com/etch/etchtag/snapshot/aside"
 	"github.com/etch/etchtag/snapshot/source"
 	"github.com/etch/etchtag/snapshot/source/cvs"
 	"github.com/etch/etchtag/snapshot/source/dir"
@@ -25,35 +26,39 @@ import (
 // making is what a working copy's source is made from, of whatever kind it is.
 type making struct {
 	*Site
-	from         config.WorkingCopy
-	dir, discard string
-	auth         remote.Auth
-	clock        func() time.Time
-	progress     func(phase string, done, total int64)
+	from     config.WorkingCopy
+	auth     remote.Auth
+	clock    func() time.Time
+	progress func(phase string, done, total int64)
+}
+
+// edits are what becomes of local edits in the working copy.
+func (m making) edits() aside.Edits {
+	return aside.Edits{Discard: m.Base.Discarded(), Hint: asideHint, Now: m.clock, BeforeReplace: m.rescueMarks, Step: m.Step}
 }
 
 // sources are the kinds of sources by the names that they have in a configuration.
 var sources = map[string]func(making) source.Source{
 	"git": func(m making) source.Source {
-		return git.New(git.Options{Dir: m.dir, URL: m.from.URL, Branch: m.from.Branch, Timeout: m.from.Timeout, Auth: m.auth, Discard: m.discard, Hint: asideHint,
-			Progress: m.progress, BeforeReplace: m.rescueMarks, Now: m.clock, Step: m.Step})
+		return git.New(git.Options{Dir: m.Base.Trunk(), URL: m.from.URL, Branch: m.from.Branch, Timeout: m.from.Timeout, Auth: m.auth,
+			Progress: m.progress, Edits: m.edits()})
 	},
 	"svn": func(m making) source.Source {
-		return svn.New(svn.Options{Dir: m.dir, Base: m.Base.Path, URL: m.from.URL, Timeout: m.from.Timeout, Auth: m.auth, Discard: m.discard, Hint: asideHint,
+		return svn.New(svn.Options{Dir: m.Base.Trunk(), Base: m.Base.Path, URL: m.from.URL, Timeout: m.from.Timeout, Auth: m.auth,
 			IsTagstate: func(path string) bool { return slices.Contains(m.Config.Tagstate, path) },
-			Progress:   m.progress, BeforeReplace: m.rescueMarks, Now: m.clock, Step: m.Step})
+			Progress:   m.progress, Edits: m.edits()})
 	},
 	"cvs": func(m making) source.Source {
-		return cvs.New(cvs.Options{Dir: m.dir, URL: m.from.URL, Module: m.from.Module, Branch: m.from.Branch, Timeout: m.from.Timeout, Auth: m.auth,
-			Discard: m.discard, Hint: asideHint, Progress: m.progress, BeforeReplace: m.rescueMarks, Now: m.clock, Step: m.Step})
+		return cvs.New(cvs.Options{Dir: m.Base.Trunk(), URL: m.from.URL, Module: m.from.Module, Branch: m.from.Branch, Timeout: m.from.Timeout, Auth: m.auth,
+			Progress: m.progress, Edits: m.edits()})
 	},
-	"dir": func(m making) source.Source { return dir.New(dir.Options{Dir: m.dir, TreeHash: treeHash}) },
+	"dir": func(m making) source.Source { return dir.New(dir.Options{Dir: m.Base.Trunk(), TreeHash: treeHash}) },
 }
 
 // Source makes the working copy's source. show is told of progress; nil for nobody.
 func (s *Site) Source(clock func() time.Time, show *term.Progress) source.Source {
 	auth := s.Config.WorkingCopy.Auth
-	return sources[s.sourceKind()](making{Site: s, from: s.Config.WorkingCopy, dir: s.Base.Trunk(), discard: s.Base.Discarded(),
+	return sources[s.sourceKind()](making{Site: s, from: s.Config.WorkingCopy,
 		auth: remote.Auth{SSHKey: s.Path(auth.SSHKey), KnownHosts: s.Path(auth.KnownHosts), Username: auth.Username,
 			PasswordFile: s.Path(auth.PasswordFile), TokenFile: s.Path(auth.TokenFile), CAFile: s.Path(auth.CAFile)},
 		clock: clock, progress: show.Report})

@@ -33,18 +33,11 @@ type Options struct {
 	Branch  string        // a branch or another tag; empty: the trunk
 	Timeout time.Duration // what each run of the client may take; 0: no limit
 	Auth    remote.Auth
-	Discard string // the directory below which local edits and unversioned files are set aside
-	Hint    string // how people get at what was set aside, for warnings; may be empty
 
 	// Progress is told how far a long operation is; nil means that nobody wants to know.
 	Progress source.ProgressFunc
-	// BeforeReplace is called before a locally edited or unversioned file is set aside, with its contents as they
-	// were checked out, as they are, and as they will be; nil where there is no file or that is not known.
-	BeforeReplace func(path string, base, local, upstream []byte) error
-	// Step is called before every operation that changes something on disk; an error fails it. May be nil.
-	Step func(label string) error
-	// Now is the clock by which the directories below Discard are named. It must not be nil.
-	Now func() time.Time
+
+	aside.Edits
 }
 
 // Source is a CVS working copy and its upstream, which the client cvs is run for. Current and Resolve write nothing;
@@ -287,7 +280,7 @@ func (c *Source) begin(root string) (*run, error) {
 	if r.session, err = c.newSession(origin.root, root); err != nil {
 		return nil, err
 	}
-	r.discard = aside.Discarder{Base: c.o.Discard, Hint: c.o.Hint, Now: c.o.Now, Step: c.o.Step}
+	r.discard = aside.Discarder{Edits: c.o.Edits}
 	if origin.root.password != "" && c.o.Auth.PasswordFile == "" {
 		r.out.Warnings = append(r.out.Warnings, "the repository's URL holds a password: a password file is safer")
 	}

@@ -188,8 +188,7 @@ func (r *cvsRig) options(o sourcetest.RigOptions) Options {
 		o.Timeout = time.Minute
 	}
 	return Options{
-		Dir: r.Dir(), URL: r.url, Module: cvsModule, Timeout: o.Timeout, Auth: r.auth, Discard: r.Discards(),
-		BeforeReplace: o.BeforeReplace, Step: o.Step, Now: func() time.Time { return testbed.TheTime },
+		Dir: r.Dir(), URL: r.url, Module: cvsModule, Timeout: o.Timeout, Auth: r.auth, Edits: o.Edits(r),
 	}
 }
 

@@ -84,8 +84,7 @@ func (r *gitRig) Source(o sourcetest.RigOptions) source.Source {
 		o.Timeout = time.Minute
 	}
 	return New(Options{
-		Dir: r.Dir(), URL: r.url, Branch: "main", Timeout: o.Timeout, Auth: r.auth, Discard: r.Discards(),
-		BeforeReplace: o.BeforeReplace, Step: o.Step, Now: func() time.Time { return testbed.TheTime },
+		Dir: r.Dir(), URL: r.url, Branch: "main", Timeout: o.Timeout, Auth: r.auth, Edits: o.Edits(r),
 	})
 }
 

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/etch/etchtag/snapshot/aside"
 	"github.com/etch/etchtag/snapshot/disk"
 	"github.com/etch/etchtag/snapshot/runtest"
 	"github.com/etch/etchtag/snapshot/source/git/gittest"
@@ -43,8 +44,8 @@ func TestChildOfCrashTests(t *testing.T) {
 	steps := 0
 	var labels []string
 	g := New(Options{
-		Dir: job.Dir, URL: job.URL, Discard: job.Discard, Timeout: time.Minute, Now: time.Now,
-		Step: func(label string) error {
+		Dir: job.Dir, URL: job.URL, Timeout: time.Minute,
+		Edits: aside.Edits{Discard: job.Discard, Now: time.Now, Step: func(label string) error {
 			if steps == job.KillAt {
 				_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 				select {}
@@ -52,7 +53,7 @@ func TestChildOfCrashTests(t *testing.T) {
 			steps++
 			labels = append(labels, label)
 			return nil
-		},
+		}},
 	})
 	run := g.Update
 	if job.Clone {

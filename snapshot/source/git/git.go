@@ -21,6 +21,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/etch/etchtag/snapshot/aside"
 	"github.com/etch/etchtag/snapshot/disk"
 	"github.com/etch/etchtag/snapshot/source"
 	"github.com/etch/etchtag/snapshot/source/git/checkout"
@@ -38,18 +39,11 @@ type Options struct {
 	Branch  string        // upstream's branch; empty: the one that the checkout follows, else upstream's HEAD
 	Timeout time.Duration // what each network operation (connecting, listing, fetching) may take; 0: no limit
 	Auth    remote.Auth
-	Discard string // the directory below which local edits and untracked files are set aside
-	Hint    string // how people get at what was set aside, for warnings; may be empty
 
 	// Progress is told how far a long operation is; nil means that nobody wants to know.
 	Progress source.ProgressFunc
-	// BeforeReplace is called before a locally edited or untracked file is set aside, with its contents
-	// as they were checked out, as they are, and as they will be; nil where there is no file.
-	BeforeReplace func(path string, base, local, upstream []byte) error
-	// Step is called before every operation that changes something on disk; an error fails it. May be nil.
-	Step func(label string) error
-	// Now is the clock by which the directories below Discard are named. It must not be nil.
-	Now func() time.Time
+
+	aside.Edits
 }
 
 // Source is a git working copy and its upstream. It runs no git binary. Current, Resolve and Tree write
@@ -414,16 +408,12 @@ func upstreamError(rawURL string, err error) error {
 
 func (g *Source) worktree(r *repository) *checkout.Worktree {
 	return &checkout.Worktree{
-		Dir:           r.root,
-		GitDir:        r.GitDir,
-		Discard:       g.o.Discard,
-		Hint:          g.o.Hint,
-		Whole:         r.whole,
-		Fresh:         r.fresh,
-		Now:           g.o.Now,
-		BeforeReplace: g.o.BeforeReplace,
-		Step:          g.o.Step,
-		Progress:      func(done, total int) { g.o.Progress.Report("checkout", int64(done), int64(total)) },
+		Dir:      r.root,
+		GitDir:   r.GitDir,
+		Whole:    r.whole,
+		Fresh:    r.fresh,
+		Edits:    g.o.Edits,
+		Progress: func(done, total int) { g.o.Progress.Report("checkout", int64(done), int64(total)) },
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/etch/etchtag/snapshot/aside"
 	"github.com/etch/etchtag/snapshot/disk"
 	"github.com/etch/etchtag/snapshot/source"
 	"github.com/etch/etchtag/snapshot/source/git/gittest"
@@ -27,8 +28,10 @@ func newWorkingCopy(t *testing.T, url string, change ...func(*Options)) *working
 		Dir:     filepath.Join(base, "trunk"),
 		URL:     url,
 		Timeout: time.Minute,
-		Discard: filepath.Join(base, "discarded"),
-		Now:     func() time.Time { return time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC) },
+		Edits: aside.Edits{
+			Discard: filepath.Join(base, "discarded"),
+			Now:     func() time.Time { return time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC) },
+		},
 	}
 	for _, f := range change {
 		f(&o)

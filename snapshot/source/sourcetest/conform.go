@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/etch/etchtag/snapshot/aside"
 	"github.com/etch/etchtag/snapshot/disk"
 	"github.com/etch/etchtag/snapshot/runtest"
 	"github.com/etch/etchtag/snapshot/source"
@@ -61,6 +62,12 @@ type RigOptions struct {
 	Timeout       time.Duration // of each network operation; 0: the rig chooses one that is not reached
 	Step          func(label string) error
 	BeforeReplace func(path string, base, local, upstream []byte) error
+}
+
+// Edits are what a source is told of local edits.
+func (o RigOptions) Edits(r Rig) aside.Edits {
+	return aside.Edits{Discard: r.Discards(), BeforeReplace: o.BeforeReplace, Step: o.Step,
+		Now: func() time.Time { return testbed.TheTime }}
 }
 
 // Abilities says which cases make sense for a kind. A case that does not is not run.

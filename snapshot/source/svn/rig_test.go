@@ -358,8 +358,7 @@ func (r *svnRig) options(o sourcetest.RigOptions) Options {
 		o.Timeout = time.Minute
 	}
 	return Options{
-		Dir: r.Dir(), Base: r.base, URL: r.url, Timeout: o.Timeout, Auth: r.auth, Discard: r.Discards(),
-		BeforeReplace: o.BeforeReplace, Step: o.Step, Now: func() time.Time { return testbed.TheTime },
+		Dir: r.Dir(), Base: r.base, URL: r.url, Timeout: o.Timeout, Auth: r.auth, Edits: o.Edits(r),
 	}
 }
 

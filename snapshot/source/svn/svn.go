@@ -29,23 +29,14 @@ type Options struct {
 	URL     string        // upstream; empty: what is checked out
 	Timeout time.Duration // what each run of svn that reaches the network may take; 0: no limit
 	Auth    remote.Auth   // empty: svn's own store, and ssh's own keys and known hosts
-	Discard string        // the directory below which local edits and unversioned files are set aside
-	Hint    string        // how people get at what was set aside, for warnings; may be empty
 
 	// IsTagstate says which files of Base outside Dir hold marks, by path relative to Base. A local edit of one does
 	// not keep the rest from being updated. May be nil.
 	IsTagstate func(path string) bool
 	// Progress is told when files begin to come here ("checkout", with no total), and how many there are in the end.
 	Progress source.ProgressFunc
-	// BeforeReplace is called before a locally edited or unversioned file is set aside, with its contents
-	// as the repository has what was checked out, as they are, and as upstream has them; nil where there is no file, or
-	// if they are not known.
-	BeforeReplace func(path string, base, local, upstream []byte) error
-	// Step is called before every operation that changes something on disk, a run of svn being one; an error fails it.
-	// May be nil.
-	Step func(label string) error
-	// Now is the clock by which the directories below Discard are named. It must not be nil.
-	Now func() time.Time
+
+	aside.Edits // a run of svn is an operation, too
 }
 
 // Source is a working copy of Subversion and its upstream. It runs the command line client, svn, which never asks anything
@@ -161,7 +152,7 @@ func (s *Source) begin() (*run, error) {
 func (s *Source) runAt(root string) *run {
 	return &run{
 		Source: s, root: root, wcRoot: root, client: s.in(root),
-		discard: aside.Discarder{Base: s.o.Discard, Hint: s.o.Hint, Now: s.o.Now, Step: s.o.Step},
+		discard: aside.Discarder{Edits: s.o.Edits},
 	}
 }
 
@@ -186,7 +177,7 @@ func (r *run) nextDiscard() {
 	if w := d.Warning(); w != "" {
 		r.out.Warnings = append(r.out.Warnings, w)
 	}
-	r.discard = aside.Discarder{Base: d.Base, Hint: d.Hint, Now: d.Now, Step: d.Step}
+	r.discard = aside.Discarder{Edits: d.Edits}
 }
 
 // Current returns the revision that is checked out, if it is whole: all of one revision, with no part left out, and with

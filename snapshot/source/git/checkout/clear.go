@@ -110,10 +110,7 @@ func (s *syncRun) clearPath(a *action) error {
 	if err := disk.TakeStep(s.Step, "remove file"); err != nil {
 		return err
 	}
-	if err := disk.RemoveFileAt(fd, name); !errors.Is(err, unix.ENOENT) {
-		return err
-	}
-	return nil
+	return disk.RemoveFileAt(fd, name)
 }
 
 // passOn tells beforeReplace of a file that is to go.

@@ -62,7 +62,7 @@ func (w *Worktree) begin(ctx context.Context, target plumbing.Hash) (_ *syncRun,
 	s := &syncRun{
 		Worktree: w, ctx: ctx, target: target, root: root, common: layout.CommonDir,
 		dirs:      &disk.Dirs{Root: int(root.Fd()), Step: w.Step, Mode: disk.DirMode},
-		discarder: &aside.Discarder{Base: w.Discard, Hint: w.Hint, Now: w.Now, Step: w.Step},
+		discarder: &aside.Discarder{Edits: w.Edits},
 	}
 	defer func() {
 		if err != nil {

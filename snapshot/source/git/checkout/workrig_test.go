@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/etch/etchtag/snapshot/aside"
 	"github.com/etch/etchtag/snapshot/disk"
 	"github.com/etch/etchtag/snapshot/source"
 	"github.com/etch/etchtag/snapshot/source/git/gittest"
@@ -38,9 +39,9 @@ func newWorkRig(t testing.TB, base string) *workRig {
 		}
 	}
 	r.w = &Worktree{
-		Dir: dir, GitDir: r.GitDir, Discard: filepath.Join(base, "discarded"),
-		Now:  func() time.Time { return testbed.TheTime },
-		wait: func(context.Context, time.Duration) error { return errors.New("the test does not wait") },
+		Dir: dir, GitDir: r.GitDir,
+		Edits: aside.Edits{Discard: filepath.Join(base, "discarded"), Now: func() time.Time { return testbed.TheTime }},
+		wait:  func(context.Context, time.Duration) error { return errors.New("the test does not wait") },
 	}
 	return r
 }

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/etch/etchtag/snapshot/aside"
 	"github.com/etch/etchtag/snapshot/source/git/object"
 	"github.com/go-git/go-git/v5/plumbing"
 )
@@ -23,29 +24,22 @@ import (
 // git does. Local edits and untracked files are set aside. A sync that is killed at any moment is made
 // good by the next one.
 type Worktree struct {
-	Dir     string           // the root of the working copy; may be a symbolic link
-	GitDir  string           // its repository
-	Discard string           // the directory below which local edits and untracked files are set aside
-	Hint    string           // how people get at what was set aside, for warnings; may be empty
-	Now     func() time.Time // names the directory below discard
+	Dir    string // the root of the working copy; may be a symbolic link
+	GitDir string // its repository
 
-	// whole says that the objects of the commit that the index stands for are known to be all there, although
+	aside.Edits
+
+	// Whole says that the objects of the commit that the index stands for are known to be all there, although
 	// others were fetched since.
 	Whole bool
-	// fresh says that nobody sees the working copy before it is whole, so that files are written right where they belong
+	// Fresh says that nobody sees the working copy before it is whole, so that files are written right where they belong
 	// and no journal is kept. If it is not finished it is thrown away.
 	Fresh bool
 
-	// files are those of the target, if they were listed before.
+	// Files are those of the target, if they were listed before.
 	Files []object.TreeFile
 
-	// beforeReplace, if not nil, is called before a regular file that was edited locally or is untracked
-	// goes, with its contents in the index, in the working copy and in the target; nil where there is no
-	// such file. Files of more than 32 MB and those in nested repositories are not passed on.
-	BeforeReplace func(path string, base, local, upstream []byte) error
-	// step, if not nil, is called right before each operation that changes something.
-	Step func(label string) error
-	// progress, if not nil, is called after each file that was written.
+	// Progress, if not nil, is called after each file that was written.
 	Progress func(done, total int)
 	// wait waits for d; nil means to do so by the clock.
 	wait func(ctx context.Context, d time.Duration) error

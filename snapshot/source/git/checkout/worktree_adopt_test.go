@@ -79,7 +79,7 @@ func TestWorktreeOfALinkedWorkingTree(t *testing.T) {
 	linked := filepath.Join(filepath.Dir(r.w.Dir), "linked")
 	r.git(t, "worktree", "add", "-q", "--detach", "--no-checkout", linked, commit.String())
 	gitDir := r.w.GitDir + "/worktrees/linked"
-	r.w = &Worktree{Dir: linked, GitDir: gitDir, Discard: r.w.Discard, Now: r.w.Now}
+	r.w = &Worktree{Dir: linked, GitDir: gitDir, Edits: r.w.Edits}
 	r.Write("info/attributes", "same eol=crlf\n")
 	r.sync(commit)
 	want := gittest.Expected(threeTrees[0])

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/etch/etchtag/snapshot/aside"
 	"github.com/etch/etchtag/snapshot/disk"
 	"github.com/etch/etchtag/snapshot/source/git/gittest"
 	"github.com/etch/etchtag/snapshot/source/git/object"
@@ -132,12 +133,12 @@ func syncAndDie(t *testing.T, args string) {
 		t.Fatal(err)
 	}
 	steps := 0
-	w := &Worktree{Dir: dir, GitDir: dir + "/.git", Step: func(string) error {
+	w := &Worktree{Dir: dir, GitDir: dir + "/.git", Edits: aside.Edits{Step: func(string) error {
 		if steps++; steps == at+1 {
 			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		}
 		return nil
-	}}
+	}}}
 	if _, err := w.Sync(context.Background(), plumbing.NewHash(commit)); err != nil {
 		t.Fatal(err)
 	}

@@ -226,7 +226,7 @@ func DrawTree(t *rapid.T, label string, names []string) map[string]FakeFile {
 		if dirs[path] || underFile(files, path) {
 			continue
 		}
-		addParents(dirs, path)
+		testbed.AddParents(dirs, path)
 		files[path] = drawFile(t, label)
 	}
 	return files
@@ -296,7 +296,7 @@ func QuoteC(s string) string {
 func AddAttributes(t *rapid.T, files map[string]FakeFile, names, attributes []string) {
 	dirs := map[string]bool{"": true}
 	for path := range files {
-		addParents(dirs, path)
+		testbed.AddParents(dirs, path)
 	}
 	for _, dir := range slices.Sorted(maps.Keys(dirs)) {
 		if rapid.IntRange(0, 2).Draw(t, "has attributes") > 0 {
@@ -312,7 +312,7 @@ func Expected(files map[string]FakeFile) testbed.Listing {
 	list := testbed.Listing{}
 	dirs := map[string]bool{}
 	for path, f := range files {
-		addParents(dirs, path)
+		testbed.AddParents(dirs, path)
 		list[path] = f.Describe()
 	}
 	for dir := range dirs {
@@ -345,10 +345,3 @@ const HashA = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 const (
 	HashB = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
 )
-
-// addParents adds all directories above path to a set.
-func addParents(set map[string]bool, path string) {
-	for dir := filepath.Dir(path); dir != "."; dir = filepath.Dir(dir) {
-		set[dir] = true
-	}
-}
