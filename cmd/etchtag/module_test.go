@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -28,8 +29,24 @@ type loadedModule struct {
 	others   types.Importer
 }
 
-// loadModule reads and checks all packages of ours. Of others it takes what the compiler has left.
+// theModule is loaded once for all tests that look at it, because that takes seconds.
+var theModule struct {
+	sync.Mutex
+	*loadedModule
+}
+
+// loadModule reads and checks all packages of ours. Of others it takes what the compiler has left. It must not be changed.
 func loadModule(t *testing.T) *loadedModule {
+	t.Helper()
+	theModule.Lock()
+	defer theModule.Unlock()
+	if theModule.loadedModule == nil {
+		theModule.loadedModule = readModule(t)
+	}
+	return theModule.loadedModule
+}
+
+func readModule(t *testing.T) *loadedModule {
 	t.Helper()
 	m := &loadedModule{
 		fset: token.NewFileSet(),
