@@ -23,8 +23,8 @@ type Extent int
 
 // The extents. What a smaller one leaves out, a larger one tries.
 const (
-	Brief  Extent = iota // with -short: a minute for all packages
-	Sample               // without: three
+	Brief  Extent = iota // with -short: a minute and a half for all packages
+	Sample               // without: four
 	Whole                // if ETCHTAG_TESTS is "all", as CI has it
 )
 
